@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -27,7 +26,7 @@ from rich.progress import (
 )
 from rich.table import Column, Table
 
-from services.common.config.layers import config_dir, models_dir
+from services.common.config.folders import config_dir, models_dir
 from services.common.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ def info(
     model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
 ) -> None:
     """Show everything about a model."""
+    import yaml
+
     from models.state import state_of
     from services.common.inference.registry import entry_in, file_digest, read_registry, read_source
 

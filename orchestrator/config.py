@@ -16,8 +16,8 @@ from orchestrator.domain.photo import FindParameters
 from orchestrator.domain.selection import FilterParameters, SelectionParameters
 from orchestrator.domain.sets import SetParameters
 from services.common.config.describe import SettingDescription, describe
+from services.common.config.folders import MODEL_SERVICES
 from services.common.config.layers import (
-    MODEL_SERVICES,
     Layer,
     Settings,
     UserPath,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from services.common.config.layers import DATA_DIR_VARIABLE
+from services.common.config.folders import DATA_DIR_VARIABLE
 
 
 def data_folder(override: Path | None) -> Path:

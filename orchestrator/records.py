@@ -8,9 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.exposure import exposure_caption
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, QualityScores
+from orchestrator.domain.photo import (
+    CameraFacts,
+    FaceScores,
+    OwnerMark,
+    QualityScores,
+    UserMark,
+)
 from orchestrator.domain.scoring import FaceFault, face_caption
 from orchestrator.domain.sets import SetKind, SetPlace
 from services.common.errors import FailedPreconditionError
@@ -47,6 +54,12 @@ class ImageFilter(enum.StrEnum):
     BLANK = "BLANK"
     MISFIRE = "MISFIRE"
     ANIMATION = "ANIMATION"
+    KEPT = "KEPT"
+    REJECTED = "REJECTED"
+    UNDECIDED = "UNDECIDED"
+    SOFT = "SOFT"
+    DUPLICATE = "DUPLICATE"
+    IN_SET = "IN_SET"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,7 @@ class Run:
         config: Pipeline settings in force, with the resolved values of `auto` under `resolved`.
         models: Identity of each model by role.
         versions: Versions of the software that computed it.
+        reference_run_id: The earlier run whose moments and picks it keeps; empty if none.
         decisions: The user's decisions on its photos at the last selection, by content digest.
         corrections: The user's corrections of moments at the last grouping; see `Correction`.
         notes: Sentences about how the results were made, for the user.
@@ -124,6 +138,7 @@ class Run:
     error: str = ""
     summary: RunSummary | None = None
     source_run_id: str = ""
+    reference_run_id: str = ""
     decisions: dict[str, str] = field(default_factory=dict)
     corrections: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -175,6 +190,9 @@ class ImageRecord:
     set_id: int | None = None
     set_place: int | None = None
     set_size: int | None = None
+    altered_from_path: str = ""
+    alterations: tuple[Edit, ...] = ()
+    user_mark: UserMark = field(default_factory=UserMark)
     person_names: tuple[str, ...] = ()
 
     @property
@@ -188,6 +206,13 @@ class ImageRecord:
         if self.set_id is None or self.set_place is None or self.set_size is None:
             return None
         return SetPlace(SetKind(self.set_kind), self.set_id, self.set_place, self.set_size)
+
+    @property
+    def alteration(self) -> Alteration | None:
+        """How it was made from another photo; None if it was not."""
+        if not self.alterations:
+            return None
+        return Alteration(self.altered_from_path, self.alterations)
 
     @property
     def face_caption(self) -> str:

@@ -29,12 +29,14 @@ from orchestrator.runs.model_check import ask_models, check_models, find_service
 from orchestrator.runs.pair_comparison import PairComparer
 from orchestrator.runs.pipeline import Services
 from orchestrator.runs.recorded_settings import read_settings, record_config
+from orchestrator.runs.reference import find_reference
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.config.layers import MODEL_SERVICES, nearest
+from services.common.config.folders import MODEL_SERVICES
+from services.common.config.layers import nearest
 from services.common.errors import (
     BestshotError,
     ConfigError,
@@ -97,9 +99,16 @@ class Curator:
         self._watch = DecisionWatch(store, log)
 
     async def start_run(
-        self, album: Album, profile: str, overrides: dict[str, Any], run_id: str
+        self,
+        album: Album,
+        profile: str,
+        overrides: dict[str, Any],
+        run_id: str,
+        reference_run_id: str | None = None,
     ) -> Run:
         """Checks settings and services and queues a run; if the id exists, returns that run.
+
+        `reference_run_id` is the run whose picks it keeps; None = the newest one that fits.
 
         Raises:
             InvalidArgumentError: A setting is invalid.
@@ -124,9 +133,22 @@ class Curator:
                 *_describe_missing_identity(settings, services),
             ),
         )
+        run = await asyncio.to_thread(self._add_reference, run, reference_run_id)
         await asyncio.to_thread(self._store.save_run, run)
         self._worker.wake()
         return run
+
+    def _add_reference(self, run: Run, reference_run_id: str | None) -> Run:
+        if reference_run_id is None:
+            reference_run_id = find_reference(self._store, run)
+        elif reference_run_id:
+            earlier = self._store.run(reference_run_id)
+            check_completed(earlier, "used as a reference")
+            if earlier.album_id != run.album_id:
+                raise InvalidArgumentError(
+                    "reference_run_id", f"run {earlier.id} belongs to another album"
+                )
+        return dataclasses.replace(run, reference_run_id=reference_run_id)
 
     def _describe_other_models(
         self, profile: str, served: Mapping[str, ModelIdentity]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import struct
 import zlib
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy import Engine
 
-from orchestrator.storage.database import open_database, open_postgresql
+from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
 from tests.integration.command import BUILTIN
 from tests.integration.up import free_ports
 from tests.postgresql import Postgresql, running_postgresql
@@ -73,15 +74,33 @@ def postgresql() -> Iterator[Postgresql]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with the tables, to copy."""
+    folder = tmp_path_factory.mktemp("migrated")
+    open_database(folder).dispose()
+    return folder / DATABASE_NAME
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: Postgresql) -> Iterator[str]:
+    """URL of a database with the tables, to copy."""
+    with postgresql.database() as url:
+        open_postgresql(url, None).dispose()
+        yield url
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database of either kind, with its tables."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path)
         opened = open_database(tmp_path)
         yield opened
         opened.dispose()
         return
-    with request.getfixturevalue("postgresql").database() as url:
+    template = request.getfixturevalue("migrated_postgresql")
+    with request.getfixturevalue("postgresql").database(template) as url:
         opened = open_postgresql(url, None)
         yield opened
         opened.dispose()

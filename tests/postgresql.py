@@ -38,13 +38,17 @@ class Postgresql:
         return f"postgresql://{USER}:{PASSWORD}@{self.address}/{database}"
 
     @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a new database, which is dropped afterwards."""
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """The URL of a new database, which is dropped afterwards.
+
+        Args:
+            template: URL or name of the database to copy, to which nothing is connected.
+        """
         name = f"t{uuid.uuid4().hex}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE template0 LC_COLLATE 'C.UTF-8'").format(
-                    sql.Identifier(name)
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} LC_COLLATE 'C.UTF-8'").format(
+                    sql.Identifier(name), sql.Identifier(template.rpartition("/")[2])
                 )
             )
             yield self.url(name)

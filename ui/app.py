@@ -10,13 +10,13 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
 from ui.controls import COMPONENT_COUNT, Value
-from ui.cull.routes import cull_url
 from ui.inputs import CLEANUP_S, CheckedBlocks
 from ui.messages import make_error, report_errors, show_success
-from ui.pages import ACTIVE_STATES, run_title
-from ui.templating import html, render
+from ui.pages import ACTIVE_STATES
+from ui.templating import html
 from ui.views import (
     albums,
+    bar,
     compare,
     decisions,
     detail,
@@ -46,6 +46,12 @@ Updates = list[Any]
 
 Decided = tuple[str, str]
 """A run, and an entry of its album's log of decisions."""
+Opened = tuple[str, str]
+"""A run, and the path of its photo in the detail view; empty if that is closed."""
+CLOSED: Opened = ("", "")
+TABS = ("run-pipeline", "view-results", "metrics-table", "export")
+SECTIONS = ("albums", "run", "what-if", "compare", "decisions", "models")
+"""Tabs, and sections of the first one, as in the page's address."""
 
 
 def build_app(api: Orchestrator) -> CheckedBlocks:
@@ -67,61 +73,74 @@ class Page:
 
     def __init__(self, api: Orchestrator, delete_upload: Callable[[str], None]) -> None:
         self._api = api
-        html(render("header"))
+        # Ids, not dropdowns: Gradio refuses a value that its server has not offered this session.
+        self.album = gr.Textbox("", visible="hidden", elem_id="album-id")
+        self.run = gr.Textbox("", visible="hidden", elem_id="run-id")
+        with gr.Row(elem_classes="top"):
+            self.bar = bar.build()
+            self.badge = html()
         self.notices = html()
-        with gr.Row(equal_height=True):
-            self.album = gr.Dropdown(label="Album", scale=1, min_width=240, elem_id="album")
-            self.run = gr.Dropdown(label="Run", scale=2, min_width=280, elem_id="run")
-            with gr.Column(scale=0, min_width=110):
-                self.cull = html(render("cull_link", url=""))
         with gr.Tabs() as self.tabs:
-            with gr.Tab("Albums", id="albums"):
-                self.listing = albums.build(api, self.album, delete_upload)
-            with gr.Tab("Run", id="run"):
-                self.running = run_view.build(api, self.album)
-            with gr.Tab("Results", id="results"):
+            with gr.Tab("Run Pipeline", id="run-pipeline"):
+                self._build_pipeline(delete_upload)
+            with gr.Tab("View Results", id="view-results"):
                 self.results = results.build()
+            with gr.Tab("Metrics Table", id="metrics-table"):
+                self.metrics = metrics.build()
+            with gr.Tab("Export", id="export"):
+                self.downloads = export.build(api, self.run)
+        self.panel = detail.build()
+        self.opened = gr.State(CLOSED)
+        self.undoable = gr.State([])
+        self.seen = gr.State("")
+        self.finished = gr.State("")
+        self.is_comparing = gr.State(False)
+
+    def _build_pipeline(self, delete_upload: Callable[[str], None]) -> None:
+        with gr.Tabs(elem_classes="sections") as self.sections:
+            with gr.Tab("Albums", id="albums"):
+                self.listing = albums.build(self._api, self.album, delete_upload)
+            with gr.Tab("Run", id="run"):
+                self.running = run_view.build(self._api, self.album)
             with gr.Tab("What if", id="what-if"):
                 self.trial = what_if.build()
             with gr.Tab(compare.TITLE, id="compare"):
                 self.comparison = compare.build()
             with gr.Tab("Decisions", id="decisions"):
                 self.log = decisions.build()
-            with gr.Tab("Metrics", id="metrics"):
-                self.metrics = metrics.build()
-            with gr.Tab("Export", id="export"):
-                self.downloads = export.build(api, self.run)
-            with gr.Tab("Models", id="models") as self.models_tab:
+            with gr.Tab("Models", id="models") as self.models_section:
                 self.models = html()
-        self.panel = detail.build()
-        self.opened = gr.State("")
-        self.undoable = gr.State([])
-        self.seen = gr.State("")
-        self.finished = gr.State("")
-        self.is_comparing = gr.State(False)
 
     def wire(self, blocks: gr.Blocks) -> None:
         """Connects events to handlers."""
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
-        self._on(blocks.load, self.load, [], [self.listing, self.album, *defaults])
-        self._on(blocks.load, self.show_models, [], [self.notices, self.models])
-        self._on(self.album.change, self.choose_album, [self.album], [self.run, self.listing])
+        address = [self.album, self.run, self.tabs, self.sections, self.panel, self.opened]
+        self._on(blocks.load, self.load, [], [self.listing, *address, *defaults])
+        models_outputs = [self.badge, self.notices, self.models]
+        self._on(blocks.load, self.show_models, [], models_outputs)
+        self._on(self.bar.choose_album, self.pick_album, [], [self.album])
+        self._on(self.bar.choose_run, self.pick_run, [], [self.run])
+        chosen = [self.album, self.run]
+        self._on(self.album.change, self.choose_album, chosen, [self.run, self.listing])
         self._on(self.album.change, self.show_progress, [self.album], progress)
+        self._on(self.seen.change, self.show_albums, [self.album], [self.listing])
+        for changed in (self.album, self.run, self.seen):
+            self._on(changed.change, self.show_bar, chosen, [self.bar])
         run_inputs = [self.run, *self.results.chosen, *self.metrics.chosen]
         trial_outputs = [*self.trial.settings, self.trial.changes]
         for event in (self.run.change, self.finished.change):
             self._on(event, self.show_results, run_inputs, self.results.outputs)
             self._on(event, self.show_metrics, run_inputs, self.metrics.all_outputs)
             self._on(event, self.show_settings, [self.run], trial_outputs)
-            closed = [self.downloads, self.panel, self.opened]
-            self._on(event, self.show_downloads, [self.run], closed)
+            shown = [self.downloads, self.panel, self.opened]
+            self._on(event, self.show_downloads, [self.run, self.opened], shown)
             self._on(event, self.show_log, [self.run], [self.log])
-            self._on(event, self.show_cull_link, [self.run], [self.cull])
         polled = [self.seen, self.finished, self.run, *progress]
         self._on(gr.Timer(POLL_S).tick, self.poll, [self.album, self.seen, self.run], polled)
-        self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], [self.notices, self.album])
-        self._on(self.models_tab.select, self.show_models, [], [self.notices, self.models])
+        noticed = [self.badge, self.notices, self.album]
+        self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], noticed)
+        self._on(self.models_section.select, self.show_models, [], models_outputs)
         self._wire_results()
         self._wire_metrics()
         self._wire_trial()
@@ -141,6 +160,7 @@ class Page:
         self._on(self.panel.beside, self.put_beside, [self.run], [self.panel])
         self._on(self.panel.ask, self.ask, [self.run], [self.panel])
         self._on(self.panel.explain, self.explain, [self.run], [self.panel])
+        self._on(self.panel.open_photo, self.open_photo, [self.run], opened)
         for source in (shown.gallery, self.panel):
             self._on(source.close_photo, self.close_photo, [], opened)
             self._on_each(source.decide, self.decide, [self.undoable, self.run], [self.undoable])
@@ -154,8 +174,13 @@ class Page:
     def _wire_metrics(self) -> None:
         table = self.metrics
         inputs = [self.run, *table.inputs]
-        for event in (table.search.submit, table.page.submit, table.filter_by.input):
-            self._on(event, self.table_page, inputs, table.outputs)
+        bounds = (table.score.input, table.minimum.submit, table.maximum.submit)
+        for event in (table.search.submit, table.filter_by.input, *bounds):
+            self._on(event, self.first_table_page, inputs, table.outputs)
+        self._on(table.page.submit, self.table_page, inputs, table.outputs)
+        self._on(table.previous.click, self.previous_table_page, inputs, table.outputs)
+        self._on(table.following.click, self.next_table_page, inputs, table.outputs)
+        self._on(table.table.turn, self.turn_table, inputs, table.outputs)
         self._on(table.table.order, self.sort, inputs, [table.order, *table.outputs])
 
     def _wire_trial(self) -> None:
@@ -166,17 +191,18 @@ class Page:
             event = component.release if is_slider else component.input
             self._on(event, self.preview, inputs, [trial.changes])
         applied = [self.run, self.tabs]
-        self._on(trial.apply.click, self.apply, [self.album, *inputs], applied)
+        self._on(trial.apply.click, self.apply, inputs, applied)
         outputs = [*trial.settings, trial.changes]
         self._on(trial.reset.click, self.show_settings, [self.run], outputs)
 
     def _wire_comparison(self) -> None:
         other, outputs = self.comparison.other, self.comparison.outputs
-        self._on(self.tabs.select, self.see_tab, [], [self.is_comparing])
+        self._on(self.sections.select, self.see_section, [], [self.is_comparing])
         inputs = [self.is_comparing, self.album, self.run, other]
         for event in (self.run.change, self.finished.change, self.is_comparing.change):
             self._on(event, self.show_comparison, inputs, outputs)
-        self._on(other.input, self.compare_with, [self.run, other], [self.comparison.changes])
+        chosen = [other, self.comparison.changes]
+        self._on(self.comparison.changes.choose_run, self.compare_with, [*inputs[1:3]], chosen)
 
     @staticmethod
     def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
@@ -191,18 +217,60 @@ class Page:
 
     # The page as a whole
 
-    async def load(self) -> Updates:
-        """Fills the page when it is opened."""
-        listed = await albums.render_list(self._api, None)
+    async def load(self, request: gr.Request) -> Updates:
+        """Fills the page when it is opened, with what its address says."""
+        query = dict(request.query_params)
+        wanted = query.get("album", "")
+        listed = await albums.render_list(self._api, wanted)
         try:
-            return [listed, await self._first_album(), *await run_view.defaults(self._api)]
+            album = await albums.choose_album(self._api, wanted)
+            shown = await self._open_address(query) if album == wanted else self._open_tab(query)
+            return [listed, album or gr.skip(), *shown, *await run_view.defaults(self._api)]
         except OrchestratorError:
-            return [listed, *[gr.skip()] * (2 + COMPONENT_COUNT)]
+            return [listed, *[gr.skip()] * (7 + COMPONENT_COUNT)]
 
-    async def choose_album(self, album_id: str | None) -> Updates:
-        """Shows the album's runs and chooses the newest completed one."""
-        runs = await self._run_choices(album_id, None)
-        return [runs, await albums.render_list(self._api, album_id)]
+    async def _open_address(self, query: dict[str, str]) -> Updates:
+        """Updates for the run, tab and photo that the page's address names."""
+        run_id, photo = query.get("run", ""), query.get("photo", "")
+        _, *tabs = self._open_tab(query)
+        try:
+            panel = await detail.render_detail(self._api, run_id, photo) if photo else ""
+        except OrchestratorError:  # the link is older than the photo's removal
+            photo, panel = "", ""
+        return [run_id, *tabs[:2], panel, (run_id, photo) if photo else CLOSED]
+
+    def _open_tab(self, query: dict[str, str]) -> Updates:
+        """Updates for the tab that the page's address names, without a run or photo."""
+        tab = query.get("tab", "")
+        outer = TABS[0] if tab in SECTIONS else tab
+        return [
+            gr.skip(),
+            gr.update(selected=outer) if outer in TABS else gr.skip(),
+            gr.update(selected=tab) if tab in SECTIONS else gr.skip(),
+            gr.skip(),
+            gr.skip(),
+        ]
+
+    async def pick_album(self, event: gr.EventData) -> str:
+        """Returns the album that was chosen in the bar."""
+        return str(event.album)
+
+    async def pick_run(self, event: gr.EventData) -> str:
+        """Returns the run that was chosen in the bar."""
+        return str(event.run)
+
+    async def choose_album(self, album_id: str, run_id: str) -> Updates:
+        """Shows the album, and its newest completed run unless one of its runs is chosen."""
+        chosen = await bar.choose_run(self._api, album_id, run_id)
+        return [chosen, await albums.render_list(self._api, album_id)]
+
+    async def show_albums(self, album_id: str) -> str:
+        """Shows the albums, with what their last runs have come to."""
+        return await albums.render_list(self._api, album_id)
+
+    async def show_bar(self, album_id: str, run_id: str) -> Any:  # noqa: ANN401
+        """Shows which album and run are chosen."""
+        return await bar.load_bar(self._api, album_id, run_id)
 
     async def show_progress(self, album_id: str | None) -> Updates:
         """Shows the progress of the album's newest run."""
@@ -222,32 +290,25 @@ class Page:
             return [seen, gr.skip(), gr.skip(), *(progress if is_active else unchanged)]
         if newest and not is_active and seen.startswith(newest[0].id):
             finished = newest[0].id
-            return [now, finished, await self._run_choices(album_id, finished), *progress]
-        choices = await self._run_choices(album_id, run_id)
-        if run_id:
-            choices.pop("value", None)  # another event may be choosing a run at the moment
-        return [now, gr.skip(), choices, *progress]
+            return [now, finished, finished, *progress]
+        chosen = gr.skip()  # another event may be choosing a run at the moment
+        if album_id and not run_id:
+            chosen = await bar.choose_run(self._api, album_id, "")
+        return [now, gr.skip(), chosen, *progress]
 
     async def notice(self, album_id: str | None) -> Updates:
         """Shows which services are down; chooses an album once the orchestrator is back."""
-        notices, _ = await models.render_models(self._api)
+        badge, notices, _ = await models.render_models(self._api)
         try:
-            chosen = gr.skip() if album_id else await self._first_album()
+            chosen = album_id or await albums.choose_album(self._api, "")
         except OrchestratorError:
-            chosen = gr.skip()
-        return [notices, chosen]
+            chosen = ""
+        # If there are no albums, nothing is set, because one may be created and chosen meanwhile.
+        return [badge, notices, gr.skip() if album_id or not chosen else chosen]
 
     async def show_models(self) -> Updates:
         """Shows the model that currently serves each role."""
         return list(await models.render_models(self._api))
-
-    async def _first_album(self) -> Any:  # noqa: ANN401
-        """Updates the album dropdown if none is chosen.
-
-        If there are no albums, nothing is set, because one may be created and chosen meanwhile.
-        """
-        chosen = await albums.choices(self._api, None)
-        return chosen if chosen["choices"] else gr.skip()
 
     # A run
 
@@ -262,13 +323,11 @@ class Page:
         run_id: str | None,
         _filter: str,
         _order: str,
-        search: str,
-        filter_by: str,
-        order: str,
+        *chosen: Any,  # noqa: ANN401
     ) -> Updates:
         """Shows the run's table and charts, with links to their files."""
         return [
-            *await metrics.load_page(self._api, run_id, search, filter_by, order, 1),
+            *await metrics.load_page(self._api, run_id, chosen, 1),
             await metrics.distributions(self._api, run_id),
             export.render_links(run_id, export.TABLES),
         ]
@@ -277,46 +336,27 @@ class Page:
         """Sets the What if controls to the run's own settings."""
         return await what_if.load_settings(self._api, run_id)
 
-    async def see_tab(self, event: gr.SelectData) -> bool:
-        """Whether the Compare tab is open."""
+    async def see_section(self, event: gr.SelectData) -> bool:
+        """Whether the Compare section is open."""
         return bool(event.value == compare.TITLE)
 
     async def show_comparison(
         self, is_comparing: bool, album_id: str | None, run_id: str | None, other_id: str | None
     ) -> Updates:
-        """Compares the run with another one in its album if the tab is open, because it is slow."""
+        """Compares the run with another one of its album if that shows, because it is slow."""
         if not is_comparing:
             return [gr.skip(), gr.skip()]
         return await compare.load_runs(self._api, album_id, run_id, other_id)
 
-    async def compare_with(self, run_id: str | None, other_id: str | None) -> str:
+    async def compare_with(self, event: gr.EventData, album_id: str, run_id: str) -> Updates:
         """Compares the run with another one."""
-        return await compare.render_diff(self._api, run_id, other_id)
+        return await compare.load_runs(self._api, album_id, run_id, event.run)
 
-    async def show_downloads(self, run_id: str | None) -> Updates:
+    async def show_downloads(self, run_id: str | None, opened: Opened) -> Updates:
         """Shows links to the run's files, and closes a photo that is open from another run."""
-        return [export.render_links(run_id), "", ""]
-
-    async def show_cull_link(self, run_id: str | None) -> str:
-        """Shows a link to the Cull view of a completed run."""
-        try:
-            run = await self._api.run(run_id) if run_id else pb.Run()
-        except OrchestratorError:
-            run = pb.Run()
-        is_completed = run.state == pb.RUN_STATE_COMPLETED
-        return render("cull_link", url=cull_url(run.album_id, run.id) if is_completed else "")
-
-    async def _run_choices(self, album_id: str | None, wanted: str | None) -> Any:  # noqa: ANN401
-        """Updates the run dropdown: `wanted`, or the newest completed run."""
-        try:
-            runs = await self._api.runs(album_id) if album_id else []
-        except OrchestratorError:
-            return gr.skip()
-        known = [run.id for run in runs]
-        if wanted not in known:
-            completed = [run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED]
-            wanted = next(iter([*completed, *known]), None)
-        return gr.update(choices=[(run_title(run), run.id) for run in runs], value=wanted)
+        is_of_run = opened != CLOSED and opened[0] == run_id
+        closed = [gr.skip(), gr.skip()] if is_of_run else ["", CLOSED]
+        return [export.render_links(run_id), *closed]
 
     # Results
 
@@ -341,11 +381,12 @@ class Page:
     async def open_photo(self, event: gr.EventData, run_id: str) -> Updates:
         """Opens the detail view of a photo."""
         photo = event.photo
-        return [await report_errors(detail.render_detail(self._api, run_id, photo)), photo]
+        panel = await report_errors(detail.render_detail(self._api, run_id, photo))
+        return [panel, (run_id, photo)]
 
     async def close_photo(self) -> Updates:
         """Closes the detail view."""
-        return ["", ""]
+        return ["", CLOSED]
 
     async def put_beside(self, event: gr.EventData, run_id: str) -> str:
         """Puts another photo beside the open one."""
@@ -411,7 +452,7 @@ class Page:
     async def show_decided(
         self,
         run_id: str,
-        opened: str,
+        opened: Opened,
         filter_by: str,
         order_by: str,
         page: int | None,
@@ -422,32 +463,50 @@ class Page:
         runs after the last of them.
         """
         panel = (
-            await report_errors(detail.render_detail(self._api, run_id, opened)) if opened else ""
+            await report_errors(detail.render_detail(self._api, *opened))
+            if opened != CLOSED
+            else ""
         )
         log = await decisions.render_log(self._api, run_id)
         return [panel, log, *await results.load_page(self._api, run_id, filter_by, order_by, page)]
 
     # Metrics
 
-    async def table_page(
-        self, run_id: str | None, search: str, filter_by: str, order: str, page: int | None
-    ) -> Updates:
+    async def table_page(self, run_id: str | None, *chosen: Any) -> Updates:  # noqa: ANN401
         """Shows a page of the table."""
-        return await metrics.load_page(self._api, run_id, search, filter_by, order, page)
+        *query, page = chosen
+        return await metrics.load_page(self._api, run_id, query, page)
 
-    async def sort(
+    async def first_table_page(self, run_id: str | None, *chosen: Any) -> Updates:  # noqa: ANN401
+        """Shows the first page of the table after a change of what it shows."""
+        *query, _ = chosen
+        return await metrics.load_page(self._api, run_id, query, 1)
+
+    async def previous_table_page(self, run_id: str | None, *chosen: Any) -> Updates:  # noqa: ANN401
+        """Shows the previous page of the table."""
+        *query, page = chosen
+        return await metrics.load_page(self._api, run_id, query, int(page or 1) - 1)
+
+    async def next_table_page(self, run_id: str | None, *chosen: Any) -> Updates:  # noqa: ANN401
+        """Shows the next page of the table."""
+        *query, page = chosen
+        return await metrics.load_page(self._api, run_id, query, int(page or 1) + 1)
+
+    async def turn_table(
         self,
         event: gr.EventData,
         run_id: str | None,
-        search: str,
-        filter_by: str,
-        order: str,
-        _: int | None,
+        *chosen: Any,  # noqa: ANN401
     ) -> Updates:
+        """Shows the page of the table that Page Up or Page Down asks for."""
+        *query, page = chosen
+        return await metrics.load_page(self._api, run_id, query, int(page or 1) + event.by)
+
+    async def sort(self, event: gr.EventData, run_id: str | None, *chosen: Any) -> Updates:  # noqa: ANN401
         """Sorts the table by the heading that was clicked."""
+        *query, order, _ = chosen
         wanted = metrics.toggle_order(order, event.order)
-        shown = await metrics.load_page(self._api, run_id, search, filter_by, wanted, 1)
-        return [wanted, *shown]
+        return [wanted, *await metrics.load_page(self._api, run_id, [*query, wanted], 1)]
 
     # What if
 
@@ -455,7 +514,7 @@ class Page:
         """Shows what other settings would change."""
         return await what_if.preview(self._api, run_id, values)
 
-    async def apply(self, album_id: str, run_id: str | None, *values: Value) -> Updates:
+    async def apply(self, run_id: str | None, *values: Value) -> Updates:
         """Creates a run with other settings, and shows its results."""
         if not run_id:
             raise make_error("Choose a run first.")
@@ -463,5 +522,4 @@ class Page:
             what_if.reselect(self._api, run_id, values, validate_only=False)
         )
         show_success("Created a new run with these settings.")
-        chosen = await self._run_choices(album_id, answer.run.id)
-        return [chosen, gr.update(selected="results")]
+        return [answer.run.id, gr.update(selected="view-results")]

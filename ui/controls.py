@@ -33,10 +33,18 @@ class Control:
     maximum: float = 20
 
 
-GROUPS: dict[str, tuple[Control, ...]] = {
+MAIN = (
+    Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),
+    Control("select_best.min_score_threshold", "Minimum score", "number"),
+    Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
+    Control("select_best.include_noise", "Also select single shots", "flag"),
+    Control("select_best.siamese.enabled", "Use the Siamese model for near ties", "flag"),
+    Control("cluster_scenes.scene_distance", "Scene distance", "distance"),
+)
+"""The settings that most users want to change."""
+ADVANCED: dict[str, tuple[Control, ...]] = {
     "Grouping into moments": (
         Control("cluster_scenes.method", "Method", "choice"),
-        Control("cluster_scenes.scene_distance", "Scene distance", "distance"),
         Control("cluster_scenes.cluster_selection_epsilon", "Selection epsilon", "distance"),
         Control("cluster_scenes.cluster_selection_method", "Cluster selection method", "choice"),
         Control("cluster_scenes.min_cluster_size", "Minimum cluster size", "count"),
@@ -46,13 +54,14 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.capture_time.enabled", "Join bursts, split at pauses", "flag"),
     ),
     "Selection": (
-        Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),
-        Control("select_best.min_score_threshold", "Minimum score", "number"),
+        Control("select_best.goal.pick", "Goal", "choice"),
+        Control("select_best.goal.count", "Number of photos (goal: count)", "count", 1000),
+        Control("select_best.goal.share", "Share of the photos (goal: share)", "number"),
         Control("filter_quality.min_iqa_score", "Minimum technical quality (IQA)", "number"),
-        Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
         Control("select_best.dissimilarity_threshold", "Similarity limit", "number"),
         Control("select_best.siamese.duplicate_threshold", "Duplicate threshold", "number"),
-        Control("select_best.include_noise", "Also select single shots", "flag"),
+        Control("select_best.siamese.tiebreaker_range", "Tie range", "number"),
+        Control("select_best.stability_margin", "Margin to replace an earlier pick", "number"),
         Control("select_best.use_owner_ratings", "Use ratings from other programs", "flag"),
     ),
     "Weights": (
@@ -62,20 +71,19 @@ GROUPS: dict[str, tuple[Control, ...]] = {
         Control("select_best.person_penalties.face_turned", "Penalty: face turned", "number"),
         Control("select_best.person_penalties.not_smiling", "Penalty: not smiling", "number"),
     ),
-    "Siamese comparison": (
-        Control("select_best.siamese.enabled", "Use the Siamese model for near ties", "flag"),
-        Control("select_best.siamese.tiebreaker_range", "Tie range", "number"),
-    ),
 }
-CONTROLS = tuple(control for group in GROUPS.values() for control in group)
+CONTROLS = (*MAIN, *(control for group in ADVANCED.values() for control in group))
 COMPONENT_COUNT = sum(2 if control.kind == "distance" else 1 for control in CONTROLS)
 
 
 def build() -> list[gr.components.Component]:
     """Adds the controls to the page, in the order of CONTROLS; a distance is two components."""
     made: list[gr.components.Component] = []
-    for index, (title, group) in enumerate(GROUPS.items()):
-        with gr.Accordion(title, open=index == 1):
+    for control in MAIN:
+        made += _components(control)
+    with gr.Accordion("Advanced", open=False):
+        for title, group in ADVANCED.items():
+            gr.Markdown(f"#### {title}")
             for control in group:
                 made += _components(control)
     return made

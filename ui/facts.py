@@ -60,6 +60,8 @@ def _size(image: pb.ImageResult) -> str:
     parts = [f"{image.size_bytes / 1e6:.1f} MB"]
     if image.megapixels:
         parts.insert(0, f"{image.width_px} x {image.height_px} ({image.megapixels:.1f} MP)")
+    if image.camera_facts.has_video:
+        parts.append("with a short video")
     if image.camera_facts.has_gps:
         parts.append("GPS position")
     return ", ".join(parts)

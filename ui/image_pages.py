@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -13,6 +14,12 @@ FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
     "selected": ("Selected", pb.IMAGE_FILTER_SELECTED),
     "not_selected": ("Not selected", pb.IMAGE_FILTER_NOT_SELECTED),
     "unreadable": ("Unreadable", pb.IMAGE_FILTER_UNREADABLE),
+    "undecided": ("Undecided", pb.IMAGE_FILTER_UNDECIDED),
+    "kept": ("Kept by me", pb.IMAGE_FILTER_KEPT),
+    "rejected": ("Rejected by me", pb.IMAGE_FILTER_REJECTED),
+    "soft": ("Soft", pb.IMAGE_FILTER_SOFT),
+    "duplicate": ("Duplicates", pb.IMAGE_FILTER_DUPLICATE),
+    "set": ("Sets", pb.IMAGE_FILTER_IN_SET),
     "noise": ("Single shots (noise)", pb.IMAGE_FILTER_NOISE),
     "faces": ("With faces", pb.IMAGE_FILTER_WITH_FACES),
     "eyes_closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
@@ -45,6 +52,7 @@ async def image_page(
     filter_by: str,
     order_by: str,
     search: str = "",
+    score_ranges: Sequence[pb.ScoreRange] = (),
 ) -> ImagePage:
     """Fetches a page; if the number is beyond the end, the last page."""
     number = max(1, int(number or 1))
@@ -54,6 +62,7 @@ async def image_page(
         skip=(number - 1) * page_size,
         order_by=order_by,
         search=search,
+        score_ranges=score_ranges,
         filters=[FILTERS[filter_by][1]] if filter_by in FILTERS else [],
     )
     answer = await api.call(api.stub.ListImages, request)
@@ -67,5 +76,6 @@ async def image_page(
             filter_by=filter_by,
             order_by=order_by,
             search=search,
+            score_ranges=score_ranges,
         )
     return ImagePage(list(answer.images), number, page_count, answer.total_count)

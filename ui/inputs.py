@@ -26,7 +26,7 @@ OPEN_PATHS = frozenset(
     }
 )
 OPEN_PREFIXES = (
-    *("/photos/", "/downloads/", "/cull/", "/assets/", "/static/"),
+    *("/photos/", "/covers/", "/grid/", "/downloads/", "/cull/", "/assets/", "/static/"),
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )
 BODY_BYTES = 16 * 2**20
@@ -64,7 +64,17 @@ class CheckedBlocks(gr.Blocks):
             elif value is not None:
                 for file in value if isinstance(value, list) else [value]:
                     self._check_was_uploaded(file)
-        checked: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        try:
+            checked: list[Any] = await super().preprocess_data(
+                block_fn, inputs, state, explicit_call
+            )
+        except gr.Error as error:
+            # Gradio names a value and all choices, which its server forgets when it restarts
+            if "not in the list of choices" not in str(error.message):
+                raise
+            raise make_error(
+                "This page is older than what it shows. Reload it, then try again."
+            ) from error
         return checked
 
     def has_upload(self, path: str) -> bool:

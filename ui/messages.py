@@ -28,6 +28,11 @@ def make_error(message: str) -> gr.Error:
     return gr.Error(message, duration=MESSAGE_S, print_exception=False)
 
 
+def show_warning(message: str) -> None:
+    """Shows a message about something that worked, but not as the user may expect."""
+    gr.Warning(message, duration=MESSAGE_S)
+
+
 def show_success(message: str) -> None:
     """Shows a success message."""
     gr.Info(message, duration=NEWS_S)

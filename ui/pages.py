@@ -97,7 +97,7 @@ COLUMNS = (
     ("Status", "status"),
     *((score.heading, score.name) for score in _TABLE_SCORES),
     ("Faces", "face_count"),
-    ("Cluster", "cluster_id"),
+    ("Moment", "cluster_id"),
     ("Reason", "reason"),
 )
 """Titles of the metrics table's columns, and the fields they sort by."""
@@ -186,9 +186,15 @@ def metrics_cells(image: pb.ImageResult) -> list[Cell]:
         Cell(status(image), is_number=False),
         *(Cell(_number(score_value(image, score) if scored else None)) for score in _TABLE_SCORES),
         Cell(str(len(image.faces)) if scored else ""),
-        Cell(str(image.cluster_id) if image.HasField("cluster_id") else ""),
+        Cell(_moment(image)),
         Cell(image.reason, is_number=False),
     ]
+
+
+def _moment(image: pb.ImageResult) -> str:
+    if not image.HasField("cluster_id"):
+        return ""
+    return str(image.cluster_id + 1) if image.cluster_id >= 0 else "single"
 
 
 def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:

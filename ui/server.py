@@ -21,6 +21,7 @@ from ui import theme
 from ui.app import build_app
 from ui.client import Orchestrator, OrchestratorError
 from ui.cull.routes import cull_router
+from ui.grid.routes import grid_router
 from ui.http_errors import http_error
 from ui.inputs import RequestLimits
 from ui.settings import Login
@@ -52,14 +53,31 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         return {"status": "ok"}
 
     @server.get("/photos/{run_id}/{long_side_px}/{path:path}")
-    async def picture(request: Request, run_id: str, long_side_px: int, path: str) -> Response:
-        wanted = pb.GetThumbnailRequest(run_id=run_id, path=path, long_side_px=long_side_px)
+    async def picture(
+        request: Request, run_id: str, long_side_px: int, path: str, faces: bool = False
+    ) -> Response:
+        wanted = pb.GetThumbnailRequest(
+            run_id=run_id, path=path, long_side_px=long_side_px, faces_only=faces
+        )
         try:
             answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
         except OrchestratorError as error:
             raise http_error(error) from error
         headers = {"Cache-Control": f"private, max-age={PICTURE_AGE_S}"}
         return Response(answer.jpeg, media_type="image/jpeg", headers=headers)
+
+    @server.get("/covers/{run_id}")
+    async def cover(request: Request, run_id: str) -> Response:
+        best = pb.ListImagesRequest(
+            run_id=run_id, selected_only=True, order_by="composite_score desc", page_size=1
+        )
+        try:
+            found = (await api.call(api.stub.ListImages, best)).images
+        except OrchestratorError as error:
+            raise http_error(error) from error
+        if not found:
+            raise HTTPException(404, "no photo of this run was selected")
+        return await picture(request, run_id, 0, found[0].path)
 
     @server.get("/downloads/{run_id}/{kind}")
     async def download(run_id: str, kind: str) -> Response:
@@ -78,6 +96,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         )
 
     server.include_router(cull_router(api))
+    server.include_router(grid_router(api))
 
     page = build_app(api)
     page.queue(default_concurrency_limit=16)

@@ -54,7 +54,7 @@ def problem(error: OrchestratorError) -> str:
 
 def no_results() -> str:
     """Renders the placeholder for results before the first run."""
-    return empty("No results yet", "Start a run in the Run tab to see its photos here.")
+    return empty("No results yet", "Start a run under Run Pipeline to see its photos here.")
 
 
 def empty(title: str, advice: str) -> str:

@@ -72,7 +72,7 @@ def fetch_models(component: str) -> None:
     """Pulls and verifies the model that the default profile sets for a service."""
     from models.cli import app
     from models.profiles import models_by_role
-    from services.common.config.layers import DEFAULT_PROFILE, config_dir, models_dir
+    from services.common.config.folders import DEFAULT_PROFILE, config_dir, models_dir
     from services.common.inference.registry import read_registry
 
     folder, configs = models_dir(), config_dir(None)

@@ -12,7 +12,7 @@ import torch
 from models.export.architectures import graphs_of
 from models.export.checkpoint import read_checkpoint
 from models.export.graph import OPSET, TOLERANCES, write
-from services.common.config.layers import models_dir
+from services.common.config.folders import models_dir
 from services.common.errors import EXIT_CONFIG, ConfigError
 from services.common.inference.registry import (
     ModelEntry,

@@ -34,7 +34,8 @@ from models.train.degrade import defocus, noise
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.moments.clustering import cluster_scenes
 from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters
-from services.common.config.layers import Layer, load, models_dir, read_yaml
+from services.common.config.folders import models_dir
+from services.common.config.layers import Layer, load, read_yaml
 from services.common.imaging.decode import RgbImage, decode, fit_long_side
 from services.common.inference.onnx import OrtSession, SessionOptions
 from services.common.inference.registry import Role, resolve

@@ -26,7 +26,7 @@ from orchestrator.storage.database import DATABASE_NAME, open_database, open_pos
 from orchestrator.transport import values
 from orchestrator.transport.build import Orchestrator, build_orchestrator
 from orchestrator.transport.converters import entry_value, overrides_value
-from services.common.config.layers import config_dir, default_profile
+from services.common.config.folders import config_dir, default_profile
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import ConfigError, NotFoundError
 from services.common.rpc.bounds import check_message

@@ -40,8 +40,7 @@ from orchestrator.cli.people import app as people_app
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import FileTransfer, write_file
-from services.common.config.layers import config_dir, profile_of_environment, read_config_file
-from services.common.config.sections import SharedSettings, load_section
+from services.common.config.folders import config_dir, profile_of_environment
 from services.common.errors import EXIT_CONFIG, EXIT_FAILED, BestshotError, ConfigError
 from services.common.rpc.scopes import ScopeName
 
@@ -106,6 +105,17 @@ def _parse_transfer(text: str) -> FileTransfer:
         raise typer.BadParameter(f"choose copy, hardlink or symlink (got {text!r})") from None
 
 
+def _parse_share(text: str) -> float:
+    is_percent = text.strip().endswith("%")
+    try:
+        share = float(text.strip().removesuffix("%")) / (100 if is_percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share <= 1:
+        raise typer.BadParameter(f"expected a share such as 10% or 0.1 (got {text!r})")
+    return share
+
+
 Profile = Annotated[
     str | None,
     typer.Option(
@@ -148,6 +158,43 @@ Force = Annotated[
 ]
 
 
+GoalName = Annotated[
+    str | None,
+    typer.Option(
+        "--goal",
+        metavar="GOAL",
+        help="moments: the best of each moment (the default). one_per_moment: only the best of "
+        "each. all_but_failures: everything except blurred, poor, rejected and copied photos.",
+    ),
+]
+GoalCount = Annotated[
+    int | None,
+    typer.Option("--count", min=1, help="Pick this many photos, spread over moments and time."),
+]
+GoalShare = Annotated[
+    float | None,
+    typer.Option(
+        "--share",
+        parser=_parse_share,
+        metavar="SHARE",
+        help="Pick this share of the photos, such as 10% or 0.1, spread likewise.",
+    ),
+]
+
+
+def _goal_flags(goal: str | None, count: int | None, share: float | None) -> list[str]:
+    """The settings for `--goal`, `--count` and `--share`, of which only one can be given."""
+    given = {"--goal": goal, "--count": count, "--share": share}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise ConfigError(f"{' and '.join(names)} cannot be combined; choose one goal")
+    if count is not None:
+        return ["select_best.goal.pick=count", f"select_best.goal.count={count}"]
+    if share is not None:
+        return ["select_best.goal.pick=share", f"select_best.goal.share={share}"]
+    return [f"select_best.goal.pick={goal}"] if goal is not None else []
+
+
 def _exclude_flags(patterns: list[str] | None) -> list[str]:
     return [f"find_photos.exclude={json.dumps(patterns)}"] if patterns else []
 
@@ -176,6 +223,9 @@ def curate(
     config: ConfigFiles = None,
     set_: Flags = None,
     exclude: Exclude = None,
+    goal: GoalName = None,
+    count: GoalCount = None,
+    share: GoalShare = None,
     copy_selected: Annotated[
         bool, typer.Option("--copy-selected", help="Copy the selected photos to OUT/selected.")
     ] = False,
@@ -208,7 +258,7 @@ def curate(
             data_folder=data_folder(data),
             profile=profile or profile_of_environment(),
             config_files=config or [],
-            flags=[*(set_ or []), *_exclude_flags(exclude)],
+            flags=[*(set_ or []), *_goal_flags(goal, count, share), *_exclude_flags(exclude)],
             copy_selected=copy_selected,
             orchestrator=orchestrator,
             force=force,
@@ -280,6 +330,8 @@ def up(
         )
     from orchestrator.cli.profile_choice import choose_profile
     from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
+    from services.common.config.layers import read_config_file
+    from services.common.config.sections import SharedSettings, load_section
 
     console = open_console()
     folder = data_folder(data)
@@ -501,7 +553,7 @@ def export(
     With --orchestrator, the files are downloaded and written on this machine.
     """
     from orchestrator.cli.api import open_api
-    from orchestrator.export.download import DownloadFormat
+    from orchestrator.export.download import DownloadFormat, list_skipped
     from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions
 
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
@@ -523,7 +575,10 @@ def export(
         if as_ is not ExportedAs.FOLDER:
             with api.download(found.id, DownloadFormat[as_.name]) as content:
                 write_file(out, content, albums=api.album_folders(), force=force)
+                skipped = list_skipped(content)
             console.print(escape(str(out)))
+            for line in skipped:
+                console.print(f"[yellow]skipped {escape(line)}[/yellow]")
             return
         done = (_export_here if api.is_served else _export_there)(api, found, out, options)
     for path in done.paths:
@@ -571,6 +626,45 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
         copied_count=done.transferred_count,
         warnings=done.warnings,
         warning_count=len(done.warnings),
+    )
+
+
+@app.command()
+def reselect(
+    run: RunId = LATEST,
+    set_: Flags = None,
+    goal: GoalName = None,
+    count: GoalCount = None,
+    share: GoalShare = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only show what would change; store nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Group and select again under other settings, from a run's stored scores, as a new run."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+    from services.common.config.layers import flag_layer, merge
+
+    flags = [*(set_ or []), *_goal_flags(goal, count, share)]
+    with open_api(orchestrator, data) as api:
+        request = pb.ReselectRequest(run_id=api.find_run(run).id, validate_only=preview)
+        request.config_overrides.update(merge(flag_layer(flag).data for flag in flags))
+        answer = api.call(request)
+    if as_json:
+        print_message(answer)
+        return
+    console = open_console()
+    for mark, paths in (("[green]+[/green]", answer.gained_paths), ("-", answer.lost_paths)):
+        for path in paths:
+            console.print(f"{mark} {escape(path)}")
+    name = "preview" if preview else f"run {answer.run.id}"
+    console.print(
+        f"{name}: {answer.run.summary.selected_count} selected; {len(answer.gained_paths)} gained, "
+        f"{len(answer.lost_paths)} lost"
     )
 
 

@@ -50,13 +50,8 @@ from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.config.layers import (
-    DEFAULT_PROFILE,
-    environment_layers,
-    merge,
-    profile_names,
-    read_config_file,
-)
+from services.common.config.folders import DEFAULT_PROFILE
+from services.common.config.layers import environment_layers, merge, profile_names, read_config_file
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import BestshotError, ConfigError, InternalError
 from services.common.rpc.auth import new_token, token_digest
@@ -106,7 +101,8 @@ class Request:
     Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
     applies; if one is started, `standard`, or `builtin` if its networks are unavailable. With
     `is_offline`, nothing is fetched. With `album_id`, a running orchestrator curates that album;
-    otherwise the album for the folders `photos`.
+    otherwise the album for the folders `photos`. Without `reference_run_id`, the run keeps picks of
+    the newest run that fits; if it is empty, of none.
     """
 
     photos: Sequence[Path]
@@ -121,6 +117,7 @@ class Request:
     force: bool = False
     album_id: str = ""
     is_offline: bool = False
+    reference_run_id: str | None = None
 
 
 def curate(request: Request, console: Console) -> pb.Run:
@@ -400,6 +397,7 @@ async def _drive(
             album_id=album_id,
             profile=request.profile or "",
             config_overrides=_overrides(request),
+            reference_run_id=request.reference_run_id,
         ),
         CALL_TIMEOUT_S,
         options,

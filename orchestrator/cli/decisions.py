@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from orchestrator.cli.options import LATEST, Address, AlbumName, Data
 from orchestrator.cli.output import AsJson, open_console, print_json
+from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import write_file
 from services.common.errors import ConfigError
 from services.common.user_files import read_user_text
@@ -153,5 +154,13 @@ def _describe_decision(entry: DecisionEntry) -> str:
             return f"merge the moments of {photos}"
         case DecisionAction.CLEAR:
             return f"clear the decision on {photos}"
+        case DecisionAction.RATE if entry.stars:
+            return f"give {pluralize(entry.stars, 'star')} to {photos}"
+        case DecisionAction.RATE:
+            return f"remove the stars of {photos}"
+        case DecisionAction.LABEL if entry.label:
+            return f"give the {entry.label} label to {photos}"
+        case DecisionAction.LABEL:
+            return f"remove the label of {photos}"
         case _:
             return f"{entry.action} {photos}"

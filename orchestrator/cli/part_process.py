@@ -78,7 +78,7 @@ class PartProcess:
         self._closing = threading.Lock()
         self._context = _choose_context()
         self._process = self._context.Process(
-            target=_run_part,
+            target=run_part,
             args=(name, list(arguments), dict(os.environ), stdin, str(log)),
         )
         try:
@@ -141,7 +141,7 @@ def _defer_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _run_part(
+def run_part(
     name: str, arguments: list[str], variables: Mapping[str, str], stdin: Connection, log: str
 ) -> None:
     """Runs a part's module in this process, which was started for it.
@@ -160,6 +160,7 @@ def _run_part(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     os.environ.clear()  # the fork server has those from when it started
     os.environ.update(variables)
+    tempfile.tempdir = None  # TMPDIR is among them
     # The command's own streams may have been closed. Then their objects are None, and files opened
     # since may have their descriptors.
     source = fcntl.fcntl(stdin.fileno(), fcntl.F_DUPFD, 3)

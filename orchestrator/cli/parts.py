@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from services.common.config.layers import MODEL_SERVICES as MODEL_SERVICES
-from services.common.config.layers import ConfigFile
+from services.common.config.folders import MODEL_SERVICES as MODEL_SERVICES
+
+if TYPE_CHECKING:
+    from services.common.config.layers import ConfigFile
 
 PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 

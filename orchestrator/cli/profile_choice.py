@@ -17,15 +17,13 @@ from models.profiles import (
     find_missing,
 )
 from orchestrator.cli.parts import MODEL_SERVICES
-from services.common.config.layers import (
+from services.common.config.folders import (
     BUILTIN_PROFILE,
     DEFAULT_PROFILE,
     PROFILE_VARIABLE,
-    ConfigFile,
-    check_default_profile,
-    environment_layers,
     models_dir,
 )
+from services.common.config.layers import ConfigFile, check_default_profile, environment_layers
 from services.common.config.sections import load_section
 from services.common.errors import BestshotError, ConfigError, UnavailableError
 

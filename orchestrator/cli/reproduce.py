@@ -77,7 +77,7 @@ def reproduce(
         settings = folder / "settings.yaml"
         settings.write_text(yaml.safe_dump(stored))
         if orchestrator is None:
-            _prepare(data, album, run)
+            _prepare(data, album, run, _find_reference(api, run))
         again = curate(
             Request(
                 photos=[Path(folder) for folder in album.folders],
@@ -90,6 +90,7 @@ def reproduce(
                 copy_selected=False,
                 orchestrator=orchestrator,
                 album_id="" if orchestrator is None else album.id,
+                reference_run_id=run.reference_run_id,
             ),
             console,
         )
@@ -129,10 +130,21 @@ def _diff_decisions(first: Run, second: Run, records: list[ImageRecord]) -> tupl
     return (*found, *corrections)
 
 
-def _prepare(data: Path, album: Album, run: Run) -> None:
-    """Creates a database with only the album and its decisions."""
+def _find_reference(api: Api, run: Run) -> tuple[Run, list[ImageRecord]] | None:
+    if not run.reference_run_id:
+        return None
+    return api.run(run.reference_run_id), api.images(run.reference_run_id)
+
+
+def _prepare(
+    data: Path, album: Album, run: Run, reference: tuple[Run, list[ImageRecord]] | None
+) -> None:
+    """Creates a database with only the album, its decisions and the run's reference."""
     engine = open_database(data)
-    SqlRunStore(engine).add_album(album)
+    store = SqlRunStore(engine)
+    store.add_album(album)
+    if reference is not None:
+        store.save_results(*reference)
     SqlDecisionLog(engine).append(album.id, _log(run))
     engine.dispose()
 

@@ -1,8 +1,8 @@
-"""Finds copies of one picture among the photos of a moment, and which of them is the original."""
+"""Finds copies and versions of one picture, and which of them is the original."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -50,11 +50,15 @@ Grid = NDArray[np.float32]
 class CopyRule(StrEnum):
     """What makes another file the original of a copy; the first that applies decides."""
 
+    DAMAGED = "damaged"
+    VERSION = "version"
     OVERLAY = "overlay"
     ENLARGED = "enlarged"
     SMALLER = "smaller"
     CAMERA = "camera"
     COMPRESSED = "compressed"
+    INDIRECT = "indirect"
+    """None applies to the two: it is a copy of another copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Copy:
 
 
 def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, Copy]:
-    """Finds the copies among photos of one moment.
+    """Finds the copies and versions among photos of one moment.
 
     Copies show the same at every place of a grid of 16 x 16 cells, whatever their size, or differ
     by something laid over one of them. Frames of a burst from a tripod may do so too. Therefore
@@ -85,9 +89,8 @@ def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, 
     Returns:
         What each copy is a copy of, by its path.
     """
-    signed = [photo for photo in photos if _can_be_recognized(photo)]
     copies: dict[str, Copy] = {}
-    for family in _families(signed):
+    for family in find_families(photos):
         mine = [photo for photo in family if photo.path in kept]
         if mine:
             original = min(mine, key=lambda photo: photo.path)
@@ -114,26 +117,38 @@ def _can_be_recognized(photo: Candidate) -> bool:
     return bool(grid) and max(grid) - min(grid) >= MIN_LEVELS and long_side(photo) > 0
 
 
-def _families(photos: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Groups photos that are copies of each other or of a third; single ones are left out."""
+def find_families(photos: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Groups photos that are copies or versions of each other or of a third.
+
+    Returns:
+        Groups of at least two photos, in the given order.
+    """
+    # imported here: SciPy takes a while to load, and most commands find no copies
+    from orchestrator.domain.moments.tiles import components
+
     if len(photos) < 2:
         return []
-    luminance = np.array([photo.quality.luminance_grid for photo in photos], np.float32)
-    parents = list(range(len(photos)))
-
-    def root(index: int) -> int:
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = parents[index]
-        return index
-
-    for first, second in _alike(luminance):
-        if root(first) != root(second) and _are_copies(photos[first], photos[second]):
-            parents[max(root(first), root(second))] = min(root(first), root(second))
+    pairs = np.array([*_copy_pairs(photos), *_version_pairs(photos)], np.intp).reshape(-1, 2)
     families: dict[int, list[Candidate]] = {}
-    for index, photo in enumerate(photos):
-        families.setdefault(root(index), []).append(photo)
+    for photo, number in zip(photos, components(len(photos), *pairs.T).tolist(), strict=True):
+        families.setdefault(number, []).append(photo)
     return [family for family in families.values() if len(family) > 1]
+
+
+def _version_pairs(photos: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
+    rows = {photo.path: row for row, photo in enumerate(photos)}
+    for row, photo in enumerate(photos):
+        if photo.alteration is not None and photo.alteration.original in rows:
+            yield row, rows[photo.alteration.original]
+
+
+def _copy_pairs(photos: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
+    rows = [row for row, photo in enumerate(photos) if _can_be_recognized(photo)]
+    if len(rows) > 1:
+        luminance = np.array([photos[row].quality.luminance_grid for row in rows], np.float32)
+        for first, second in _alike(luminance):
+            if _are_copies(photos[rows[first]], photos[rows[second]]):
+                yield rows[first], rows[second]
 
 
 def _alike(luminance: Grid) -> list[tuple[int, int]]:
@@ -202,7 +217,13 @@ def _is_more_compressed(photo: Candidate, other: Candidate) -> bool:
     return not is_grain and bits_per_pixel(other) >= LESS_COMPRESSED * bits_per_pixel(photo)
 
 
+def _is_version(photo: Candidate, other: Candidate) -> bool:
+    return photo.alteration is not None and photo.alteration.original == other.path
+
+
 _RULES: tuple[tuple[CopyRule, Callable[[Candidate, Candidate], bool]], ...] = (
+    (CopyRule.DAMAGED, lambda photo, other: photo.file.is_damaged and not other.file.is_damaged),
+    (CopyRule.VERSION, _is_version),
     (CopyRule.OVERLAY, _is_overlaid),
     (CopyRule.ENLARGED, _is_enlarged),
     (CopyRule.SMALLER, lambda photo, other: long_side(other) >= MORE_LENGTH * long_side(photo)),
@@ -214,8 +235,8 @@ _RULES: tuple[tuple[CopyRule, Callable[[Candidate, Candidate], bool]], ...] = (
 
 def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
     """Leaves out, rule by rule, the photos that lose to one that is still there."""
-    left, rules = list(family), {}
-    for rule, loses in _RULES:
+    left = list(family)
+    for _, loses in _RULES:
         lost = [
             photo
             for photo in left
@@ -223,6 +244,13 @@ def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
         ]
         if len(lost) < len(left):
             left = [photo for photo in left if photo not in lost]
-            rules.update({photo.path: rule for photo in lost})
     original = min(left, key=lambda photo: photo.path)
-    return {path: Copy(original.path, rule) for path, rule in rules.items()}
+    # those still left differ from the original in nothing: their scores decide
+    lost = [photo for photo in family if photo not in left]
+    return {photo.path: Copy(original.path, _find_rule(photo, original)) for photo in lost}
+
+
+def _find_rule(photo: Candidate, original: Candidate) -> CopyRule:
+    """The first rule by which a photo loses to the original itself."""
+    indirect = CopyRule.VERSION if photo.alteration else CopyRule.INDIRECT
+    return next((rule for rule, loses in _RULES if loses(photo, original)), indirect)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.photo import MAX_STARS, ColourLabel, Decision, UserMark
 from orchestrator.domain.wording import pluralize
 
 Labels = NDArray[np.int64]
@@ -29,10 +29,14 @@ class DecisionAction(StrEnum):
     SPLIT = "split"
     MERGE = "merge"
     UNDO = "undo"
+    RATE = "rate"
+    LABEL = "label"
 
 
 CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
 """Actions on moments; all other actions concern single photos."""
+MARKS = (DecisionAction.RATE, DecisionAction.LABEL)
+"""Actions that the selection ignores."""
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 """Range of an entry's time: near the years 1 and 9999, no time zone can be applied."""
 _DECISIONS = {
@@ -58,13 +62,15 @@ class DecisionEntry:
         id: Unique.
         action: KEEP, REJECT and CLEAR (the algorithm decides again) apply to each of `photos`. MOVE
             puts them into the moment of `target`, SPLIT puts them into a separate moment, MERGE
-            merges all moments that contain one of them. UNDO reverts `undone_id`, which may itself
-            be an UNDO.
+            merges all moments that contain one of them. RATE gives them `stars`, LABEL gives them
+            `label`. UNDO reverts `undone_id`, which may itself be an UNDO.
         photos: Empty for UNDO.
         create_time: When it was decided.
         target: Target of a MOVE; None otherwise.
         undone_id: The entry reverted by an UNDO; empty otherwise.
         decided_by: Who decided, as the program that stored it says; empty if unknown.
+        stars: With RATE, 1 to 5, or 0 to remove the stars; 0 otherwise.
+        label: With LABEL, a `ColourLabel`, or empty to remove the label; empty otherwise.
     """
 
     id: str
@@ -74,6 +80,8 @@ class DecisionEntry:
     target: DecidedPhoto | None = None
     undone_id: str = ""
     decided_by: str = ""
+    stars: int = 0
+    label: str = ""
 
     @property
     def content_digests(self) -> tuple[str, ...]:
@@ -171,9 +179,24 @@ def _find_own_fault(entry: DecisionEntry) -> str:
         return f"{entry.action} takes no target"
     if entry.target is not None and entry.target.content_digest in entry.content_digests:
         return f"{entry.target.path} cannot be moved to its own moment"
+    if problem := _find_mark_fault(entry):
+        return problem
     if entry.action is not DecisionAction.UNDO:
         return f"{entry.action} takes no undone_id" if entry.undone_id else ""
     return "undo takes no photos" if entry.photos else ""
+
+
+def _find_mark_fault(entry: DecisionEntry) -> str:
+    """Describes why an entry's stars or label are invalid; empty if they are valid."""
+    if entry.stars and entry.action is not DecisionAction.RATE:
+        return f"{entry.action} takes no stars"
+    if entry.label and entry.action is not DecisionAction.LABEL:
+        return f"{entry.action} takes no label"
+    if not 0 <= entry.stars <= MAX_STARS:
+        return f"stars must be 0 to {MAX_STARS} (got {entry.stars})"
+    if entry.label and entry.label not in list(ColourLabel):
+        return f"label must be one of {', '.join(ColourLabel)}, or empty (got {entry.label!r})"
+    return ""
 
 
 def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:
@@ -235,6 +258,21 @@ def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
             else:
                 found[digest] = decision
     return found
+
+
+def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
+    """Stars and labels by content digest; of each, the last entry in force counts."""
+    found: dict[str, UserMark] = {}
+    for entry in find_in_force(log):
+        if entry.action not in MARKS:
+            continue
+        for digest in entry.content_digests:
+            mark = found.get(digest, UserMark())
+            if entry.action is DecisionAction.RATE:
+                found[digest] = replace(mark, stars=entry.stars)
+            else:
+                found[digest] = replace(mark, label=entry.label)
+    return {digest: mark for digest, mark in found.items() if mark != UserMark()}
 
 
 def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestrator.domain.alteration import Alteration
 from orchestrator.domain.sets import SetPlace
 
 
@@ -94,6 +95,8 @@ class FileFacts:
         size_bytes: Size of the file.
         capture_time: Local time from EXIF, ISO 8601 without zone.
         has_camera: Whether it names the camera.
+        is_damaged: Whether it could be read only in part.
+        is_edit: Whether its name marks it as an edited copy of a photo in the album.
     """
 
     width_px: int = 0
@@ -101,6 +104,8 @@ class FileFacts:
     size_bytes: int = 0
     capture_time: str = ""
     has_camera: bool = False
+    is_damaged: bool = False
+    is_edit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,8 @@ class CameraFacts:
         drive_mode: "single" or "continuous".
         bracket_mode: "none", or the property that varied from shot to shot: "exposure", "focus",
             "white balance", "ISO", "aperture" or "other".
+        has_video: Whether a short video goes with the shot, in the file (motion photos) or beside
+            it (Live Photos).
     """
 
     make: str = ""
@@ -170,6 +177,7 @@ class CameraFacts:
     sequence_number: int | None = None
     drive_mode: str = ""
     bracket_mode: str = ""
+    has_video: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +212,7 @@ class Candidate:
         content: Its kind.
         owner_mark: How its owner marked it in another program.
         frame_set: Its place in a set of photos that belong together; None if it is not in a set.
+        alteration: How it was made from another photo; None if it was not.
     """
 
     path: str
@@ -215,6 +224,7 @@ class Candidate:
     content: ContentClass = ContentClass.PHOTO
     owner_mark: OwnerMark = field(default_factory=OwnerMark)
     frame_set: SetPlace | None = None
+    alteration: Alteration | None = None
 
 
 class Decision(StrEnum):
@@ -227,6 +237,33 @@ class Decision(StrEnum):
     def past_tense(self) -> str:
         """The past tense, for sentences: "kept" or "rejected"."""
         return "kept" if self is Decision.KEEP else "rejected"
+
+
+class ColourLabel(StrEnum):
+    """A colour label that a user gave to a photo; named as in Lightroom."""
+
+    RED = "red"
+    YELLOW = "yellow"
+    GREEN = "green"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True, slots=True)
+class UserMark:
+    """The stars and the colour label that the user gave to a photo in bestshot.
+
+    They say nothing about keeping it: the selection ignores them.
+
+    Attributes:
+        stars: 1 to 5; 0 = none.
+        label: A `ColourLabel`; empty if there is none.
+    """
+
+    stars: int = 0
+    label: str = ""
+
+
+MAX_STARS = 5
 
 
 class Reason(StrEnum):
@@ -254,6 +291,12 @@ class Reason(StrEnum):
     OWNER_REJECT = "OWNER_REJECT"
     SELECTED_WITH_SET = "SELECTED_WITH_SET"
     IN_SET = "IN_SET"
+    VERSION = "VERSION"
+    SELECTED_VERSION = "SELECTED_VERSION"
+    SELECTED_FOR_GOAL = "SELECTED_FOR_GOAL"
+    BEYOND_GOAL = "BEYOND_GOAL"
+    KEPT_FROM_LAST_RUN = "KEPT_FROM_LAST_RUN"
+    NOT_BETTER_ENOUGH = "NOT_BETTER_ENOUGH"
 
 
 KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)

@@ -16,7 +16,8 @@ class QualityWeights:
     """Shares of the technical and the aesthetic score in the composite score."""
 
     iqa: Share
-    """weight of the technical score in the composite score"""
+    """weight of the technical score in the composite score; both defaults are the earlier system's,
+    and `bestshot tune` fits others to your decisions"""
     ava: Share
     """weight of the aesthetic score, which is first scaled to 0..1"""
 
@@ -194,6 +195,42 @@ def _ramp(value: float, start: float, end: float) -> float:
     if start == end:
         return float(value >= end)
     return min(1.0, max(0.0, (value - start) / (end - start)))
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSigns:
+    """What can be told of one face; named as in orchestrator.proto.
+
+    Attributes:
+        eyes: "open", "closed", or empty if it cannot be told.
+        smile: "smiling", "not_smiling", or empty if it cannot be told.
+        is_prominent: Whether it counts for the scores of its photo.
+    """
+
+    eyes: str
+    smile: str
+    is_prominent: bool
+
+
+def read_signs(faces: Sequence[FaceScores], penalties: PersonPenalties) -> tuple[FaceSigns, ...]:
+    """Reads each face's scores with the thresholds of a run, in the order of the faces.
+
+    Nothing can be told of a face that is too small or too uncertain to count, nor of eyes whose low
+    score may come from a lowered head or a laugh.
+    """
+    counting = [face.width for face in faces if rate_trust(face) > 0]
+    fewest = penalties.prominent_face_ratio * max(counting, default=0.0)
+    return tuple(_signs_of(face, penalties, fewest) for face in faces)
+
+
+def _signs_of(face: FaceScores, penalties: PersonPenalties, prominent_width: float) -> FaceSigns:
+    if rate_trust(face) == 0:
+        return FaceSigns("", "", is_prominent=False)
+    eyes = "open"
+    if face.eyes_score < penalties.eyes_threshold:
+        eyes = "closed" if _eyes_told(face) < penalties.eyes_threshold else ""
+    smile = "smiling" if face.smile_score >= penalties.smile_threshold else "not_smiling"
+    return FaceSigns(eyes, smile, is_prominent=face.width >= prominent_width)
 
 
 def check_faces(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[FaceCheck, ...]:

@@ -13,12 +13,15 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
+from orchestrator.domain.alteration import UseOfVersions
 from orchestrator.domain.bounds import Count, Share, Similarity
 from orchestrator.domain.content import ContentTreatment, Treatment
 from orchestrator.domain.copies import Copy, CopyRule, find_copies
+from orchestrator.domain.goal import Coverage, Entrant, Goal, spread
+from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import owner_decision
-from orchestrator.domain.photo import Candidate, ContentClass, Decision, Reason
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, QualityScores, Reason
 from orchestrator.domain.scoring import (
     PersonPenalties,
     QualityWeights,
@@ -34,10 +37,16 @@ MAX_COMPARED_COUNT = 100
 round robin of n photos takes n (n - 1) / 2 comparisons, or 200 million for 20,000 photos."""
 
 FACE_DIFFERENCE = 0.02
-"""Difference of penalties from which on a photo that has worse faces than the best by score does
-not tie with it: the comparator sees whole pictures, in which a blink vanishes."""
+"""Difference of penalties from which on the faces of two photos differ clearly, and the comparator
+does not rank one ahead of the other: it sees whole pictures, in which a blink vanishes."""
+TECHNICAL_DIFFERENCE, NOISE_DIFFERENCE = 0.05, 1.0
+"""Differences of scores from 0 to 1, and of noise in grey levels, from which on the comparator may
+decide between two photos: it learned blur, noise and exposure, not what makes a shot good. A tilt
+is not measured, so a pair that differs in that alone is left to the score. A heuristic."""
 _MANY_TAKEN = 64
 _FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
+_BY_RANK = (Reason.SELECTED_BEST, Reason.SELECTED_DISTINCT, Reason.SELECTED_FOR_GOAL)
+_KEPT_IN_ANY_CASE = (Reason.USER_KEEP, Reason.OWNER_KEEP, Reason.CONTENT_KEPT)
 
 Pair = tuple[str, str]
 """Paths of two photos, first < second."""
@@ -81,18 +90,28 @@ class SiameseParameters:
 class SelectionParameters:
     """Rules for the selection."""
 
+    goal: Goal
     max_images_per_cluster: Count
-    """maximum number of photos selected from a moment"""
+    """maximum number of photos selected from a moment, if the goal is `moments`"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
     """minimum composite score of a second or later pick of a moment"""
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
+    stability_margin: Share
+    """how much better, by composite score, a photo must be to replace a pick of an earlier run of
+    the album (`reference_run_id`); moments with only known photos stay as they were. 0 = every run
+    starts afresh"""
     include_noise: bool
     """whether single shots can be selected; if not, they never are"""
     use_owner_ratings: bool
     """whether ratings and flags from other programs, in the photo or its sidecar, count like your
     decisions unless you decide otherwise: -1 stars or flagged as rejected = never selected, 4 or 5
     stars or flagged as picked = always selected"""
+    versions: UseOfVersions
+    """how to treat mirrored, turned, cropped, framed, black-and-white and filtered versions of a
+    photo in its moment: `edits` picks those whose names mark them as edited copies
+    (`IMG_1-edited.jpg`) along with the original, if that is picked; `all` picks every version along
+    with it; `original` picks only the original; `compete` judges them like other photos"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     content: ContentTreatment
@@ -121,6 +140,9 @@ class Verdict:
         moment_size: Photos of its moment.
         copy_rule: By what `lost_to` is preferred, if it is the original of this copy; None if the
             user keeps that one.
+        outranked: Path of the best photo that ranks higher by score or comparison, but stays behind
+            this one, a pick of an earlier run; None if there is none.
+        coverage: How it did in the competition for an album-wide goal; None if it took no part.
     """
 
     path: str
@@ -138,6 +160,8 @@ class Verdict:
     rank: int
     moment_size: int
     copy_rule: CopyRule | None = None
+    outranked: str | None = None
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +251,7 @@ class Selection:
             everything else. If there is none, the mark of the photo's owner counts in the same way,
             provided that the parameters allow it.
         sets: What is done with photos that belong together.
+        earlier_picks: Content digests of photos that an earlier run picked.
     """
 
     candidates: Sequence[Candidate]
@@ -235,6 +260,7 @@ class Selection:
     parameters: SelectionParameters
     decisions: Mapping[str, Decision]
     sets: SetParameters = WITHOUT_SETS
+    earlier_picks: frozenset[str] = frozenset()
 
     def take(self, rows: Sequence[int]) -> Selection:
         """Returns a selection over some of the photos."""
@@ -251,15 +277,16 @@ class Selection:
         pairs: list[Pair] = []
         for moment in self._moments():
             tied = self._find_tied(_find_eligible(moment, self._find_fallen(moment)))
-            pairs.extend(combinations(sorted(photo.path for photo in _cut_to_compare(tied)), 2))
+            pairs.extend(_find_comparable(_cut_to_compare(tied)))
         return sorted(pairs)
 
     def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
         """Picks the best photos of each moment.
 
-        A moment always yields a photo, unless the user rejects all of it: floors, scores and faces
-        rank the shots of a moment, and there is nothing better to keep instead of the only one. If
-        all are below the floors, the best of them is picked, and its reason says so.
+        A moment always yields a photo, unless the user rejects all of it or the goal is a number of
+        photos: floors, scores and faces rank the shots of a moment, and there is nothing better to
+        keep instead of the only one. If all are below the floors, the best of them is picked, and
+        its reason says so.
 
         Args:
             comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
@@ -267,12 +294,38 @@ class Selection:
         Returns:
             One verdict per candidate, in the order of `candidates`.
         """
-        found = {
-            verdict.path: verdict
-            for moment in self._moments()
-            for verdict in self._select_in_moment(moment, comparisons)
-        }
+        judged = [self._select_in_moment(moment, comparisons) for moment in self._moments()]
+        if self.parameters.goal.is_album_wide:
+            judged = self._select_in_album(judged)
+        found = {verdict.path: verdict for moment in judged for verdict in moment}
         return [found[candidate.path] for candidate in self.candidates]
+
+    def _select_in_album(self, judged: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
+        """Reduces the photos that the moments offer to the number requested."""
+        candidates = {candidate.path: candidate for candidate in self.candidates}
+        queues = [
+            [
+                self._enter(candidates[verdict.path], verdict)
+                for verdict in moment
+                if verdict.is_selected and verdict.reason is not Reason.SELECTED_WITH_SET
+            ]
+            for moment in judged
+        ]
+        coverages = spread(queues, self.parameters.goal.find_count(len(self.candidates)))
+        return [
+            _cover(moment, queue, coverages, candidates)
+            for moment, queue in zip(judged, queues, strict=True)
+        ]
+
+    def _enter(self, candidate: Candidate, verdict: Verdict) -> Entrant:
+        is_kept = verdict.reason in _KEPT_IN_ANY_CASE
+        return Entrant(
+            candidate.path,
+            verdict.composite_score,
+            capture_seconds(candidate.file.capture_time),
+            is_kept=is_kept,
+            is_faulty=not is_kept and self._find_fault(candidate) is not None,
+        )
 
     def _moments(self) -> list[list[_Scored]]:
         """Scores the photos and groups them by cluster; each noise photo is its own moment."""
@@ -306,10 +359,16 @@ class Selection:
         if len(moment) < 2:
             return {}
         kept = {photo.path for photo in moment if self._decision(photo) is Decision.KEEP}
-        present = [
-            photo.candidate for photo in moment if self._decision(photo) is not Decision.REJECT
-        ]
+        present = [photo.candidate for photo in moment if not self._is_out(photo)]
+        if self.parameters.versions == "compete":
+            present = [replace(candidate, alteration=None) for candidate in present]
         return find_copies(present, frozenset(kept))
+
+    def _is_out(self, photo: _Scored) -> bool:
+        """Whether it is never picked, so that no copy may lose to it."""
+        decision = self._decision(photo)
+        is_excluded = decision is None and self._treatment(photo) == "exclude"
+        return is_excluded or decision is Decision.REJECT
 
     def _check(self, photo: _Scored, copy: Copy | None) -> _Fall | None:
         """Why a photo may not compete; None if it may."""
@@ -323,13 +382,19 @@ class Selection:
             is_misfire = photo.candidate.content is ContentClass.MISFIRE
             return _Fall(Reason.MISFIRE if is_misfire else Reason.CONTENT_EXCLUDED)
         if copy is not None:
-            return _Fall(Reason.COPY, copy)
+            is_version = copy.rule is CopyRule.VERSION
+            return _Fall(Reason.VERSION if is_version else Reason.COPY, copy)
         if self._treatment(photo) == "keep":
             return None
-        if photo.candidate.quality.focus_score < self.filters.min_sharpness:
-            return _Fall(Reason.BLURRED)
-        if photo.candidate.quality.iqa_score < self.filters.min_iqa_score:
-            return _Fall(Reason.LOW_IQA)
+        fault = self._find_fault(photo.candidate)
+        return None if fault is None else _Fall(fault)
+
+    def _find_fault(self, candidate: Candidate) -> Reason | None:
+        """The floor that a photo is below; None if it is above all of them."""
+        if candidate.quality.focus_score < self.filters.min_sharpness:
+            return Reason.BLURRED
+        if candidate.quality.iqa_score < self.filters.min_iqa_score:
+            return Reason.LOW_IQA
         return None
 
     def _treatment(self, photo: _Scored) -> Treatment:
@@ -348,33 +413,72 @@ class Selection:
         return Reason.OWNER_KEEP if is_owners else Reason.CONTENT_KEPT
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
-        """The photos within `tiebreaker_range` of the leader, with faces about as good."""
-        if not eligible:
+        """The photos within `tiebreaker_range` of the leader, best first.
+
+        None has clearly worse faces than a photo that the comparator could move it ahead of.
+        """
+        ordered = sorted(eligible, key=_by_score)
+        if not ordered:
             return []
-        leader = min(eligible, key=_by_score)
-        limit = leader.composite - self.parameters.siamese.tiebreaker_range
-        worst = leader.penalty - FACE_DIFFERENCE
-        return [photo for photo in eligible if photo.composite >= limit and photo.penalty >= worst]
+        limit = ordered[0].composite - self.parameters.siamese.tiebreaker_range
+        worst = best = ordered[0].penalty
+        tied = []
+        for photo in ordered:
+            if photo.composite < limit or photo.penalty > worst + FACE_DIFFERENCE:
+                break  # no photo with worse faces may pass this one
+            if photo.penalty >= best - FACE_DIFFERENCE:
+                tied.append(photo)
+                worst, best = min(worst, photo.penalty), max(best, photo.penalty)
+        return tied
 
     def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
         """Ranks the photos of a moment, using a round robin for tied ones."""
         ordered = sorted(eligible, key=_by_score)
         all_tied = self._find_tied(ordered) if self.parameters.siamese.enabled else []
         tied = _cut_to_compare(all_tied)
-        if len(tied) < 2:
-            return _Ranking(ordered, {}, set())
-        points = {
-            photo.path: sum(
-                _better_probability(photo.path, other.path, comparisons)
-                for other in tied
-                if other is not photo
-            )
-            for photo in tied
-        }
+        pairs = _find_comparable(tied)
+        if not pairs:
+            return _Ranking(ordered, {}, set(), {})
+        counting = {pair: comparisons[pair] for pair in pairs if pair in comparisons}
+        points = {photo.path: 0.5 * (len(tied) - 1) for photo in tied}
+        for first, second in pairs:
+            lead = _better_probability(first, second, counting) - 0.5
+            points[first] += lead
+            points[second] -= lead
         tied.sort(key=lambda photo: (-points[photo.path], *_by_score(photo)))
         others = [photo for photo in ordered if photo.path not in points]
         return _Ranking(
-            [*tied, *others], points, {photo.path for photo in all_tied} - points.keys()
+            [*tied, *others],
+            points,
+            {photo.path for photo in all_tied} - points.keys(),
+            counting,
+        )
+
+    def _move_up_earlier_picks(
+        self, ranked: Sequence[_Scored]
+    ) -> tuple[list[_Scored], dict[str, list[str]]]:
+        """Moves the picks of an earlier run up past photos that are not better by the margin.
+
+        Returns:
+            The photos, and for each pick that moved, the paths of those that it passed, best first.
+        """
+        found: list[_Scored] = []
+        passed: dict[str, list[str]] = {}
+        for photo in ranked:
+            place = len(found)
+            if photo.candidate.content_digest in self.earlier_picks:
+                while place and self._may_pass(photo, found[place - 1]):
+                    place -= 1
+                if place < len(found):
+                    passed[photo.path] = [other.path for other in found[place:]]
+            found.insert(place, photo)
+        return found, passed
+
+    def _may_pass(self, pick: _Scored, other: _Scored) -> bool:
+        return (
+            other.candidate.content_digest not in self.earlier_picks
+            and other.composite - pick.composite < self.parameters.stability_margin
+            and other.penalty <= pick.penalty + FACE_DIFFERENCE
         )
 
     def _select_in_moment(
@@ -386,7 +490,9 @@ class Selection:
         # the photos that are kept in any case come first and displace the others
         kept = [photo for photo in ranking.photos if self._is_kept(photo)]
         kept.sort(key=lambda photo: self._decision(photo) is not Decision.KEEP)
-        others = [photo for photo in ranking.photos if not self._is_kept(photo)]
+        others, passed = self._move_up_earlier_picks(
+            [photo for photo in ranking.photos if not self._is_kept(photo)]
+        )
         taken = _Taken(self.embeddings)
         verdicts: list[Verdict] = []
         for rank, photo in enumerate([*kept, *self._with_middles_first(others)], start=1):
@@ -402,26 +508,47 @@ class Selection:
             elif taken.photos and photo.path in fallen:
                 verdict = fallen[photo.path].judge(base, taken.photos[0].path)
             else:
-                verdict = self._decide(base, photo, taken, comparisons, points)
+                verdict = self._decide(base, photo, taken, ranking.comparisons, points)
+            verdict = _respect_earlier_picks(verdict, taken, passed)
             if verdict.is_selected:
                 taken.add(photo)
             verdicts.append(verdict)
-        best = taken.photos[0].path if taken.photos else None
         ranked = {verdict.path for verdict in verdicts}
         others = sorted((photo for photo in moment if photo.path not in ranked), key=_by_score)
         for rank, photo in enumerate(others, start=len(ranked) + 1):
-            fall = fallen[photo.path]
-            base = _verdict(photo, fall.reason, rank, len(moment))
-            first = self._find_of_set(photo, taken)
-            if first is not None and self._uses_all(photo) and fall.reason in _FLOORS:
-                verdicts.append(self._decide_in_set(base, photo, first))
-            else:
-                verdicts.append(fall.judge(base, best))
+            base = _verdict(photo, fallen[photo.path].reason, rank, len(moment))
+            verdicts.append(self._judge_fallen(base, photo, fallen[photo.path], taken))
         return verdicts
+
+    def _judge_fallen(self, base: Verdict, photo: _Scored, fall: _Fall, taken: _Taken) -> Verdict:
+        """Decides on a photo that may not compete: it may be picked along with another one."""
+        verdict = fall.judge(base, taken.photos[0].path if taken.photos else None)
+        if self._is_picked_with_original(photo, fall, taken):
+            return replace(verdict, is_selected=True, reason=Reason.SELECTED_VERSION)
+        first = self._find_of_set(photo, taken)
+        if first is not None and self._uses_all(photo) and fall.reason in _FLOORS:
+            return self._decide_in_set(base, photo, first)
+        return verdict
+
+    def _is_picked_with_original(self, photo: _Scored, fall: _Fall, taken: _Taken) -> bool:
+        is_edit = photo.candidate.file.is_edit
+        match self.parameters.versions:
+            case "edits":
+                is_wanted = is_edit
+            case "all":
+                is_wanted = is_edit or fall.reason is Reason.VERSION
+            case _:
+                is_wanted = False
+        picked = {pick.path for pick in taken.photos}
+        return is_wanted and fall.copy is not None and fall.copy.original in picked
 
     def _uses_all(self, photo: _Scored) -> bool:
         own = photo.candidate.frame_set
-        return own is not None and self.sets.use_of(own.kind) == "all"
+        if own is None:
+            return False
+        is_failure_hunt = self.parameters.goal.pick == "all_but_failures"
+        use = self.sets.use_of(own.kind)
+        return use == "all" or (is_failure_hunt and use != "ignore")
 
     def _with_middles_first(self, ranked: Sequence[_Scored]) -> list[_Scored]:
         """Swaps the best photo of each set for its middle one if that is to represent the set."""
@@ -465,15 +592,27 @@ class Selection:
         points: Mapping[str, float],
     ) -> Verdict:
         """Decides whether an eligible photo is selected in addition to those selected so far."""
-        parameters = self.parameters
-        below_min = photo.composite < parameters.min_score_threshold
-        if photo.candidate.cluster_id == NOISE and not parameters.include_noise:
+        if photo.candidate.cluster_id == NOISE and not self.parameters.include_noise:
             return replace(base, reason=Reason.NOISE_EXCLUDED)
         if not taken.photos:
             return replace(base, is_selected=True, reason=Reason.SELECTED_BEST)
+        return self._decide_beside(base, photo, taken, comparisons, points)
+
+    def _decide_beside(
+        self,
+        base: Verdict,
+        photo: _Scored,
+        taken: _Taken,
+        comparisons: Comparisons,
+        points: Mapping[str, float],
+    ) -> Verdict:
+        """Decides on an eligible photo whose moment already has a taken one."""
+        parameters = self.parameters
+        below_min = photo.composite < parameters.min_score_threshold
         similarity, closest = taken.closest(photo)
         best = taken.photos[0]
-        if similarity >= parameters.siamese.duplicate_threshold:
+        takes_duplicates = parameters.goal.pick == "all_but_failures"
+        if similarity >= parameters.siamese.duplicate_threshold and not takes_duplicates:
             return replace(
                 base,
                 reason=Reason.DUPLICATE,
@@ -483,7 +622,10 @@ class Selection:
             )
         if below_min:
             return replace(base, reason=Reason.BELOW_MIN_SCORE, lost_to=best.path)
-        is_full = len(taken.photos) >= parameters.max_images_per_cluster
+        if parameters.goal.is_open:
+            return replace(base, is_selected=True, reason=Reason.SELECTED_FOR_GOAL)
+        is_single = parameters.goal.pick == "one_per_moment"
+        is_full = is_single or len(taken.photos) >= parameters.max_images_per_cluster
         if not is_full and similarity < parameters.dissimilarity_threshold:
             return replace(
                 base,
@@ -513,11 +655,13 @@ class _Ranking:
         points: Points of the compared photos by path: the sum of the probabilities that a photo is
             better than each of the others. Empty if there is no tie.
         uncompared: Paths of the tied photos beyond `MAX_COMPARED_COUNT`.
+        comparisons: The comparisons that count.
     """
 
     photos: list[_Scored]
     points: dict[str, float]
     uncompared: set[str]
+    comparisons: Comparisons
 
 
 def _find_eligible(moment: Sequence[_Scored], fallen: Mapping[str, _Fall]) -> list[_Scored]:
@@ -526,6 +670,59 @@ def _find_eligible(moment: Sequence[_Scored], fallen: Mapping[str, _Fall]) -> li
     if above:
         return above
     return [photo for photo in moment if fallen[photo.path].reason in _FLOORS]
+
+
+def _cover(
+    moment: Sequence[Verdict],
+    queue: Sequence[Entrant],
+    coverages: Mapping[str, Coverage],
+    candidates: Mapping[str, Candidate],
+) -> list[Verdict]:
+    """Completes the verdicts of a moment with the outcome for the whole album."""
+    picked = [one.path for one in queue if coverages[one.path].place is not None]
+    leaders: dict[int, str] = {}
+    for one in queue:
+        own = candidates[one.path].frame_set
+        if own is not None:
+            leaders.setdefault(own.number, one.path)
+
+    def cover(verdict: Verdict) -> Verdict:
+        coverage = coverages.get(verdict.path)
+        if coverage is None and verdict.reason is Reason.SELECTED_WITH_SET:
+            own = candidates[verdict.path].frame_set
+            leader = leaders.get(own.number) if own is not None else None
+            if leader is None or coverages[leader].place is not None:
+                return verdict
+            coverage = replace(coverages[leader], ahead=leader)
+        if coverage is None or coverage.place is not None:
+            return replace(verdict, coverage=coverage)
+        return replace(
+            verdict,
+            is_selected=False,
+            reason=Reason.BEYOND_GOAL,
+            lost_to=coverage.ahead or (picked[0] if picked else None),
+            similarity=None,
+            coverage=coverage,
+        )
+
+    return [cover(verdict) for verdict in moment]
+
+
+def _respect_earlier_picks(
+    verdict: Verdict, taken: _Taken, passed: Mapping[str, Sequence[str]]
+) -> Verdict:
+    """Names the earlier pick that a photo lost to, or the better photo that a pick stays ahead of.
+
+    Reasons that do not depend on the rank stay as they are.
+    """
+    own = passed.get(verdict.path)
+    if own and verdict.reason in _BY_RANK:
+        return replace(verdict, reason=Reason.KEPT_FROM_LAST_RUN, outranked=own[0])
+    if verdict.reason in (Reason.LOWER_SCORE, Reason.LOST_COMPARISON):
+        for photo in taken.photos:
+            if verdict.path in passed.get(photo.path, ()):
+                return replace(verdict, reason=Reason.NOT_BETTER_ENOUGH, lost_to=photo.path)
+    return verdict
 
 
 def _place_in_set(photo: _Scored) -> int:
@@ -540,6 +737,29 @@ def _by_score(photo: _Scored) -> tuple[float, str]:
 def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
     """Returns the photos of a tied group that are compared, best first."""
     return sorted(tied, key=_by_score)[:MAX_COMPARED_COUNT]
+
+
+def _find_comparable(tied: Sequence[_Scored]) -> list[Pair]:
+    """The pairs of tied photos that differ in what the comparator was trained on, sorted."""
+    by_path = sorted(tied, key=lambda photo: photo.path)
+    return [
+        (first.path, second.path)
+        for first, second in combinations(by_path, 2)
+        if _differ_technically(first.candidate.quality, second.candidate.quality)
+    ]
+
+
+def _differ_technically(first: QualityScores, second: QualityScores) -> bool:
+    noise = (first.noise_level or 0.0) - (second.noise_level or 0.0)
+    differences = (
+        first.sharpness - second.sharpness,
+        first.focus_score - second.focus_score,
+        first.exposure - second.exposure,
+        first.contrast - second.contrast,
+    )
+    return abs(noise) >= NOISE_DIFFERENCE or any(
+        abs(difference) >= TECHNICAL_DIFFERENCE for difference in differences
+    )
 
 
 def _better_probability(first: str, second: str, comparisons: Comparisons) -> float:

@@ -15,6 +15,7 @@ class SetKind(StrEnum):
 
     EXPOSURE_BRACKET = "exposure_bracket"
     FOCUS_STACK = "focus_stack"
+    PANORAMA = "panorama"
     BURST = "burst"
 
     @property
@@ -33,6 +34,9 @@ class SetParameters:
     `all` picks all of them if it picks one; `ignore` does not look for them"""
     focus_stacks: UseWithoutMiddle
     """likewise frames that the camera marked as a series of focus distances"""
+    panoramas: UseWithoutMiddle
+    """likewise frames that overlap, each showing more on one side, taken seconds apart with the
+    same focal length and exposure"""
     bursts: UseWithoutMiddle
     """likewise frames to which the camera or phone gave the identifier of one burst"""
 
@@ -41,12 +45,15 @@ class SetParameters:
         uses: dict[SetKind, Use] = {
             SetKind.EXPOSURE_BRACKET: self.exposure_brackets,
             SetKind.FOCUS_STACK: self.focus_stacks,
+            SetKind.PANORAMA: self.panoramas,
             SetKind.BURST: self.bursts,
         }
         return uses[kind]
 
 
-WITHOUT_SETS = SetParameters(exposure_brackets="ignore", focus_stacks="ignore", bursts="ignore")
+WITHOUT_SETS = SetParameters(
+    exposure_brackets="ignore", focus_stacks="ignore", panoramas="ignore", bursts="ignore"
+)
 """No sets are looked for."""
 
 

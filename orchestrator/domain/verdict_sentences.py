@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping, Neighbour
+from orchestrator.domain.goal import FAULT_COST, MOMENT_COST, NEAR_SECONDS, TIME_COST, Coverage
+from orchestrator.domain.moments.clocks import format_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
-from orchestrator.domain.photo import Candidate, ContentClass, Reason
+from orchestrator.domain.photo import Candidate, ContentClass, QualityScores, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
     PersonPenalties,
@@ -170,19 +172,11 @@ def correction_texts(
     return texts
 
 
-def _format_span(seconds: float) -> str:
-    """Formats the time between two captures."""
-    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} seconds"
-
-
 def _tell_time(near: Neighbour, pause: float | None) -> str:
     """Describes the time between two photos and its effect on their distance."""
     if pause is None:
         return ""
-    taken = f"taken {_format_span(pause)} apart"
+    taken = f"taken {format_seconds(pause)} apart"
     part = f"{abs(near.time_part):.3f}"
     if float(part) == 0.0:
         return taken
@@ -200,7 +194,7 @@ def _explain_split_by_time(grouping: Grouping, text: str) -> str:
     if near is None or pause is None or hours is None or pause <= 3600.0 * hours:
         return ""
     return (
-        f"{text}, but the two were taken {_format_span(pause)} apart; a pause of more than "
+        f"{text}, but the two were taken {format_seconds(pause)} apart; a pause of more than "
         f"{hours:g} h splits photos that are more than {grouping.separate_distance:g} apart."
     )
 
@@ -275,7 +269,9 @@ def _write_sentence(
     if verdict.reason in _KIND_REASONS:
         return _explain_kind(candidate, verdict)
     if verdict.is_selected:
-        return _explain_further(candidate, verdict, parameters)
+        return _explain_further(candidate, verdict, by_path, parameters)
+    if verdict.reason is Reason.BEYOND_GOAL and verdict.coverage is not None:
+        return _explain_beyond_goal(verdict, verdict.coverage)
     rival = by_path.get(verdict.lost_to or "")
     quality = candidate.quality
     match verdict.reason:
@@ -283,17 +279,9 @@ def _write_sentence(
             return "Not selected: you rejected this photo."
         case Reason.OWNER_REJECT:
             return f"Not selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
-        case Reason.BLURRED:
-            value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
+        case Reason.BLURRED | Reason.LOW_IQA:
             return (
-                f"Not selected: blurred (sharpest region {value}, minimum {limit})"
-                f"{_name_rival(rival)}."
-            )
-        case Reason.LOW_IQA:
-            value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
-            return (
-                f"Not selected: its technical quality of {value} is below {limit}"
-                f"{_name_rival(rival)}."
+                f"Not selected: {_describe_fault(verdict, quality, filters)}{_name_rival(rival)}."
             )
         case Reason.NOISE_EXCLUDED:
             return "Not selected: a single shot, and include_noise is off."
@@ -310,14 +298,57 @@ def _write_sentence(
     return _explain_lost(candidate, verdict, rival, parameters)
 
 
+def _describe_fault(verdict: Verdict, quality: QualityScores, filters: FilterParameters) -> str:
+    if verdict.reason is Reason.BLURRED:
+        value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
+        return f"blurred (sharpest region {value}, minimum {limit})"
+    value, limit = format_comparison(quality.iqa_score, filters.min_iqa_score)
+    return f"its technical quality of {value} is below {limit}"
+
+
+def _explain_kept(
+    verdict: Verdict,
+    by_path: Mapping[str, tuple[Candidate, Verdict]],
+    parameters: SelectionParameters,
+) -> str:
+    """The sentence for a pick of an earlier run that stays ahead of a slightly better photo."""
+    text = f"Selected: picked in the last run too, score {verdict.composite_score:.2f}"
+    faults = _describe_faults(verdict, parameters.person_penalties)
+    other = by_path.get(verdict.outranked or "")
+    if other is not None:
+        text += f"{faults}; {_compare_to_margin(verdict, other[1], parameters.stability_margin)}"
+    return f"{text}{_describe_place(verdict)}."
+
+
+def _compare_to_margin(pick: Verdict, other: Verdict, margin: float) -> str:
+    """Why a photo that ranks higher does not replace the pick of an earlier run."""
+    lead = other.composite_score - pick.composite_score
+    if lead <= 0:
+        return f"{other.path} wins the comparison, but does not score more"
+    better, limit = format_comparison(lead, margin)
+    return f"{other.path} is only {better} better, which is less than {limit}"
+
+
 def _explain_further(
-    candidate: Candidate, verdict: Verdict, parameters: SelectionParameters
+    candidate: Candidate,
+    verdict: Verdict,
+    by_path: Mapping[str, tuple[Candidate, Verdict]],
+    parameters: SelectionParameters,
 ) -> str:
     """The sentence for a photo that was picked otherwise than as the best of its moment."""
     if verdict.reason is Reason.USER_KEEP:
         return "Selected: you kept this photo."
     if verdict.reason is Reason.OWNER_KEEP:
         return f"Selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
+    if verdict.reason is Reason.SELECTED_VERSION:
+        return (
+            f"Also selected: {_describe_version(candidate)} of {verdict.lost_to}; "
+            f"select_best.versions is {parameters.versions}."
+        )
+    if verdict.reason is Reason.KEPT_FROM_LAST_RUN:
+        return _explain_kept(verdict, by_path, parameters)
+    if verdict.reason is Reason.SELECTED_FOR_GOAL:
+        return _explain_for_goal(verdict, parameters)
     if verdict.reason is Reason.SELECTED_WITH_SET:
         return f"Also selected: {_place_in_set(candidate)}, which is kept as a whole."
     similarity, limit = format_comparison(
@@ -351,8 +382,67 @@ def _explain_best(
     return (
         f"Selected: {place}, score {score}"
         f"{_describe_faults(verdict, parameters.person_penalties)}{_describe_win(verdict)}"
-        f"{_describe_floor(candidate, verdict, filters)}{other}."
+        f"{_describe_floor(candidate, verdict, filters)}{other}{_describe_place(verdict)}."
     )
+
+
+def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:
+    """The sentence for a further pick of a moment that the goal allows."""
+    score, faults = verdict.composite_score, _describe_faults(verdict, parameters.person_penalties)
+    if verdict.coverage is None:
+        value, limit = format_comparison(score, parameters.min_score_threshold)
+        return (
+            f"Also selected: it passes all floors (score {value}, minimum {limit}), and the goal "
+            f"leaves out only failures{faults}."
+        )
+    others = pluralize(verdict.coverage.moment_count, "other pick")
+    return (
+        f"Also selected: score {score:.2f}, high enough although its moment already has {others}"
+        f"{faults}{_describe_place(verdict)}."
+    )
+
+
+def _describe_place(verdict: Verdict) -> str:
+    """A pick's place in the competition for an album-wide goal; empty without one."""
+    coverage = verdict.coverage
+    if coverage is None or coverage.place is None:
+        return ""
+    text = f"; pick {coverage.place} of {pluralize(coverage.requested, 'photo')} requested"
+    if coverage.preferred_to is not None:
+        text += (
+            f", ahead of {coverage.preferred_to}, which has a higher score but is closer to other "
+            f"picks"
+        )
+    return text
+
+
+def _explain_beyond_goal(verdict: Verdict, coverage: Coverage) -> str:
+    """The sentence for a photo that was left out because enough others were picked."""
+    start = f"Not selected: {pluralize(coverage.requested, 'photo')} requested"
+    if coverage.ahead is not None:
+        return f"{start}, and {coverage.ahead}, which ranks higher, was not selected either."
+    if coverage.last_value is None:
+        return f"{start}, and at least as many are kept in any case."
+    cause = (
+        f"this moment already has {pluralize(coverage.moment_count, 'pick')}"
+        if coverage.moment_count
+        else "others rank higher"
+    )
+    value, last = format_comparison(coverage.value, coverage.last_value)
+    costs = _list_costs(verdict, coverage)
+    if costs:
+        value = f"{verdict.composite_score:.2f}, {costs}: {value}"
+    return f"{start}, and {cause} (score {value}; the last pick counted {last})."
+
+
+def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
+    """Names what is taken off the score of a photo that was left out; empty if nothing is."""
+    costs = [
+        (coverage.moment_count * MOMENT_COST, "for picks of its moment"),
+        (coverage.near_count * TIME_COST, f"for picks within {NEAR_SECONDS / 60:g} minutes"),
+        (coverage.is_faulty * FAULT_COST, "for its fault"),
+    ]
+    return ", ".join(f"-{cost:.2f} {what}" for cost, what in costs if cost)
 
 
 def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
@@ -368,6 +458,8 @@ def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
             return "the settings exclude pictures of its kind"
         case Reason.COPY:
             return f"it is a copy of {verdict.lost_to}"
+        case Reason.VERSION:
+            return f"it is a version of {verdict.lost_to}"
         case Reason.USER_REJECT:
             return "you rejected it"
         case Reason.OWNER_REJECT:
@@ -393,7 +485,7 @@ def _explain_lost(
                 f"Not selected: {_place_in_set(candidate)}, represented by {winner}"
                 f"{f' because {keeper} kept it' if keeper else ''}{differences}."
             )
-        case Reason.COPY:
+        case Reason.COPY | Reason.VERSION:
             return (
                 f"Not selected: {_describe_copy(candidate, rival[0], verdict.copy_rule, keeper)}."
             )
@@ -413,6 +505,11 @@ def _explain_lost(
                 f"Not selected: too similar to {winner}, which was selected (similarity "
                 f"{similarity}, limit {limit})"
                 f"{differences}."
+            )
+        case Reason.NOT_BETTER_ENOUGH:
+            return (
+                f"Not selected: {winner} was picked in the last run, and "
+                f"{_compare_to_margin(rival[1], verdict, parameters.stability_margin)}."
             )
         case Reason.LOST_COMPARISON | Reason.LOWER_SCORE if keeper:
             return f"Not selected: {keeper} kept {winner} instead."
@@ -505,7 +602,14 @@ def _describe_copy(
     mine, theirs, name = candidate.file, original.file, original.path
     match rule:
         case None:
-            return f"a copy of {name}, which {keeper} kept"
+            is_version = candidate.alteration or original.alteration
+            return f"a {'version' if is_version else 'copy'} of {name}, which {keeper} kept"
+        case CopyRule.DAMAGED:
+            return f"a damaged copy of {name}"
+        case CopyRule.INDIRECT:
+            return f"a copy of another copy of {name}"
+        case CopyRule.VERSION:
+            return f"{_describe_version(candidate)} of {name}"
         case CopyRule.OVERLAY:
             return f"a copy of {name} with an overlay, such as a watermark"
         case CopyRule.ENLARGED:
@@ -524,6 +628,12 @@ def _describe_copy(
         case CopyRule.COMPRESSED:
             ours, best = format_comparison(bits_per_pixel(candidate), bits_per_pixel(original))
             return f"a more compressed copy of {name} ({ours} bits per pixel vs {best})"
+
+
+def _describe_version(candidate: Candidate) -> str:
+    if candidate.alteration:
+        return candidate.alteration.words
+    return "an edited copy, by its name," if candidate.file.is_edit else "a version"
 
 
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:

@@ -38,6 +38,8 @@ class _Entry(_Strict):
     target: _Photo | None
     undone_id: str
     decided_by: Annotated[str, Field(max_length=4096)] = ""
+    stars: int = 0
+    label: str = ""
 
 
 class _File(_Strict):
@@ -76,6 +78,8 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
             target=DecidedPhoto(**entry.target.model_dump()) if entry.target else None,
             undone_id=entry.undone_id,
             decided_by=entry.decided_by,
+            stars=entry.stars,
+            label=entry.label,
         )
         for entry in entries
     ]

@@ -12,6 +12,7 @@ from typing import IO
 
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
+from orchestrator.export.originals import CHANGED, has_changed
 from orchestrator.export.pictures import thumbnail
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.results_json import results_json
@@ -53,8 +54,9 @@ def download(
 ) -> IO[bytes]:
     """Writes a temporary file, and returns it positioned at its start.
 
-    Links in the album are followed within it and `roots` (resolved); files that lead elsewhere are
-    left out of a zip and named in its SKIPPED.txt.
+    Links in the album are followed within it and `roots` (resolved). Files that lead elsewhere, and
+    photos that have changed since they were scored, are left out of a zip and named in its
+    SKIPPED.txt.
 
     Raises:
         FailedPreconditionError: The run is not completed, a selected photo can no longer be read,
@@ -77,6 +79,22 @@ def download(
             _write_results_zip(target, album, run, records, cache)
     target.seek(0)
     return target
+
+
+def list_skipped(content: IO[bytes]) -> list[str]:
+    """The files left out of a download, with reasons; none if it is not a zip."""
+    content.seek(0)
+    if not zipfile.is_zipfile(content):
+        return []
+    with zipfile.ZipFile(content) as archive:
+        return read_skipped(archive)
+
+
+def read_skipped(archive: zipfile.ZipFile) -> list[str]:
+    """The files left out of a zip, each as "path: reason"."""
+    if SKIPPED_NAME not in archive.namelist():
+        return []
+    return archive.read(SKIPPED_NAME).decode().splitlines()
 
 
 def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> list[ImageRecord]:
@@ -114,6 +132,9 @@ def _write_zip(
     skipped: list[str] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for record in records:
+            if has_changed(folders, record, roots):
+                skipped.append(f"{record.path}: {CHANGED}\n")
+                continue
             merged = sidecars[record.path]
             for sidecar in merged:
                 report_progress()

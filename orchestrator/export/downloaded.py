@@ -7,15 +7,19 @@ import os
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import IO, TYPE_CHECKING
 
-from orchestrator.export.download import SKIPPED_NAME, DownloadFormat, zipped_records
+from orchestrator.export.download import DownloadFormat, read_skipped, zipped_records
+from orchestrator.export.originals import CHANGED
 from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.export.zip_names import zip_names
 from orchestrator.records import Album, ImageRecord
 from services.common.errors import InternalError, InvalidImageError
 from services.common.temporary import temporary_file
+
+if TYPE_CHECKING:
+    from orchestrator.export.exporter import ExportOptions
 
 
 class DownloadedSource:
@@ -59,6 +63,18 @@ class DownloadedSource:
         """Returns a photo's thumbnail; `name` is its path below the folder."""
         return self._read(DownloadFormat.RESULTS_ZIP, name)
 
+    def find_changed(
+        self, records: Sequence[ImageRecord], options: ExportOptions
+    ) -> Collection[str]:
+        """Takes them from the lists of skipped files in the zips that this export needs."""
+        zips = []
+        if options.write_xmp:
+            zips.append(DownloadFormat.XMP_ZIP)
+        if options.selected_transfer:
+            zips.append(DownloadFormat.SELECTED_ZIP)
+        skipped = {line for wanted in zips for line in read_skipped(self._zip(wanted))}
+        return {record.path for record in records if f"{record.path}: {CHANGED}" in skipped}
+
     def open_photo(self, path: str) -> IO[bytes]:
         """Unpacks a selected photo or one of its companions into a temporary file.
 
@@ -69,7 +85,7 @@ class DownloadedSource:
         try:
             entry = archive.getinfo(self._name(DownloadFormat.SELECTED_ZIP, path))
         except KeyError:
-            raise InvalidImageError(self._reason(archive, path)) from None
+            raise InvalidImageError(self._reason(path)) from None
         target = temporary_file()
         with archive.open(entry) as opened:
             shutil.copyfileobj(opened, target)
@@ -108,9 +124,8 @@ class DownloadedSource:
             self._zips[wanted] = self._stack.enter_context(archive)
         return self._zips[wanted]
 
-    def _reason(self, archive: zipfile.ZipFile, path: str) -> str:
-        with contextlib.suppress(KeyError):
-            for line in archive.read(SKIPPED_NAME).decode().splitlines():
-                if line.startswith(f"{path}: "):
-                    return line.removeprefix(f"{path}: ")
+    def _reason(self, path: str) -> str:
+        for line in read_skipped(self._zip(DownloadFormat.SELECTED_ZIP)):
+            if line.startswith(f"{path}: "):
+                return line.removeprefix(f"{path}: ")
         return "the orchestrator did not send it"

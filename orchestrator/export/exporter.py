@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
 from orchestrator.export.files import FileTransfer
 from orchestrator.export.metrics_parquet import metrics_parquet
+from orchestrator.export.originals import CHANGED, has_changed
 from orchestrator.export.output_folder import (
     EXPORT_LOCK,
     OutputFolder,
@@ -57,6 +58,12 @@ class ExportSource(Protocol):
         """Returns a photo's thumbnail; `name` is its path below the folder."""
         ...
 
+    def find_changed(
+        self, records: Sequence[ImageRecord], options: ExportOptions
+    ) -> Collection[str]:
+        """Paths of the photos among `records` whose files have changed since they were scored."""
+        ...
+
     def open_photo(self, path: str) -> IO[bytes]:
         """Opens a photo or one of its companions.
 
@@ -96,6 +103,13 @@ class StoredSource:
     def thumbnail(self, name: str, record: ImageRecord) -> bytes:
         """Reads it from the cache."""
         return thumbnail(self.cache, record)
+
+    def find_changed(
+        self, records: Sequence[ImageRecord], options: ExportOptions
+    ) -> Collection[str]:
+        """Reads the photos."""
+        folders = AlbumFolders(self.album)
+        return {record.path for record in records if has_changed(folders, record, self.roots)}
 
     def open_photo(self, path: str) -> IO[bytes]:
         """Opens it in the album."""
@@ -183,7 +197,9 @@ def write_export(
 ) -> Exported:
     """Writes the files of an export.
 
-    Each file is replaced atomically, and if one cannot be written the folder is unchanged.
+    Each file is replaced atomically, and if one cannot be written the folder is unchanged. Photos
+    that have changed since they were scored are not copied and get no sidecars; `Exported.warnings`
+    names them.
 
     Args:
         source: Contents of the files. Links, and sidecars beside photos, need local photos.
@@ -209,7 +225,10 @@ def write_export(
         open_output(folder, first, [*others, *other_albums], lock=EXPORT_LOCK) as output,
         translate_write_errors(output.path),
     ):
-        selected = _list_selected_files(records) if options.selected_transfer else []
+        changed = source.find_changed(_find_used(records, options), options)
+        warnings += [f"skipped {folders.place(path)}: {CHANGED}" for path in sorted(changed)]
+        unchanged = [record for record in records if record.path not in changed]
+        selected = _list_selected_files(unchanged) if options.selected_transfer else []
         thumbnails = thumbnails_by_name(records)
         transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected if not is_sidecar(path)]
         output.guard({folders.place(record.path).parent for record in records})
@@ -221,8 +240,8 @@ def write_export(
         stale: list[str] = []
         if options.selected_transfer:
             warnings += _stage_selected(source, selected, output, options, roots)
-            stale = _stale(output, records, selected)
-        warnings += _stage_xmp(source, output, options)
+            stale = _stale(output, records, _list_selected_files(records))
+        warnings += _stage_xmp(source, changed, output, options)
         count = sum(
             output.has_staged(f"{SELECTED_FOLDER}/{record.path}")
             for record in records
@@ -230,20 +249,33 @@ def write_export(
         )
         warnings += output.commit(stale)
     if options.write_xmp_beside_photos:
-        located = [folders.within(record) for record in records]
+        located = [(folders.within(record), record.path in changed) for record in records]
         for place in folders.named.values():
-            there = [record for found, record in located if found == place]
-            warnings += write_sidecars_beside(place, there)
+            there = [(record, is_out) for (found, record), is_out in located if found == place]
+            left_out = {record.path for record, is_out in there if is_out}
+            warnings += write_sidecars_beside(place, [record for record, _ in there], left_out)
     return Exported(paths=list(files), transferred_count=count, warnings=warnings)
 
 
-def _stage_xmp(source: ExportSource, output: OutputFolder, options: ExportOptions) -> Iterator[str]:
+def _find_used(records: Sequence[ImageRecord], options: ExportOptions) -> list[ImageRecord]:
+    """The photos that the export copies, links or writes sidecars for."""
+    if options.write_xmp or options.write_xmp_beside_photos:
+        return [record for record in records if record.is_readable]
+    return [record for record in records if record.is_selected and options.selected_transfer]
+
+
+def _stage_xmp(
+    source: ExportSource,
+    changed: Collection[str],
+    output: OutputFolder,
+    options: ExportOptions,
+) -> Iterator[str]:
     """Stages the requested sidecars; yields those that could not be written."""
     if options.write_xmp:
-        yield from stage_sidecars(source.records, output, XMP_FOLDER, source.sidecar)
+        yield from stage_sidecars(source.records, output, XMP_FOLDER, source.sidecar, changed)
         if options.selected_transfer:
             selected = [record for record in source.records if record.is_selected]
-            yield from stage_sidecars(selected, output, SELECTED_FOLDER, source.sidecar)
+            yield from stage_sidecars(selected, output, SELECTED_FOLDER, source.sidecar, changed)
 
 
 def _list_selected_files(records: Sequence[ImageRecord]) -> list[str]:
@@ -265,6 +297,7 @@ def _stage_selected(
     edits; with `write_xmp` sidecars are merged instead.
     """
     folders = AlbumFolders(source.album)
+    digests = {record.path: record.content_digest for record in source.records}
     for path in paths:
         folder, within = folders.locate(path)
         place, name = folder / within, f"{SELECTED_FOLDER}/{path}"
@@ -285,7 +318,9 @@ def _stage_selected(
             ) from error
         with opened:
             if options.selected_transfer in (None, FileTransfer.COPY):
-                output.stage_copy(name, opened)
+                copied = output.stage_copy(name, opened)
+                if digests.get(path, copied) != copied:
+                    raise FailedPreconditionError(f"{path} cannot be copied: {CHANGED}")
             else:
                 output.stage_link(name, opened, place, options.selected_transfer, [folder, *roots])
 

@@ -86,6 +86,11 @@ _FIXED_COLUMNS = (
     "Brightness",
     "Tonal_Range",
     "Flat_Share",
+    "Video",
+    "Altered_From",
+    "Alterations",
+    "Stars",
+    "Label",
     "People",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
@@ -171,6 +176,10 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Set": _number(record.set_id),
         "Set_Place": _number(record.set_place),
         "Content_Class": record.content_class,
+        "Altered_From": _text(record.altered_from_path),
+        "Alterations": ", ".join(record.alterations),
+        "Stars": _number(record.user_mark.stars or None),
+        "Label": record.user_mark.label,
         "People": json.dumps(record.person_names, ensure_ascii=False)
         if record.person_names
         else "",
@@ -195,6 +204,7 @@ def _camera_columns(facts: CameraFacts) -> dict[str, str]:
         "Sequence_Number": _number(facts.sequence_number),
         "Drive_Mode": facts.drive_mode,
         "Bracket_Mode": facts.bracket_mode,
+        "Video": _yes_or_no(facts.has_video),
     }
 
 

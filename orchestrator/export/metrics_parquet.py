@@ -60,7 +60,9 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     fields += [("set_kind", pa.string())]
     fields += [(name, pa.int32()) for name in ("set_id", "set_place", "set_size")]
     fields += [("content_class", pa.string())]
+    fields += [("altered_from_path", pa.string()), ("alterations", pa.list_(pa.string()))]
     fields += [(name, pa.list_(pa.int64())) for name in ("luminance_grid", "detail_grid")]
+    fields += [("user_mark", pa.struct([("stars", pa.int32()), ("label", pa.string())]))]
     fields += [("person_names", pa.list_(pa.string()))]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
@@ -85,6 +87,7 @@ def _row(record: ImageRecord) -> dict[str, object]:
         "exposure_caption": record.exposure_caption,
         "megapixels": record.megapixels,
         "owner_mark": dataclasses.asdict(record.owner_mark),
+        "user_mark": dataclasses.asdict(record.user_mark),
     }
 
 
@@ -101,6 +104,7 @@ def _camera_type(pa: ModuleType) -> Any:  # noqa: ANN401
             ("burst_id", pa.string()),
             ("sequence_number", pa.int32()),
             *((name, pa.string()) for name in ("drive_mode", "bracket_mode")),
+            ("has_video", pa.bool_()),
         ]
     )
 

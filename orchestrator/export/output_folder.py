@@ -310,8 +310,8 @@ class OutputFolder:
             _write_new(staging, place, content, mode)
         report_progress()
 
-    def stage_copy(self, name: str, source: IO[bytes]) -> None:
-        """Stages a copy of an opened file, with its times and permissions."""
+    def stage_copy(self, name: str, source: IO[bytes]) -> str:
+        """Stages a copy of an opened file, with its times and permissions; returns its sha256."""
         digest, size = hashlib.sha256(), 0
         entry: Entry = {}
         with self._new_staged(name, entry) as (staging, place):
@@ -326,6 +326,7 @@ class OutputFolder:
                 # Typed for paths, but accepts descriptors, whose files cannot be swapped.
                 shutil.copystat(source.fileno(), target.fileno())  # type: ignore[arg-type]
         entry.update(sha256=digest.hexdigest(), size=size)
+        return digest.hexdigest()
 
     def stage_link(
         self,

@@ -43,6 +43,7 @@ def _image(record: ImageRecord) -> dict[str, Any]:
     data["megapixels"] = record.megapixels
     data["camera_facts"] = dataclasses.asdict(record.camera_facts)
     data["owner_mark"] = dataclasses.asdict(record.owner_mark)
+    data["user_mark"] = dataclasses.asdict(record.user_mark)
     data["status"] = status(record)
     data["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     data["faces"] = codec.faces_to_json(record.faces)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from orchestrator.export.files import replace_file
 from orchestrator.export.output_folder import OutputFolder
-from orchestrator.export.xmp import sidecar
+from orchestrator.export.xmp import find_overruled, sidecar
 from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES
 from orchestrator.records import ImageRecord
 from orchestrator.storage.album_folders import AlbumFolders
@@ -70,7 +70,7 @@ def merged_sidecar(
     for place in sorted(found, key=lambda place: place != same):
         try:
             with open_inside(place, album, roots) as opened:
-                return sidecar(record, _read_whole(opened))
+                return sidecar(record, _read_whole(opened), is_copy=True)
         except (OSError, InvalidArgumentError):
             continue
     return sidecar(record)
@@ -89,6 +89,7 @@ def stage_sidecars(
     output: OutputFolder,
     folder: str,
     make: Callable[[ImageRecord, str], bytes],
+    left_out: Collection[str] = (),
 ) -> Iterator[str]:
     """Stages sidecars for a folder below an output folder; content from other programs is kept.
 
@@ -98,13 +99,16 @@ def stage_sidecars(
         folder: Name of the folder below it.
         make: Makes a photo's sidecar, given its path from `sidecar_paths`. Used if there is no
             sidecar yet, or only one of ours.
+        left_out: Paths of photos that get none; they still count for the names of the others.
 
     Yields:
         Sidecars that could not be written, with reasons; existing files are left unchanged.
     """
     names = sidecar_paths(records)
     for record in records:
-        for own in names[record.path] if record.is_readable else ():
+        if not record.is_readable or record.path in left_out:
+            continue
+        for own in names[record.path]:
             name = f"{folder}/{own}"
             place = output.path / name
             is_shared = output.is_shared(name)
@@ -121,12 +125,15 @@ def stage_sidecars(
             output.stage(name, content, is_shared=is_shared)
 
 
-def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterator[str]:
+def write_sidecars_beside(
+    album: Path, records: Sequence[ImageRecord], left_out: Collection[str] = ()
+) -> Iterator[str]:
     """Writes sidecars beside the photos themselves, merging into existing ones.
 
     Args:
         album: Folder of the album; if the album has several, one of them, with its photos.
         records: The photos, with paths relative to it.
+        left_out: Paths of photos that get none; they still count for the names of the others.
 
     Yields:
         Sidecars that could not be written, with reasons; one message if the whole album is not
@@ -140,7 +147,7 @@ def write_sidecars_beside(album: Path, records: Sequence[ImageRecord]) -> Iterat
         return
     names = sidecar_paths(records)
     for record in records:
-        if record.is_readable:
+        if record.is_readable and record.path not in left_out:
             existing = sidecars_beside(album, record, names[record.path])
             for target in existing or [album / name for name in names[record.path]]:
                 yield from _write_beside(target, album, record)
@@ -156,7 +163,10 @@ def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[st
             return
         with open_inside(real, album, ()) as opened:
             existing = _read_whole(opened)
+        overruled = find_overruled(record, existing)
         replace_file(real, sidecar(record, existing))
+        if overruled:
+            yield f"{target} keeps its {' and '.join(overruled)}, which another program set"
     except OSError as error:
         yield f"cannot write {target}: {error.strerror}"
     except InvalidArgumentError as error:

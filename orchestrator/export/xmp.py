@@ -36,7 +36,7 @@ _UNSET = ("", "0")
 """Values that programs write when there is no rating or label."""
 
 
-def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
+def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool = False) -> bytes:
     """Writes the rating, label, keywords, persons, composite score and reason of a scored photo.
 
     Args:
@@ -45,26 +45,27 @@ def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
             kept, and bestshot's is in `bestshot:Rating` or `bestshot:Label` alone if it differs.
             If both are equal in a sidecar, bestshot wrote both, and `read_sidecar` does not
             attribute them to the owner.
+        is_copy: Whether the result goes elsewhere and `existing` stays as it is. Stars and a label
+            that the user gave in bestshot then replace those in `existing`.
 
-    If the owner set a rating or label in the photo itself or in another sidecar, that is written
-    instead of bestshot's.
+    The user's stars and label count before a rating or label that the owner set in the photo itself
+    or in another sidecar, and these before what the selection says.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.
     """
     tree = parse_xmp(existing) if existing else _empty()
     rdf = find_rdf(tree)
-    mark = record.owner_mark
-    ratings = str(_rating(record)), "" if mark.rating is None else str(mark.rating)
-    labels = _label(record), mark.label
-    for key, (own, owners) in (("xmp:Rating", ratings), ("xmp:Label", labels)):
+    for key, (users, owners, own) in _values(record).items():
         last = f"bestshot:{key.partition(':')[2]}"
         present = get_property(rdf, key)
-        if present in (*_UNSET, get_property(rdf, last)):
-            _set(rdf, key, owners or own)
-            _set(rdf, last, owners or own)
+        is_ours = present in (*_UNSET, get_property(rdf, last))
+        if is_ours or (is_copy and users):
+            _set(rdf, key, users or owners or own)
+            _set(rdf, last, users or owners or own)
         else:
-            _set(rdf, last, "" if own == present else own)
+            kept_apart = users or own
+            _set(rdf, last, "" if kept_apart == present else kept_apart)
     _set(rdf, "bestshot:CompositeScore", repr(record.composite_score))
     _set(rdf, "bestshot:Reason", record.reason)
     _set_in_bag(rdf, "dc:subject", _keywords(record), lambda text: text.startswith(KEYWORD_PREFIX))
@@ -72,6 +73,35 @@ def sidecar(record: ImageRecord, existing: bytes | None = None) -> bytes:
     if not existing:
         etree.indent(tree)
     return bytes(etree.tostring(tree, encoding="UTF-8", xml_declaration=True))
+
+
+def find_overruled(record: ImageRecord, existing: bytes) -> list[str]:
+    """Names what an existing sidecar keeps although the user gave something else in bestshot.
+
+    Raises:
+        InvalidArgumentError: `existing` is not XMP.
+    """
+    rdf = find_rdf(parse_xmp(existing))
+    found = []
+    for key, (users, _, _) in _values(record).items():
+        name = key.partition(":")[2]
+        present = get_property(rdf, key)
+        if users and present not in (*_UNSET, users, get_property(rdf, f"bestshot:{name}")):
+            found.append(f"{name.lower()} {present} (in bestshot: {users})")
+    return found
+
+
+def _values(record: ImageRecord) -> dict[str, tuple[str, str, str]]:
+    """What the user, the owner and the selection say of each property; empty if nothing."""
+    owner, user = record.owner_mark, record.user_mark
+    return {
+        "xmp:Rating": (
+            str(user.stars) if user.stars else "",
+            "" if owner.rating is None else str(owner.rating),
+            str(_rating(record)),
+        ),
+        "xmp:Label": (user.label.title(), owner.label, _label(record)),
+    }
 
 
 def _rating(record: ImageRecord) -> int:

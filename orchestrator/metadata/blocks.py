@@ -63,6 +63,7 @@ class Blocks:
         iptc: Values of IPTC record 2, by data set number.
         quicktime_seconds: Creation time in a QuickTime container, in seconds from 1970.
         png_time: Creation time in a PNG text chunk.
+        has_video: Whether a Samsung trailer or a HEIF box contains a video.
     """
 
     image: Directory = EMPTY
@@ -73,6 +74,7 @@ class Blocks:
     iptc: Mapping[int, bytes] = field(default_factory=dict)
     quicktime_seconds: int | None = None
     png_time: str = ""
+    has_video: bool = False
 
 
 def find_blocks(content: bytes) -> Blocks:
@@ -122,6 +124,7 @@ def _picture_blocks(content: bytes) -> Blocks:
         iptc=iptc,
         quicktime_seconds=_quicktime_seconds(boxes.get((b"moov", b""), b"")),
         png_time=str(info.get("Creation Time", "")),
+        has_video=(b"mpvd", b"") in boxes or _has_samsung_video(content),
     )
 
 
@@ -173,6 +176,7 @@ def _exif_blocks(
     iptc: bytes = b"",
     quicktime_seconds: int | None = None,
     png_time: str = "",
+    has_video: bool = False,
 ) -> Blocks:
     image = read_tiff(tiff)
     exif = image.subdirectory(_EXIF_POINTER)
@@ -186,7 +190,18 @@ def _exif_blocks(
         iptc=_parse_iptc(iptc or image.raw(_IPTC_TAG)),
         quicktime_seconds=quicktime_seconds,
         png_time=png_time,
+        has_video=has_video,
     )
+
+
+def contains_video(content: bytes) -> bool:
+    """Whether an MP4 file follows the picture; programs that remove it may leave its XMP."""
+    return content.find(b"ftyp", 16) > 0  # a HEIF has one of its own at 4
+
+
+def _has_samsung_video(content: bytes) -> bool:
+    """Whether Samsung's trailer, which older models write without any XMP, lists a video."""
+    return content.endswith(b"SEFT") and b"MotionPhoto_Data" in content
 
 
 def _parse_iptc(data: bytes) -> dict[int, bytes]:
@@ -214,6 +229,8 @@ def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
             return
         if name in (b"moov", b"uuid"):
             yield name, content[place + 8 : place + size]
+        elif name == b"mpvd":
+            yield name, b""
         place += size
 
 

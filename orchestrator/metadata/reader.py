@@ -8,12 +8,13 @@ import email.utils
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from lxml import etree
 
 from orchestrator.domain.photo import CameraFacts, CaptureTime, OwnerMark
-from orchestrator.metadata.blocks import Blocks, find_blocks
+from orchestrator.metadata.blocks import Blocks, contains_video, find_blocks
 from orchestrator.metadata.capture_time import choose_time, parse_time
 from orchestrator.metadata.exif_facts import (
     camera_facts,
@@ -26,7 +27,7 @@ from orchestrator.metadata.file_names import time_in_name
 from orchestrator.metadata.xmp_packet import find_rdf, get_items, get_property, parse_xmp
 from services.common.errors import InvalidArgumentError
 
-METADATA_VERSION = "1"
+METADATA_VERSION = "2"
 """Keys the feature cache: raise it whenever `read_metadata` returns something else."""
 
 IN_FILE = "the file"
@@ -44,6 +45,8 @@ _PICKS = {
 """Flags of Lightroom and digiKam."""
 _DARKTABLE_LABELS = {"0": "Red", "1": "Yellow", "2": "Green", "3": "Blue", "4": "Purple"}
 _MIN_RATING, _MAX_RATING = -1, 5
+_MOTION_PHOTO = ("MotionPhoto", "MicroVideo")
+"""Flags of motion photos, now and before 2019; Samsung writes the first too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,9 @@ def read_metadata(content: bytes) -> FileMetadata:
             facts,
             lens=facts.lens or clean_text(get_property(rdf, "aux:Lens")),
             burst_id=facts.burst_id or clean_text(get_property(rdf, "GCamera:BurstID")),
+            has_video=_is_motion_photo(rdf) and contains_video(content),
         )
+    facts = dataclasses.replace(facts, has_video=facts.has_video or blocks.has_video)
     if mark.rating is None:
         mark = dataclasses.replace(mark, rating=_rating(exif_rating(blocks)))
     times += [_iptc_time(blocks), _png_time(blocks), _quicktime_time(blocks)]
@@ -107,29 +112,51 @@ def read_sidecar(content: bytes, path: str) -> FileMetadata:
     return FileMetadata(tuple(times), owner_mark=_owner_mark(rdf))
 
 
+def needs_companions(embedded: FileMetadata, sidecars: Mapping[str, FileMetadata]) -> bool:
+    """Whether a photo lacks a camera, or a time of day, that its RAW file may state."""
+    times = [time for metadata in (embedded, *sidecars.values()) for time in metadata.capture_times]
+    return not embedded.camera or not choose_time(times).has_time_of_day
+
+
 def assemble_facts(
-    path: str, embedded: FileMetadata, sidecars: Mapping[str, FileMetadata]
+    path: str,
+    embedded: FileMetadata,
+    sidecars: Mapping[str, FileMetadata],
+    companions: Mapping[str, FileMetadata] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Puts together what is known of a photo, as fields of `ImageRecord`.
 
-    The capture time comes from the file, else from a sidecar, else from the file's name. Rating
-    and pick come from the first sidecar that has either of them, else from the file; so does the
-    label.
+    The capture time comes from the file, else from a sidecar, else from a companion, else from the
+    file's name. Camera and camera facts come from the first companion with a camera if the file
+    names none. Rating and pick come from the first sidecar that has either of them, else from the
+    file; so does the label.
 
     Args:
         path: Path of the photo.
         embedded: What the file states.
         sidecars: What its sidecars state, by path, the one that counts first.
+        companions: What its RAW files state, by path.
     """
     stated = [embedded, *sidecars.values()]
     times = [time for metadata in stated for time in metadata.capture_times]
+    times += [
+        dataclasses.replace(time, source=f"{name} {time.source}")
+        for name, metadata in companions.items()
+        for time in metadata.capture_times
+    ]
+    with_camera = [one for one in (embedded, *companions.values()) if one.camera] or [embedded]
+    shot = dataclasses.replace(
+        with_camera[0].camera_facts,
+        has_gps=embedded.camera_facts.has_gps,
+        has_video=embedded.camera_facts.has_video,
+    )
     chosen = choose_time([*times, time_in_name(path.rpartition("/")[2])])
     return {
         "capture_time": chosen.local,
         "capture_time_source": chosen.source,
         "capture_utc_offset": chosen.utc_offset,
-        "camera": embedded.camera,
-        "camera_facts": embedded.camera_facts,
+        "camera": with_camera[0].camera,
+        "camera_facts": shot,
         "owner_mark": _merge_marks(
             {name: found.owner_mark for name, found in sidecars.items()}
             | {IN_FILE: embedded.owner_mark}
@@ -157,6 +184,10 @@ def _parse_embedded(packet: bytes) -> etree._Element | None:
         return find_rdf(parse_xmp(packet, is_damaged=True))
     except InvalidArgumentError:  # a damaged packet does not make the picture unreadable
         return None
+
+
+def _is_motion_photo(rdf: etree._Element) -> bool:
+    return any(get_property(rdf, f"GCamera:{name}") == "1" for name in _MOTION_PHOTO)
 
 
 def _xmp_times(rdf: etree._Element) -> list[CaptureTime]:

@@ -15,6 +15,7 @@ ByteOrder = Literal["<", ">"]
 
 _FORMATS = dict(enumerate(["B", "s", "H", "I", "II", "b", "s", "h", "i", "ii", "f", "d", "I"], 1))
 """Codes of `struct` by type of tag (TIFF 6.0, page 15); 5 and 10 are fractions."""
+_SIZES = {kind: struct.calcsize(f"={code}") for kind, code in _FORMATS.items()}
 _RATIONAL, _SIGNED_RATIONAL = 5, 10
 _ENTRY_BYTES = 12
 _MAX_NUMBERS = 4096
@@ -66,7 +67,7 @@ class Directory:
     def raw(self, tag: int) -> bytes:
         """The bytes of a tag; empty if there is none."""
         kind, count, place = self.entries.get(tag, (2, 0, 0))
-        return self.block[place : place + count * struct.calcsize(f"={_FORMATS[kind]}")]
+        return self.block[place : place + count * _SIZES[kind]]
 
     def place(self, tag: int) -> int | None:
         """Where in `block` the data of a tag begin; None if there is none."""
@@ -114,9 +115,9 @@ def read_directory(block: bytes, order: ByteOrder, offset: int, base: int = 0) -
             if place + _ENTRY_BYTES > len(block):
                 break
             tag, kind, length, pointer = struct.unpack_from(f"{order}HHII", block, place)
-            if kind not in _FORMATS:
+            if kind not in _SIZES:
                 continue
-            size = length * struct.calcsize(f"={_FORMATS[kind]}")
+            size = length * _SIZES[kind]
             start = place + 8 if size <= 4 else base + pointer
             if start + size <= len(block):
                 entries.setdefault(tag, (kind, length, start))

@@ -38,7 +38,8 @@ class DecisionWatch:
     """Watches the logs of all albums.
 
     An entry that this process adds is reported once it has been applied to its run. Entries from
-    other processes may not be applied yet, so they are reported one poll later.
+    other processes may not be applied yet, so they are reported one poll later. If an entry of this
+    process takes longer than that to apply, its photos are reported again afterwards.
     """
 
     def __init__(self, store: SqlRunStore, log: SqlDecisionLog) -> None:
@@ -67,14 +68,17 @@ class DecisionWatch:
         looked = seen = await asyncio.to_thread(self._log.count, album_id)
         known = seen if known_count is None else min(known_count, seen)
         yield await asyncio.to_thread(self._read, album_id, known, seen, run_id)
+        told = seen  # entries that were there when a change was last published
         while True:
             is_told = await self._wait(change_count)
             change_count = self._change_count
             count = await asyncio.to_thread(self._log.count, album_id)
             ready, looked = (count if is_told else min(count, looked)), count
-            if ready > seen:
-                yield await asyncio.to_thread(self._read, album_id, seen, ready, run_id)
+            first = min(told, seen) if is_told else seen
+            if ready > first:
+                yield await asyncio.to_thread(self._read, album_id, seen, ready, run_id, first)
                 seen = ready
+            told = count if is_told else told
 
     async def _wait(self, change_count: int) -> bool:
         """Waits for a change after `change_count`; False if it is time to look without one."""
@@ -84,13 +88,17 @@ class DecisionWatch:
                     await asyncio.wait_for(self._changed.wait(), POLL_S)
             return self._change_count != change_count
 
-    def _read(self, album_id: str, known: int, count: int, run_id: str) -> Addition:
-        if known >= count:
+    def _read(
+        self, album_id: str, known: int, count: int, run_id: str, first: int | None = None
+    ) -> Addition:
+        """Reads what is after `known` entries, and the photos of those after `first`."""
+        first = known if first is None else first
+        if first >= count:
             return Addition([], count, [], {})
         log = self._log.entries(album_id)[:count]
         entries = log[known:]
         origins = find_origins(log)
-        meant = [origins[entry.id][0] for entry in entries]
+        meant = [origins[entry.id][0] for entry in log[first:]]
         digests = sorted({digest for entry in meant for digest in entry.content_digests})
         records = self._store.clusters_of(run_id, digests) if run_id else []
         return Addition(entries, count, records, self._log.decisions(album_id))

@@ -126,7 +126,7 @@ def evaluate(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: 
     by_machine = [
         dataclasses.replace(record, cluster_id=record.machine_cluster_id) for record in records
     ]
-    decided = find_decided_moments(cache, run, by_machine, user.photos)
+    decided = find_decided_moments(cache, run, by_machine, user.photos, read_settings(run))
     selected = add_verdicts(decided.records, decided.selection, decided.comparisons)
     return Evaluation(
         counts=count_agreement(
@@ -143,9 +143,15 @@ def find_decided_moments(
     run: Run,
     records: Sequence[ImageRecord],
     decisions: Mapping[str, Decision],
+    settings: PipelineSettings,
 ) -> DecidedMoments:
-    """Gathers the moments that contain decided photos."""
-    moments = {moment_key(record) for record in records if record.content_digest in decisions}
+    """Gathers the moments that contain decided photos, or all if the goal is album-wide."""
+    is_album_wide = settings.select_best.goal.is_album_wide
+    moments = {
+        moment_key(record)
+        for record in records
+        if is_album_wide or record.content_digest in decisions
+    }
     found = [record for record in records if moment_key(record) in moments]
     by_moment: dict[str, list[str]] = {}
     # which photos tie depends on the settings, but in a crowd only the best scores matter much
@@ -158,7 +164,7 @@ def find_decided_moments(
     embeddings = read_embeddings(cache, run, found)
     return DecidedMoments(
         records=found,
-        selection=build_selection(found, embeddings, read_settings(run), {}),
+        selection=build_selection(found, embeddings, settings, {}),
         comparisons=read_comparisons(cache, run, pairs, digests),
         decisions=decisions,
     )

@@ -17,6 +17,7 @@ from orchestrator.domain.explanation import (
     penalties_of,
     terms_of,
 )
+from orchestrator.domain.moments.clocks import describe_offsets
 from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
@@ -27,7 +28,8 @@ from orchestrator.runs.recorded_settings import (
     read_corrections,
     read_settings,
 )
-from orchestrator.runs.selection import build_selection, captures_of
+from orchestrator.runs.reference import read_reference
+from orchestrator.runs.selection import aligned_captures, build_selection, captures_of
 from orchestrator.runs.stored_features import read_embeddings
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
@@ -56,11 +58,13 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     rows = [row for row, found in enumerate(records) if found.path in moment]
     comparisons = store.comparisons(run.id, path)
     decisions = {digest: Decision(value) for digest, value in run.decisions.items()}
-    selection = build_selection(records, embeddings, settings, decisions).take(rows)
+    reference = read_reference(store, run, settings)
+    selection = build_selection(records, embeddings, settings, decisions, reference).take(rows)
     place = rows.index(index)
     candidate, verdict = selection.candidates[place], selection.verdicts(comparisons)[place]
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
-    captures = captures_of(records)
+    captures, offsets = aligned_captures(captures_of(records), embeddings, clustering)
+    own = [offset for offset in offsets if offset.camera == record.camera]
     grouping = grouping_of(
         index,
         paths,
@@ -72,14 +76,15 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     found = Explanation(
         path=path,
         reason=record.reason,
-        grouping_text=grouping_text(grouping),
+        grouping_text=" ".join([grouping_text(grouping), *describe_offsets(own)]),
         terms=terms_of(candidate, parameters),
         penalties=penalties_of(verdict, parameters),
         person_penalty=verdict.person_penalty,
         max_penalty=parameters.person_penalties.max_penalty,
         composite_score=verdict.composite_score,
-        lost_to_path=verdict.lost_to or "",
-        similarity=verdict.similarity,
+        # an album-wide goal decides outside of the moment, which was selected from alone above
+        lost_to_path=record.lost_to_path,
+        similarity=verdict.similarity if verdict.reason.value == record.reason_code else None,
         rank=verdict.rank,
         moment_size=verdict.moment_size,
         points=verdict.points,

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from orchestrator.config import PipelineSettings, resolve_auto
-from orchestrator.domain.decisions import CORRECTIONS, DecisionEntry, UserDecisions, find_origins
+from orchestrator.domain.decisions import (
+    CORRECTIONS,
+    MARKS,
+    DecisionEntry,
+    UserDecisions,
+    find_origins,
+)
 from orchestrator.domain.selection import Comparisons, Pair
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now
+from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.recorded_settings import (
     read_calibration,
     read_same_person_similarity,
@@ -21,6 +28,7 @@ from orchestrator.runs.recorded_settings import (
     record_config,
     record_corrections,
 )
+from orchestrator.runs.reference import read_reference
 from orchestrator.runs.selection import (
     Moments,
     add_verdicts,
@@ -84,12 +92,20 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     notes: list[str] = []
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     miniatures = read_miniatures(stores.cache, readable)
+    reference = read_reference(stores.runs, run, settings)
     moments = find_moments(
-        embeddings, miniatures, readable, parameters, settings.keep_sets, notes.append
+        embeddings,
+        miniatures,
+        readable,
+        parameters,
+        settings.keep_sets,
+        notes.append,
+        Overlaps(stores.cache).measure,
+        reference,
     )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
     in_moments = assign_moments(readable, moments, decisions.corrections)
-    found = _select(stores.cache, run, settings, in_moments, embeddings, decisions)
+    found = _select(stores, run, settings, in_moments, embeddings, decisions)
     broken = [record for record in before if not record.is_readable]
     records = sorted([*found.records, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
@@ -126,7 +142,8 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
     """Applies entries in its album's log to a completed run.
 
     Selects again in the moments that the entries change or refer to, and stores the results, all or
-    nothing. A moment that is only renumbered is stored but not reported as changed.
+    nothing. A moment that is only renumbered is stored but not reported as changed; a photo that
+    has other stars or another label is reported although the run itself does not change.
     """
     with stores.runs.lock(run_id):
         run = stores.runs.run(run_id)
@@ -134,21 +151,38 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
         decisions = UserDecisions.from_log(log)
         known = find_origins(log)
         meant = [known[entry.id][0] for entry in entries]  # for an undo, the entry that it undoes
-        digests = {
-            digest
-            for entry in meant
-            if entry.action not in CORRECTIONS
-            for digest in entry.content_digests
-        }
-        if any(entry.action in CORRECTIONS for entry in meant):
+        marked = _digests_of(entry for entry in meant if entry.action in MARKS)
+        meant = [entry for entry in meant if entry.action not in MARKS]
+        if not meant:
+            return RunUpdate(_find_photos(stores, run, marked), [])
+        digests = _digests_of(entry for entry in meant if entry.action not in CORRECTIONS)
+        if _is_album_wide(run) or any(entry.action in CORRECTIONS for entry in meant):
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
-            moments = Moments(labels, [record.frame_set for record in before])
+            moments = Moments(
+                labels,
+                [record.frame_set for record in before],
+                [record.alteration for record in before],
+            )
             after = assign_moments(before, moments, decisions.corrections)
             run = run.revise(corrections=record_corrections(decisions.corrections))
         else:  # no moment changes, so there is no need to read the whole album
             before = after = _read_moments(stores, run, sorted(digests))
-        return _update(stores, run, before, after, digests, decisions)
+        update = _update(stores, run, before, after, digests, decisions)
+        changed = {
+            record.path: record for record in (*_find_photos(stores, run, marked), *update.changed)
+        }
+        return RunUpdate([changed[path] for path in sorted(changed)], update.missing_pairs)
+
+
+def _digests_of(entries: Iterable[DecisionEntry]) -> set[str]:
+    return {digest for entry in entries for digest in entry.content_digests}
+
+
+def _find_photos(stores: Stores, run: Run, digests: Collection[str]) -> list[ImageRecord]:
+    """Results for photos with these contents, ordered by path."""
+    found = stores.runs.clusters_of(run.id, sorted(digests)) if digests else []
+    return [record for record in found if record.content_digest in digests]
 
 
 def reselect_moments(stores: Stores, run_id: str, content_digests: Sequence[str]) -> RunUpdate:
@@ -161,8 +195,16 @@ def reselect_moments(stores: Stores, run_id: str, content_digests: Sequence[str]
 
 
 def _read_moments(stores: Stores, run: Run, content_digests: Sequence[str]) -> list[ImageRecord]:
-    found = stores.runs.clusters_of(run.id, content_digests)
+    if _is_album_wide(run):
+        found = stores.runs.images(run.id)
+    else:
+        found = stores.runs.clusters_of(run.id, content_digests)
     return [record for record in found if record.is_readable]
+
+
+def _is_album_wide(run: Run) -> bool:
+    """Whether a decision in one moment can change the picks in others."""
+    return read_settings(run).select_best.goal.is_album_wide
 
 
 def _update(
@@ -174,10 +216,13 @@ def _update(
     decisions: UserDecisions,
 ) -> RunUpdate:
     """Selects again in moments that differ or contain given photos, and stores the changes."""
-    affected = _find_affected(before, after, content_digests)
+    if _is_album_wide(run):
+        affected = {record.path for record in after}
+    else:
+        affected = _find_affected(before, after, content_digests)
     chosen = [record for record in after if record.path in affected]
     embeddings = read_embeddings(stores.cache, run, chosen)
-    found = _select(stores.cache, run, read_settings(run), chosen, embeddings, decisions)
+    found = _select(stores, run, read_settings(run), chosen, embeddings, decisions)
     old = {record.path: record for record in before}
     renumbered = [
         record for record in after if record.path not in affected and record != old[record.path]
@@ -216,7 +261,7 @@ class _Selected:
 
 
 def _select(
-    cache: FeatureCache,
+    stores: Stores,
     run: Run,
     settings: PipelineSettings,
     records: Sequence[ImageRecord],
@@ -224,9 +269,10 @@ def _select(
     decisions: UserDecisions,
 ) -> _Selected:
     """Selects using cached comparisons."""
-    selection = build_selection(records, embeddings, settings, decisions.photos)
+    reference = read_reference(stores.runs, run, settings)
+    selection = build_selection(records, embeddings, settings, decisions.photos, reference)
     pairs = selection.pairs_to_compare()
     digests = {record.path: record.content_digest for record in records}
-    comparisons = read_comparisons(cache, run, pairs, digests)
+    comparisons = read_comparisons(stores.cache, run, pairs, digests)
     missing = [pair for pair in pairs if pair not in comparisons]
     return _Selected(add_verdicts(records, selection, comparisons), comparisons, missing)

@@ -199,12 +199,15 @@ def regroupings(
 
 
 def _comparable(record: ImageRecord) -> dict[str, Any]:
-    """Returns a photo's values without its sidecars, which an export may have added.
+    """Returns what a run found about a photo.
 
-    Also without the names of persons, which are not results of a run.
+    Its sidecars are left out, because an export may have added them, and its stars and label, which
+    belong to the album, and the names of persons, which belong to all albums.
     """
     companions = [path for path in record.companion_paths if not is_sidecar(path)]
-    return {**dataclasses.asdict(record), "companion_paths": companions, "person_names": ()}
+    values = {**dataclasses.asdict(record), "companion_paths": companions}
+    del values["user_mark"], values["person_names"]
+    return values
 
 
 def _walk_leaves(tree: object, prefix: str = "") -> Iterator[tuple[str, Scalar]]:

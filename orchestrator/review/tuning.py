@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from orchestrator.config import PipelineSettings
+from orchestrator.domain.goal import BEST_OF_MOMENTS
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Run, check_completed
 from orchestrator.review.evaluation import (
@@ -75,7 +77,8 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
     """Fits the selection settings to the user's decisions; changes nothing.
 
     Coordinate ascent on the agreement, starting from the settings in force, over `CANDIDATES`.
-    Photos are grouped into moments as corrected by the user. Folds never split a moment.
+    Photos are grouped into moments as corrected by the user. Folds never split a moment. A goal for
+    the whole album is left aside: the fit is about the choice within moments.
 
     Raises:
         FailedPreconditionError: The run is not completed, or there are too few decisions.
@@ -83,7 +86,7 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
     check_completed(run, "tuned")
     decisions = log.decisions(run.album_id)
     records = [record for record in store.images(run.id) if record.is_readable]
-    decided = find_decided_moments(cache, run, records, decisions)
+    decided = find_decided_moments(cache, run, records, decisions, _read_settings(run))
     count = sum(record.content_digest in decisions for record in decided.records)
     moments = decided.moments()
     if count < MIN_DECISION_COUNT or len(moments) < MIN_MOMENT_COUNT:
@@ -96,7 +99,7 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
 
 def propose(decided: DecidedMoments, run: Run) -> Proposal:
     """Fits settings to decided photos, and cross-validates the fit."""
-    settings = read_settings(run)
+    settings = _read_settings(run)
     in_force = {key: _value(settings, key) for key in CANDIDATES}
     moments = decided.moments()
     fold_count = min(FOLD_COUNT, len(moments))
@@ -188,9 +191,18 @@ def _sort_nearest_first(candidates: Sequence[float], value: float) -> list[float
 
 
 def _counts(decided: DecidedMoments, run: Run, values: Values) -> Counts:
-    in_force = read_settings(run)
+    in_force = _read_settings(run)
     changed = {key: value for key, value in values.items() if value != _value(in_force, key)}
-    return count_under(decided, read_settings(run, overrides_of(changed)))
+    return count_under(decided, _read_settings(run, changed))
+
+
+def _read_settings(run: Run, values: Values = MappingProxyType({})) -> PipelineSettings:
+    """Reads a run's settings with other values, and without a goal for the whole album."""
+    settings = read_settings(run, overrides_of(values))
+    if not settings.select_best.goal.is_album_wide:
+        return settings
+    rules = replace(settings.select_best, goal=BEST_OF_MOMENTS)
+    return settings.model_copy(update={"select_best": rules})
 
 
 def _value(settings: PipelineSettings, key: str) -> float:

@@ -16,7 +16,7 @@ from orchestrator.ports import ModelIdentity, ModelPort, ModelPorts
 from orchestrator.records import Run
 from orchestrator.runs.pipeline import Services
 from orchestrator.storage.people_store import IDENTITY_ROLE
-from services.common.config.layers import models_dir
+from services.common.config.folders import models_dir
 from services.common.errors import BestshotError, FailedPreconditionError, UnavailableError
 from services.common.user_files import open_regular
 

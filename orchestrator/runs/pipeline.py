@@ -20,6 +20,7 @@ from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
+from orchestrator.domain.stability import NO_REFERENCE, Reference
 from orchestrator.domain.verdict_sentences import (
     describe_unreadable,
     describe_unsupported,
@@ -31,6 +32,7 @@ from orchestrator.metadata.reader import (
     assemble_facts,
     metadata_from_json,
     metadata_to_json,
+    needs_companions,
     read_metadata,
     read_sidecar,
 )
@@ -49,6 +51,7 @@ from orchestrator.ports import (
     QualityScorer,
 )
 from orchestrator.records import ImageRecord, StageProgress
+from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.pair_comparison import PairComparer, split_into_blocks
 from orchestrator.runs.selection import (
     Moments,
@@ -59,12 +62,14 @@ from orchestrator.runs.selection import (
     find_moments,
 )
 from orchestrator.runs.stored_features import (
+    NO_MODEL,
     Key,
     identity_key,
     miniature_key,
     stack_embeddings,
     stack_miniatures,
 )
+from orchestrator.storage.companions import is_film, is_raw_file
 from orchestrator.storage.people_store import IDENTITY_ROLE
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import (
@@ -91,8 +96,6 @@ FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
 METADATA_ROLE = "metadata"
 FIRST_VERSION = "1"
 """Version of the canonical image for stored facts that do not state one."""
-NO_MODEL = "-"
-"""Model digest of features that are not computed by a model."""
 
 ResultT = TypeVar("ResultT")
 Parameters = ParamSpec("Parameters")
@@ -163,6 +166,7 @@ class Pipeline:
         concurrency: Photos per batch, and batches at a time.
         report: Receives every change of a stage's progress.
         threads: For reading and decoding photos.
+        reference: The earlier run whose moments and picks are kept.
     """
 
     def __init__(
@@ -176,8 +180,10 @@ class Pipeline:
         concurrency: Concurrency,
         report: Report,
         threads: PhotoThreads,
+        reference: Reference = NO_REFERENCE,
     ) -> None:
         self._threads = threads
+        self._reference = reference
         self._source = source
         self._cache = cache
         self._services = services
@@ -189,6 +195,7 @@ class Pipeline:
         self._comparer = (
             PairComparer(source, cache, services.comparer, model, threads) if model else None
         )
+        self._overlaps = Overlaps(cache)
         self._notes: list[str] = []
         self._unused_sidecars: dict[str, str] = {}
 
@@ -213,7 +220,9 @@ class Pipeline:
         )
         moments = await self._cluster(embeddings, miniatures, readable)
         records = assign_moments(readable, moments, decisions.corrections)
-        selection = build_selection(records, embeddings, self._settings, decisions.photos)
+        selection = build_selection(
+            records, embeddings, self._settings, decisions.photos, self._reference
+        )
         comparisons = await self._compare(
             selection, {record.path: record.content_digest for record in records}
         )
@@ -282,7 +291,9 @@ class Pipeline:
         computed, errors = await self._compute(decoded, features)
         await asyncio.to_thread(self._cache.put, computed)
         features.update(computed)
-        sidecars = await asyncio.gather(*map(self._read_sidecars, photos))
+        facts = await asyncio.gather(
+            *(self._find_facts(photo, read[photo.path].digest, features) for photo in photos)
+        )
         return [
             self._assemble(
                 read[photo.path],
@@ -291,7 +302,7 @@ class Pipeline:
                 found,
                 is_cached=read[photo.path].digest not in decoded,
             )
-            for photo, found in zip(photos, sidecars, strict=True)
+            for photo, found in zip(photos, facts, strict=True)
         ]
 
     async def _find_parts(
@@ -350,6 +361,36 @@ class Pipeline:
         }
         await asyncio.to_thread(self._cache.put, fresh)
         return fresh
+
+    async def _find_facts(
+        self, photo: PhotoFile, digest: str, features: Mapping[Key, bytes]
+    ) -> dict[str, Any]:
+        """What a photo, its sidecars and its RAW file state, as fields of `ImageRecord`."""
+        sidecars = await self._read_sidecars(photo)
+        if not digest:
+            return {}
+        metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(digest)]))
+        companions = {}
+        if needs_companions(metadata, sidecars):
+            companions = await self._read_companions(photo)
+        facts = assemble_facts(photo.path, metadata, sidecars, companions)
+        if any(map(is_film, photo.companion_paths)):
+            shot = dataclasses.replace(facts["camera_facts"], has_video=True)
+            facts["camera_facts"] = shot
+        return facts
+
+    async def _read_companions(self, photo: PhotoFile) -> dict[str, FileMetadata]:
+        """Reads the metadata of a photo's RAW files."""
+        found: dict[str, FileMetadata] = {}
+        for path in filter(is_raw_file, photo.companion_paths):
+            size = await self._try(self._source.size, path)
+            if isinstance(size, str):
+                continue
+            async with self._threads.contents.hold(size):
+                content = await self._try(self._source.read, path, size)
+                if isinstance(content, bytes):
+                    found[path] = await self._threads.decodes.run(read_metadata, content)
+        return found
 
     async def _read_sidecars(self, photo: PhotoFile) -> dict[str, FileMetadata]:
         """Reads a photo's readable sidecars, most important first."""
@@ -516,7 +557,7 @@ class Pipeline:
         item: _Read,
         features: Mapping[Key, bytes],
         errors: Mapping[str, InvalidImageError],
-        sidecars: Mapping[str, FileMetadata],
+        facts: Mapping[str, Any],
         *,
         is_cached: bool,
     ) -> ScoredPhoto:
@@ -527,10 +568,7 @@ class Pipeline:
             companion_paths=item.photo.companion_paths,
             version_of_path=item.photo.version_of_path,
         )
-        if item.digest:
-            metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(item.digest)]))
-            facts = assemble_facts(record.path, metadata, sidecars)
-            record = dataclasses.replace(record, **facts)
+        record = dataclasses.replace(record, **facts)
         found = errors.get(item.digest)
         error = item.error or (found.message if found else "")
         if error:
@@ -579,6 +617,8 @@ class Pipeline:
             self._clustering,
             self._settings.keep_sets,
             self._notes.append,
+            self._overlaps.measure,
+            self._reference,
         )
         await progress.advance(len(embeddings))
         await progress.report()

@@ -8,8 +8,10 @@ from typing import Any
 
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import Correction, DecisionAction
+from orchestrator.domain.goal import BEST_OF_MOMENTS
 from orchestrator.domain.moments.parameters import WITHOUT_TIME
 from orchestrator.domain.photo import ContentClass
+from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.domain.sets import WITHOUT_SETS
 from orchestrator.records import Run
 from services.common.config.layers import Layer, load
@@ -28,7 +30,10 @@ _SINCE = Layer(
         "keep_sets": dataclasses.asdict(WITHOUT_SETS),
         "people": {"enabled": False},
         "select_best": {
+            "goal": dataclasses.asdict(BEST_OF_MOMENTS),
+            "stability_margin": 0.0,
             "use_owner_ratings": False,
+            "versions": "original",
             "content": {kind.value: "photo" for kind in ContentClass if kind is not _PHOTO},
         },
     },
@@ -63,6 +68,11 @@ def read_settings(run: Run, overrides: dict[str, Any] | None = None) -> Pipeline
         return load(PipelineSettings, layers)
     except ConfigError as error:
         raise InvalidArgumentError("config_overrides", error.message) from error
+
+
+def read_penalties(run: Run) -> PersonPenalties:
+    """Reads the thresholds and penalties for faces recorded by a run."""
+    return read_settings(run).select_best.person_penalties
 
 
 def read_calibration(run: Run) -> tuple[float, float] | None:

@@ -11,15 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.config import PipelineSettings
-from orchestrator.domain.copies import find_copies
+from orchestrator.domain.alteration import Alteration
+from orchestrator.domain.copies import find_families
 from orchestrator.domain.decisions import Correction, correct_moments
 from orchestrator.domain.moments.capture_time import Captures, capture_seconds
+from orchestrator.domain.moments.clocks import ClockOffset, align_clocks, describe_offsets
+from orchestrator.domain.moments.metric import to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
+from orchestrator.domain.overlap import Overlap
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import PersonPenalties, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
+from orchestrator.domain.stability import NO_REFERENCE, Reference, keep_moments
 from orchestrator.domain.verdict_sentences import describe_damage, explain
+from orchestrator.domain.versions import VersionPhoto, find_versions, pairs_to_check
 from orchestrator.ports import Embedding, Miniature
 from orchestrator.records import ImageRecord
 
@@ -36,10 +42,21 @@ class Moments:
     Attributes:
         labels: int64, (n,), NOISE for single shots.
         places: The place of each photo in a set; None for photos that are not in a set.
+        alterations: How each photo was made from another one; None for the others.
     """
 
     labels: NDArray[np.int64]
     places: Sequence[SetPlace | None]
+    alterations: Sequence[Alteration | None]
+
+
+MeasureOverlaps = Callable[[Sequence[tuple[str, str]]], Sequence[Overlap | None]]
+"""Finds what both photos of each pair of content digests show."""
+
+
+def measure_nothing(pairs: Sequence[tuple[str, str]]) -> Sequence[Overlap | None]:
+    """Says that no photos have anything in common."""
+    return [None] * len(pairs)
 
 
 def find_moments(
@@ -49,8 +66,10 @@ def find_moments(
     parameters: ClusterParameters,
     sets: SetParameters,
     note: Callable[[str], object] = logger.warning,
+    measure: MeasureOverlaps = measure_nothing,
+    reference: Reference = NO_REFERENCE,
 ) -> Moments:
-    """Clusters photos with `cluster_scenes`, corrects moments by time and structure, finds sets.
+    """Clusters photos with `cluster_scenes`, corrects moments by time, structure and overlaps.
 
     Args:
         embeddings: float32, (n, d), row i for record i.
@@ -59,9 +78,11 @@ def find_moments(
         parameters: In force.
         sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
+        measure: Finds overlaps, for versions and panoramas.
+        reference: The earlier run whose moments are kept where no photo is new.
     """
     if not records:
-        return Moments(np.empty(0, np.intp), [])
+        return Moments(np.empty(0, np.intp), [], [])
     # imported here, because a command that clusters nothing should not wait a second for them
     from orchestrator.domain.moments.clustering import cluster_scenes
     from orchestrator.domain.moments.frame_sets import (
@@ -77,42 +98,89 @@ def find_moments(
     from orchestrator.domain.moments.time_evidence import with_time_evidence
 
     captures = captures_of(records)
-    labels = cluster_scenes(embeddings, parameters, captures, note)
+    aligned, offsets = aligned_captures(captures, embeddings, parameters)
+    for sentence in describe_offsets(offsets):
+        note(sentence)
+    labels = cluster_scenes(embeddings, parameters, aligned, note)
     if parameters.capture_time.enabled:
         time = parameters.capture_time
         labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
     structures = Structures.of(miniatures)
+    alterations: Sequence[Alteration | None] = [None] * len(records)
     if parameters.compare_structure:
         is_page = np.array([record.content_class in PAGES for record in records], np.bool_)
         is_doubtful = dark_frames(miniatures) | is_page
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
-        labels = labels_of(join_pairs(labels, _copy_pairs(records)))
+        alterations = _find_alterations(records, embeddings, miniatures, measure)
+        labels = labels_of(join_pairs(labels, _family_pairs(records, alterations)))
+    digests = [record.content_digest for record in records]
     if sets == WITHOUT_SETS:
-        return Moments(labels, [None] * len(records))
+        labels = keep_moments(labels, digests, reference.moments)
+        return Moments(labels, [None] * len(records), alterations)
     folders = [record.path.rpartition("/")[0] for record in records]
     shapes = [(record.width_px, record.height_px) for record in records]
     facts = [record.camera_facts for record in records]
-    found = find_sets(Frames(folders, shapes, captures, structures, facts), sets)
-    joined = labels_of(join_sets(labels, found))
-    return Moments(joined, places_in_sets(len(records), found))
+
+    def measure_rows(pairs: Sequence[tuple[int, int]]) -> Sequence[Overlap | None]:
+        return _measure(records, pairs, measure)
+
+    frames = Frames(folders, shapes, captures, structures, facts, measure_rows)
+    found = find_sets(frames, sets)
+    joined = keep_moments(labels_of(join_sets(labels, found)), digests, reference.moments)
+    return Moments(joined, places_in_sets(len(records), found), alterations)
 
 
-def _copy_pairs(records: Sequence[ImageRecord]) -> list[tuple[int, int]]:
-    """The row of each copy of another photo, and that of its original."""
+def _find_alterations(
+    records: Sequence[ImageRecord],
+    embeddings: Embedding,
+    miniatures: Miniature,
+    measure: MeasureOverlaps,
+) -> list[Alteration | None]:
+    """Finds how photos were made from others."""
+    photos = [VersionPhoto(record.path, file_facts(record)) for record in records]
+    first, second = pairs_to_check([photo.file for photo in photos], embeddings, miniatures)
+    pairs = list(zip(first.tolist(), second.tolist(), strict=True))
+    return find_versions(photos, pairs, _measure(records, pairs, measure))
+
+
+def _measure(
+    records: Sequence[ImageRecord], pairs: Sequence[tuple[int, int]], measure: MeasureOverlaps
+) -> Sequence[Overlap | None]:
+    """What the records of each pair of rows both show."""
+    digests = [record.content_digest for record in records]
+    return measure([(digests[one], digests[other]) for one, other in pairs])
+
+
+def _family_pairs(
+    records: Sequence[ImageRecord], alterations: Sequence[Alteration | None]
+) -> list[tuple[int, int]]:
+    """The rows of photos that are copies or versions of one picture, paired with the first one."""
     rows = {record.path: row for row, record in enumerate(records)}
     photos = [
-        _candidate(dataclasses.replace(record, cluster_id=NOISE))
-        for record in records
+        dataclasses.replace(
+            _candidate(dataclasses.replace(record, cluster_id=NOISE)), alteration=alteration
+        )
+        for record, alteration in zip(records, alterations, strict=True)
         if record.quality is not None
     ]
-    copies = find_copies(photos, kept=frozenset())
-    return [(rows[path], rows[copy.original]) for path, copy in sorted(copies.items())]
+    families = find_families(photos)
+    return [(rows[family[0].path], rows[other.path]) for family in families for other in family[1:]]
 
 
 def captures_of(records: Sequence[ImageRecord]) -> Captures:
     """When and with which camera photos were taken."""
     seconds = np.array([capture_seconds(record.capture_time) for record in records])
     return Captures(seconds, [record.camera for record in records])
+
+
+def aligned_captures(
+    captures: Captures, embeddings: Embedding, parameters: ClusterParameters
+) -> tuple[Captures, list[ClockOffset]]:
+    """Captures with the clocks of different cameras set by each other, where that is known."""
+    if parameters.capture_time.weight == 0.0:
+        return captures, []
+    epsilon = parameters.cluster_selection_epsilon
+    return align_clocks(embeddings, captures, to_cosine_distance(epsilon, parameters.metric))
 
 
 def assign_moments(
@@ -138,9 +206,11 @@ def assign_moments(
             set_id=place.number if place else None,
             set_place=place.place if place else None,
             set_size=place.size if place else None,
+            altered_from_path=alteration.original if alteration else "",
+            alterations=alteration.edits if alteration else (),
         )
-        for record, machine, label, place in zip(
-            records, moments.labels, final, moments.places, strict=True
+        for record, machine, label, place, alteration in zip(
+            records, moments.labels, final, moments.places, moments.alterations, strict=True
         )
     ]
 
@@ -150,6 +220,7 @@ def build_selection(
     embeddings: Embedding,
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
+    reference: Reference = NO_REFERENCE,
 ) -> Selection:
     """Builds the selection from the photos of a run.
 
@@ -158,6 +229,7 @@ def build_selection(
         embeddings: float32, (n, d), row i for record i.
         settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
+        reference: The earlier run whose picks are kept where nothing better came.
     """
     return Selection(
         [_candidate(record) for record in records],
@@ -166,6 +238,7 @@ def build_selection(
         settings.select_best,
         decisions,
         settings.keep_sets,
+        reference.picks,
     )
 
 
@@ -202,6 +275,7 @@ def _candidate(record: ImageRecord) -> Candidate:
         ContentClass(record.content_class or ContentClass.PHOTO),
         record.owner_mark,
         record.frame_set,
+        record.alteration,
     )
 
 
@@ -217,6 +291,8 @@ def file_facts(record: ImageRecord) -> FileFacts:
         record.size_bytes,
         record.capture_time if is_original else "",
         bool(record.camera),
+        bool(record.damage),
+        bool(record.version_of_path),
     )
 
 

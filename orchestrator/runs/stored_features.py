@@ -16,6 +16,8 @@ from services.common.imaging.miniature import MINIATURE_SIDE, MINIATURE_VERSION
 
 Key = tuple[str, str, str]
 COMPARE_ROLE = "siamese"
+NO_MODEL = "-"
+"""Model digest of features that are not computed by a model."""
 READ_COUNT = 500
 """Keys per read, because an SQL statement can have only so many values."""
 
@@ -30,6 +32,11 @@ def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord
         found = cache.get(keys)
         vectors.extend(codec.unpack_embedding(found[key]) for key in keys)
     return stack_embeddings(vectors)
+
+
+def thumbnail_key(content_digest: str) -> Key:
+    """Cache key of a photo's thumbnail."""
+    return content_digest, codec.THUMBNAIL_ROLE, NO_MODEL
 
 
 def miniature_key(content_digest: str) -> Key:

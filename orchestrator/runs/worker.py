@@ -23,6 +23,7 @@ from orchestrator.runs.recorded_settings import (
     read_settings,
     record_corrections,
 )
+from orchestrator.runs.reference import read_reference
 from orchestrator.runs.stored_features import joint_digest
 from orchestrator.storage.database import DATABASE_ERRORS, DatabaseUnavailableError
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -282,7 +283,7 @@ class Worker:
             services = await find_services(self._ports, settings)
             check_models(run, services)
             if settings.select_best.siamese.enabled:
-                logger.info("Siamese comparison enabled")
+                logger.info("Siamese CNN enabled for comparison")
             album = await asyncio.to_thread(self._store.album, run.album_id)
             log = await asyncio.to_thread(self._log.entries, run.album_id)
             decisions = UserDecisions.from_log(log)
@@ -302,6 +303,7 @@ class Worker:
                 concurrency=self._concurrency,
                 report=partial(self._report, work),
                 threads=self._threads,
+                reference=await asyncio.to_thread(read_reference, self._store, run, settings),
             )
             outcome = await pipeline.run(decisions)
             if services.same_person_similarity is not None:

@@ -11,21 +11,22 @@ from dataclasses import dataclass, field
 PICTURE_SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-        *(".heic", ".heif", ".hif", ".avif"),
+        *(".jif", ".jfi", ".mpo", ".insp", ".apng", ".dib"),
+        *(".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"),
     }
 )
 RAW_SUFFIXES = frozenset(
     {
         *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25"),
         *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
-        *(".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+        *(".rwl", ".sr2", ".srf", ".srw", ".x3f", ".gpr", ".ori", ".eip"),
     }
 )
 OTHER_SUFFIXES = frozenset(
     {
         *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb"),
         *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr"),
-        *(".pbm", ".pgm", ".pnm", ".ppm"),
+        *(".pbm", ".pgm", ".pnm", ".ppm", ".pam", ".qoi", ".tga"),
     }
 )
 """Pictures that cameras do not write: a RAW file of the same name is a photo of its own. Some are
@@ -99,6 +100,16 @@ def group_files(names: Sequence[str]) -> list[FileGroup]:
 def is_sidecar(path: str) -> bool:
     """Whether a path is that of an XMP sidecar."""
     return path.lower().endswith(XMP_SUFFIX)
+
+
+def is_raw_file(path: str) -> bool:
+    """Whether a path is that of a RAW file."""
+    return _kind(path) == "raw"
+
+
+def is_film(path: str) -> bool:
+    """Whether a path is that of a video."""
+    return _kind(path) == "film" and not path.lower().endswith(".aae")
 
 
 def _group_same(names: Sequence[str]) -> Iterator[FileGroup]:

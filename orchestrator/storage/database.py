@@ -22,6 +22,7 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    inspect,
     make_url,
     select,
     text,
@@ -58,6 +59,7 @@ START_WAIT_S = 30.0
 """How long to wait for PostgreSQL, which may still be starting."""
 BUSY_TIMEOUT_S = 30.0
 """How long a statement waits for a lock on the SQLite file."""
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 6_218_744_312
 """Key of PostgreSQL's advisory lock for migrations; an arbitrary number."""
 _CONNECT_ARGUMENTS = {
@@ -302,12 +304,32 @@ def migrate(engine: Engine) -> None:
     Raises:
         ConfigError: The tables are newer than the code.
     """
-    import alembic.command  # takes a quarter of a second: commands without a database skip it
+    if _find_version(engine) != newest_version():
+        _upgrade(engine)
+
+
+def newest_version() -> str:
+    """The version of the newest migration, which is the start of its file's name."""
+    files = (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
+    return max(path.name.partition("_")[0] for path in files)
+
+
+def _find_version(engine: Engine) -> str | None:
+    """The version of the tables; None before the first migration."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return version
+
+
+def _upgrade(engine: Engine) -> None:
+    import alembic.command  # takes a quarter of a second, so only if there is something to migrate
     import alembic.config
     import alembic.util
 
     config = alembic.config.Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     with engine.begin() as connection:
         if is_shared(engine):
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
@@ -14,11 +16,14 @@ from orchestrator.domain.decisions import (
     DecisionEntry,
     LogChecker,
     decisions_in,
+    marks_in,
 )
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.photo import Decision, UserMark
+from orchestrator.records import Album
+from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.answers import earlier_change, record_change
-from orchestrator.storage.rows import utc
-from orchestrator.storage.tables import albums, decision_log, decisions
+from orchestrator.storage.rows import album_from_row, utc
+from orchestrator.storage.tables import albums, decision_log, decisions, user_marks
 from services.common.errors import InvalidArgumentError, NotFoundError
 
 
@@ -99,6 +104,49 @@ class SqlDecisionLog:
         return len(rows)
 
 
+def carry_decisions(connection: Connection, album: Album) -> None:
+    """Starts a new album's log with the decisions of the albums that share a folder with it.
+
+    Entries that concern no photo in a shared folder are left out. Entries of several logs are
+    ordered by time. They stay as they are, so that a log exported from the other album can still be
+    imported.
+    """
+    timed: list[tuple[datetime.datetime, DecisionEntry]] = []
+    for row in connection.execute(select(albums).where(albums.c.id != album.id)):
+        other = album_from_row(row)
+        if set(album.folders) & set(other.folders):
+            # An imported entry may be older than the one before it; the order of a log counts.
+            latest = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+            for entry in _list_shared(connection, other, album):
+                latest = max(latest, entry.create_time)
+                timed.append((latest, entry))
+    log: list[DecisionEntry] = []
+    ids: set[str] = set()
+    checker = LogChecker()
+    for _, entry in sorted(timed, key=lambda pair: pair[0]):
+        if entry.id not in ids and not checker.find_fault(entry):
+            log.append(entry)
+            ids.add(entry.id)
+            checker.add(entry)
+    if log:
+        rows = [_values(album.id, sequence, entry) for sequence, entry in enumerate(log, start=1)]
+        connection.execute(insert(decision_log), rows)
+        _write_decisions(connection, album.id, log, log)
+
+
+def _list_shared(connection: Connection, source: Album, album: Album) -> Iterator[DecisionEntry]:
+    """The entries of one album's log that concern photos in folders of another one."""
+    folders = AlbumFolders(source)
+    shared = {Path(folder) for folder in album.folders}
+    ids: set[str] = set()
+    for entry in _entries(connection, source.id):
+        if entry.undone_id in ids or any(
+            folders.locate(photo.path)[0] in shared for photo in entry.photos
+        ):
+            ids.add(entry.id)
+            yield entry
+
+
 def _lock(connection: Connection, album_id: str) -> None:
     """Blocks concurrent additions: takes SQLite's write lock or PostgreSQL's row lock."""
     held = update(albums).where(albums.c.id == album_id).values(id=album_id)
@@ -112,7 +160,8 @@ def _write_decisions(
     log: Sequence[DecisionEntry],
     added: Iterable[DecisionEntry],
 ) -> None:
-    """Updates the table of decisions from the log."""
+    """Updates the tables of decisions and of stars and labels from the log."""
+    _write_marks(connection, album_id, marks_in(log))
     stored = {
         row.content_digest: row.decision
         for row in connection.execute(select(decisions).where(decisions.c.album_id == album_id))
@@ -137,6 +186,23 @@ def _write_decisions(
         connection.execute(insert(decisions), rows)
 
 
+def _write_marks(connection: Connection, album_id: str, wanted: Mapping[str, UserMark]) -> None:
+    stored = {
+        row.content_digest: UserMark(row.stars, row.label)
+        for row in connection.execute(select(user_marks).where(user_marks.c.album_id == album_id))
+    }
+    changed = {digest for digest, _ in stored.items() ^ wanted.items()}
+    for digest in sorted(changed & stored.keys()):
+        key = (user_marks.c.album_id == album_id) & (user_marks.c.content_digest == digest)
+        connection.execute(delete(user_marks).where(key))
+    rows = [
+        {"album_id": album_id, "content_digest": digest, **dataclasses.asdict(wanted[digest])}
+        for digest in sorted(changed & wanted.keys())
+    ]
+    if rows:
+        connection.execute(insert(user_marks), rows)
+
+
 def _entries(connection: Connection, album_id: str) -> list[DecisionEntry]:
     query = select(decision_log).where(decision_log.c.album_id == album_id)
     return [_entry(row) for row in connection.execute(query.order_by(decision_log.c.sequence))]
@@ -153,6 +219,8 @@ def _entry(row: Row[Any]) -> DecisionEntry:
         target=DecidedPhoto(**row.target) if row.target else None,
         undone_id=row.undone_id,
         decided_by=row.decided_by,
+        stars=row.stars,
+        label=row.label,
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, case, cast, func, select
+from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, false, func, or_, select
 
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import ContentClass
+from orchestrator.domain.photo import ContentClass, Decision
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import ImageFilter
 from orchestrator.scores import SCORES
@@ -26,6 +27,9 @@ SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
 
 IS_READABLE = images.c.error == ""
 MOMENT = "moment"
+_DATE_LENGTH = len("2024-05-01")
+CAPTURE_DATE = func.substr(images.c.capture_time, 1, _DATE_LENGTH)
+_COPY_REASONS = ("DUPLICATE", "COPY")
 _BEST_REASONS = ("USER_KEEP", "OWNER_KEEP", "SELECTED_BEST")
 
 _STATUS = case((~IS_READABLE, 2), (images.c.is_selected, 0), else_=1)
@@ -47,7 +51,39 @@ _MOMENT_ORDER = (
     images.c.reason_code.not_in(_BEST_REASONS),
     images.c.composite_score.desc().nulls_last(),
 )
+_SEARCHED_COLUMNS = (images.c.path, images.c.reason, images.c.camera, images.c.capture_time)
 BEST_PATH = func.min(case((images.c.reason_code.in_(_BEST_REASONS), images.c.path)))
+
+
+@dataclass(frozen=True)
+class ScoreRange:
+    """Bounds of a score, both included; None = unbounded."""
+
+    score: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def condition(self) -> ColumnElement[bool]:
+        """Returns the condition on the `images` table; a photo without the score fails it.
+
+        Raises:
+            InvalidArgumentError: There is no such score, or a bound is not a number.
+        """
+        if self.score not in SCORE_COLUMNS:
+            raise InvalidArgumentError(
+                "score_ranges",
+                f"{self.score!r} is not a score; use one of {', '.join(SCORE_COLUMNS)}",
+            )
+        bounds = [bound for bound in (self.minimum, self.maximum) if bound is not None]
+        if any(math.isnan(bound) for bound in bounds):
+            raise InvalidArgumentError("score_ranges", f"a bound of {self.score} is not a number")
+        column = SCORE_COLUMNS[self.score]
+        conditions: list[ColumnElement[bool]] = [column.is_not(None)]
+        if self.minimum is not None:
+            conditions.append(column >= self.minimum)
+        if self.maximum is not None:
+            conditions.append(column <= self.maximum)
+        return and_(*conditions)
 
 
 @dataclass(frozen=True)
@@ -57,14 +93,20 @@ class ImageQuery:
     Attributes:
         filters: Properties that photos must have.
         cluster_id: Their cluster; None = any.
-        search: Text in path or reason, case-insensitive.
+        search: Text in path, reason, camera or capture time, case-insensitive.
         order_by: As in orchestrator.proto.
+        camera: Their camera; empty = any.
+        capture_date: The day, month or year they were taken, such as "2024-05-01"; empty = any.
+        score_ranges: Bounds that their scores are within.
     """
 
     filters: Sequence[ImageFilter] = ()
     cluster_id: int | None = None
     search: str = ""
     order_by: str = ""
+    camera: str = ""
+    capture_date: str = ""
+    score_ranges: Sequence[ScoreRange] = ()
 
     def order(self, statement: Select[Any]) -> Select[Any]:
         """Adds the order to a statement on the `images` table.
@@ -93,39 +135,61 @@ class ImageQuery:
             statement = statement.where(filter_condition(wanted, run_id))
         if self.cluster_id is not None:
             statement = statement.where(images.c.cluster_id == self.cluster_id)
+        if self.camera:
+            statement = statement.where(images.c.camera == self.camera)
+        if self.capture_date:
+            taken = images.c.capture_time.startswith(self.capture_date, autoescape=True)
+            statement = statement.where(taken)
+        for bounds in self.score_ranges:
+            statement = statement.where(bounds.condition())
         if self.search:
-            found = images.c.path.icontains(self.search, autoescape=True)
-            statement = statement.where(
-                found | images.c.reason.icontains(self.search, autoescape=True)
-            )
+            found = (column.icontains(self.search, autoescape=True) for column in _SEARCHED_COLUMNS)
+            statement = statement.where(or_(*found))
         return statement
+
+
+_CONDITIONS: dict[ImageFilter, ColumnElement[bool]] = {
+    ImageFilter.SELECTED: images.c.is_selected,
+    ImageFilter.NOT_SELECTED: IS_READABLE & ~images.c.is_selected,
+    ImageFilter.UNREADABLE: ~IS_READABLE,
+    ImageFilter.NOISE: images.c.cluster_id == NOISE,
+    ImageFilter.WITH_FACES: images.c.pose_score.is_not(None),
+    # as text: SQLite and PostgreSQL search JSON lists with different functions
+    ImageFilter.EYES_CLOSED: cast(images.c.face_faults, Text).contains(
+        f'"{FaceFault.EYES_CLOSED}"'
+    ),
+    ImageFilter.DUPLICATE: images.c.reason_code.in_(_COPY_REASONS),
+    ImageFilter.IN_SET: images.c.set_id.is_not(None),
+    **{
+        ImageFilter[kind]: images.c.content_class == ContentClass[kind].value
+        for kind in ("DOCUMENT", "SCREENSHOT", "BLANK", "MISFIRE", "ANIMATION")
+    },
+}
+"""Filters that depend on the photo alone."""
 
 
 def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
     """Returns the condition for one filter on the `images` table."""
     match wanted:
-        case ImageFilter.SELECTED:
-            return images.c.is_selected
-        case ImageFilter.NOT_SELECTED:
-            return IS_READABLE & ~images.c.is_selected
-        case ImageFilter.UNREADABLE:
-            return ~IS_READABLE
-        case ImageFilter.NOISE:
-            return images.c.cluster_id == NOISE
-        case ImageFilter.WITH_FACES:
-            return images.c.pose_score.is_not(None)
-        case ImageFilter.EYES_CLOSED:
-            # as text: SQLite and PostgreSQL search JSON lists with different functions
-            return cast(images.c.face_faults, Text).contains(f'"{FaceFault.EYES_CLOSED}"')
-        case (
-            ImageFilter.DOCUMENT
-            | ImageFilter.SCREENSHOT
-            | ImageFilter.BLANK
-            | ImageFilter.MISFIRE
-            | ImageFilter.ANIMATION
-        ):
-            return images.c.content_class == ContentClass[wanted.name].value
+        case ImageFilter.SOFT:
+            minimum = runs.c.config["filter_quality"]["min_sharpness"].as_float()
+            limit = select(minimum).where(runs.c.id == run_id).scalar_subquery()
+            # without a score, the comparison would be null
+            return func.coalesce(SCORE_COLUMNS["focus_score"] < limit, false())
         case ImageFilter.DECIDED:
-            album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
-            decided = select(decisions.c.content_digest).where(decisions.c.album_id == album)
-            return images.c.content_digest.in_(decided)
+            return images.c.content_digest.in_(_find_decided(run_id))
+        case ImageFilter.UNDECIDED:
+            return IS_READABLE & images.c.content_digest.not_in(_find_decided(run_id))
+        case ImageFilter.KEPT:
+            return images.c.content_digest.in_(_find_decided(run_id, Decision.KEEP))
+        case ImageFilter.REJECTED:
+            return images.c.content_digest.in_(_find_decided(run_id, Decision.REJECT))
+        case _:
+            return _CONDITIONS[wanted]
+
+
+def _find_decided(run_id: str, decision: Decision | None = None) -> Select[Any]:
+    """Photos of the run's album with this decision, or with any."""
+    album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
+    found = select(decisions.c.content_digest).where(decisions.c.album_id == album)
+    return found if decision is None else found.where(decisions.c.decision == decision.value)

@@ -256,6 +256,15 @@ def check_folder(folder: Path) -> None:
         raise InvalidArgumentError("folder", f"{folder} cannot be read: permission denied")
 
 
+def has_photos(folder: Path) -> bool:
+    """Whether there is a file with a photo's suffix in a folder or below it; stops at the first."""
+    for _, _, names in os.walk(folder):
+        report_progress()
+        if any(_suffix(name) in PHOTO_SUFFIXES for name in names):
+            return True
+    return False
+
+
 def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) -> Path:
     """Resolves `folder`, including symlinks, and refuses it if it is outside the allowed roots.
 

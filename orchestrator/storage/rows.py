@@ -8,14 +8,22 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, Select, delete, insert, select
 
 from orchestrator import features as codec
-from orchestrator.domain.photo import CameraFacts, OwnerMark
+from orchestrator.domain.alteration import Edit
+from orchestrator.domain.photo import CameraFacts, OwnerMark, UserMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
-from orchestrator.storage.tables import comparisons, faces, images, persons, runs
+from orchestrator.storage.tables import (
+    comparisons,
+    faces,
+    images,
+    persons,
+    runs,
+    user_marks,
+)
 
 HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
 """Heuristic models of version 0.1.0, whose runs do not record that they are heuristic."""
@@ -138,8 +146,17 @@ def find_person_names(
     return names
 
 
+def select_images() -> Select[Any]:
+    """A query for results, with the stars and labels that their album has for them."""
+    marked = (user_marks.c.album_id == runs.c.album_id) & (
+        user_marks.c.content_digest == images.c.content_digest
+    )
+    joined = images.join(runs, runs.c.id == images.c.run_id).outerjoin(user_marks, marked)
+    return select(images, user_marks.c.stars, user_marks.c.label).select_from(joined)
+
+
 def image_from_row(row: Row[Any], names: Mapping[str, tuple[str, ...]]) -> ImageRecord:
-    """Builds a result from a row, with the names from `find_person_names`."""
+    """Builds a result from a row of `select_images`, with the names from `find_person_names`."""
     values = row._asdict()
     del values["run_id"]
     quality = values["quality"]
@@ -147,8 +164,10 @@ def image_from_row(row: Row[Any], names: Mapping[str, tuple[str, ...]]) -> Image
     values["faces"] = codec.faces_from_json(values["faces"])
     values["camera_facts"] = CameraFacts(**values["camera_facts"])
     values["owner_mark"] = OwnerMark(**values["owner_mark"])
+    values["user_mark"] = UserMark(values.pop("stars") or 0, values.pop("label") or "")
     values["companion_paths"] = tuple(values["companion_paths"])
     values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
+    values["alterations"] = tuple(map(Edit, values["alterations"]))
     values["person_names"] = names.get(row.content_digest, ())
     return ImageRecord(**values)
 
@@ -160,8 +179,10 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values["faces"] = codec.faces_to_json(record.faces)
     values["camera_facts"] = dataclasses.asdict(record.camera_facts)
     values["owner_mark"] = dataclasses.asdict(record.owner_mark)
+    del values["user_mark"]  # the album's, not the run's
     values["companion_paths"] = list(record.companion_paths)
     values["face_faults"] = list(record.face_faults)
+    values["alterations"] = list(record.alterations)
     return values
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, select, update
 
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.selection import Comparisons
@@ -23,8 +23,10 @@ from orchestrator.records import (
 )
 from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.database import insert, is_shared
+from orchestrator.storage.decision_log import carry_decisions
 from orchestrator.storage.image_query import (
     BEST_PATH,
+    CAPTURE_DATE,
     SCORE_COLUMNS,
     ImageQuery,
     filter_condition,
@@ -41,6 +43,7 @@ from orchestrator.storage.rows import (
     replace_comparisons,
     run_from_row,
     run_values,
+    select_images,
 )
 from orchestrator.storage.tables import albums, images, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
@@ -57,10 +60,15 @@ class SqlRunStore:
     # Albums
 
     def add_album(self, album: Album) -> Album:
-        """Stores an album; returns the existing one for its folders, if any."""
+        """Stores an album; returns the existing one for its folders, if any.
+
+        A new one starts with the decisions made in albums that share a folder with it.
+        """
         with self._engine.begin() as connection:
             values = album_values(album)
-            connection.execute(insert(connection, albums).values(values).on_conflict_do_nothing())
+            added = insert(connection, albums).values(values).on_conflict_do_nothing()
+            if connection.execute(added.returning(albums.c.id)).first() is not None:
+                carry_decisions(connection, album)
             same = albums.c.folder == values["folder"]
             row = connection.execute(select(albums).where(same)).one()
         return album_from_row(row)
@@ -231,7 +239,7 @@ class SqlRunStore:
     ) -> list[ImageRecord]:
         """Results of a run that match a query; without a query, all results ordered by path."""
         query = query or ImageQuery()
-        statement = query.order(query.restrict(select(images), run_id))
+        statement = query.order(query.restrict(select_images(), run_id))
         return self._read_images(statement.limit(limit).offset(offset))
 
     def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
@@ -246,6 +254,25 @@ class SqlRunStore:
         with self._engine.connect() as connection:
             row = connection.execute(select(*counts).where(images.c.run_id == run_id)).one()
         return dict(zip(ImageFilter, row, strict=True))
+
+    def count_by_camera(self, run_id: str) -> dict[str, int]:
+        """Number of results of each known camera, ordered by name."""
+        return self._count_by(images.c.camera, run_id)
+
+    def count_by_date(self, run_id: str) -> dict[str, int]:
+        """Number of results of each known day, in order."""
+        return self._count_by(CAPTURE_DATE, run_id)
+
+    def _count_by(self, column: ColumnElement[str], run_id: str) -> dict[str, int]:
+        value = column.label("value")
+        query = (
+            select(value, func.count())
+            .where(images.c.run_id == run_id, column != "")
+            .group_by(value)
+            .order_by(value)
+        )
+        with self._engine.connect() as connection:
+            return {name: count for name, count in connection.execute(query)}
 
     def scores(self, run_id: str) -> dict[str, list[float]]:
         """All known values of each score in a run."""
@@ -287,9 +314,19 @@ class SqlRunStore:
         with self._engine.connect() as connection:
             return {row.path: row.content_digest for row in connection.execute(query)}
 
+    def moments_and_reasons(self, run_id: str) -> list[tuple[str, int, str]]:
+        """Digest, moment as the algorithm found it, and reason code of each readable photo."""
+        found = images.c.machine_cluster_id
+        query = select(images.c.content_digest, found, images.c.reason_code).where(
+            images.c.run_id == run_id, found.is_not(None)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(images.c.path)).all()
+        return [(row.content_digest, row.machine_cluster_id, row.reason_code) for row in rows]
+
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""
-        query = select(images).where(images.c.run_id == run_id, images.c.path == path)
+        query = select_images().where(images.c.run_id == run_id, images.c.path == path)
         found = self._read_images(query)
         if not found:
             raise NotFoundError("photo", path)
@@ -300,7 +337,7 @@ class SqlRunStore:
         same = (images.c.run_id == run_id) & images.c.content_digest.in_(content_digests)
         clusters = select(images.c.cluster_id).where(same, images.c.cluster_id > NOISE)
         query = (
-            select(images)
+            select_images()
             .where(images.c.run_id == run_id)
             .where(same | images.c.cluster_id.in_(clusters))
             .order_by(images.c.path)

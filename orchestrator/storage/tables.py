@@ -82,6 +82,7 @@ runs = Table(
     Column("error", Text, nullable=False),
     Column("summary", JSON),
     Column("source_run_id", String(32), nullable=False),
+    Column("reference_run_id", String(32), nullable=False, server_default=""),
     Column("decisions", JSON, nullable=False, server_default="{}"),
     Column("corrections", JSON, nullable=False, server_default="[]"),
     Column("notes", JSON, nullable=False, server_default="[]"),
@@ -131,6 +132,8 @@ images = Table(
     Column("set_id", Integer),
     Column("set_place", Integer),
     Column("set_size", Integer),
+    Column("altered_from_path", Text, nullable=False, server_default=""),
+    Column("alterations", JSON, nullable=False, server_default="[]"),
 )
 
 comparisons = Table(
@@ -164,6 +167,8 @@ decision_log = Table(
     Column("undone_id", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("decided_by", Text, nullable=False, server_default=""),
+    Column("stars", Integer, nullable=False, server_default="0"),
+    Column("label", Text, nullable=False, server_default=""),
     UniqueConstraint("album_id", "id"),
 )
 """Append-only; `sequence` counts an album's entries from 1."""
@@ -227,6 +232,16 @@ identity_models = Table(
     Column("same_person_similarity", SCORE, nullable=False),
 )
 """At most one row: under which digest the vectors that `faces` is derived from are stored."""
+
+user_marks = Table(
+    "user_marks",
+    metadata,
+    Column("album_id", ForeignKey("albums.id", ondelete="CASCADE"), primary_key=True),
+    Column("content_digest", String(64), primary_key=True),
+    Column("stars", Integer, nullable=False),
+    Column("label", Text, nullable=False),
+)
+"""Current stars and colour labels, likewise."""
 
 answers = Table(
     "answers",

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bestshot.face.v1 import face_pb2
@@ -22,6 +22,7 @@ from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.people.corrections import FacePlace, PeopleAction
 from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
+from orchestrator.domain.scoring import PersonPenalties, read_signs
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
@@ -31,6 +32,7 @@ from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
 from orchestrator.runs.recorded_settings import read_corrections
+from orchestrator.storage.image_query import ScoreRange
 from orchestrator.storage.people_store import PersonFace, PersonSummary
 from orchestrator.transport.pages import Statistics
 from services.common.config.describe import SettingDescription
@@ -71,6 +73,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
         create_time=_timestamp(run.create_time),
         profile=run.profile,
         source_run_id=run.source_run_id,
+        reference_run_id=run.reference_run_id,
         notes=run.notes,
     )
     if run.start_time is not None:
@@ -127,8 +130,10 @@ def face_place_value(message: pb.FacePlace) -> FacePlace:
     return FacePlace(message.content_digest, Box(box.left, box.top, box.width, box.height))
 
 
-def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageResult:
-    """Translates a result with all its scores."""
+def image_message(
+    record: ImageRecord, decision: Decision | None, penalties: PersonPenalties
+) -> pb.ImageResult:
+    """Translates a result with all its scores; the penalties are those of its run."""
     return pb.ImageResult(
         path=record.path,
         filename=record.filename,
@@ -146,6 +151,11 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         exposure_caption=record.exposure_caption,
         megapixels=record.megapixels,
         owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
+        face_signs=[
+            pb.FaceSigns(**dataclasses.asdict(signs))
+            for signs in read_signs(record.faces, penalties)
+        ],
+        user_mark=pb.UserMark(**dataclasses.asdict(record.user_mark)),
         companion_paths=record.companion_paths,
         version_of_path=record.version_of_path,
         size_bytes=record.size_bytes,
@@ -170,6 +180,8 @@ def image_message(record: ImageRecord, decision: Decision | None) -> pb.ImageRes
         set_id=record.set_id,
         set_place=record.set_place,
         set_size=record.set_size,
+        altered_from_path=record.altered_from_path,
+        alterations=record.alterations,
         content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
         person_names=record.person_names,
     )
@@ -210,6 +222,8 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
         create_time=_timestamp(entry.create_time),
         is_in_force=is_in_force,
         decided_by=entry.decided_by,
+        stars=entry.stars,
+        label=entry.label,
     )
 
 
@@ -239,19 +253,25 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         target=decided[-1] if message.HasField("target") else None,
         undone_id=message.undone_id,
         decided_by=message.decided_by,
+        stars=message.stars,
+        label=message.label,
     )
 
 
-def addition_message(addition: Addition) -> pb.WatchDecisionsResponse:
-    """Translates what was added to a log."""
-    return pb.WatchDecisionsResponse(
+def addition_message(
+    addition: Addition, penalties: PersonPenalties | None
+) -> pb.WatchDecisionsResponse:
+    """Translates what was added to a log; without a run, there are neither photos nor penalties."""
+    message = pb.WatchDecisionsResponse(
         entries=[entry_message(entry, is_in_force=False) for entry in addition.entries],
         entry_count=addition.entry_count,
-        images=[
-            image_message(record, addition.decisions.get(record.content_digest))
-            for record in addition.records
-        ],
     )
+    if penalties is not None:
+        message.images.extend(
+            image_message(record, addition.decisions.get(record.content_digest), penalties)
+            for record in addition.records
+        )
+    return message
 
 
 def filter_value(number: int) -> ImageFilter:
@@ -261,6 +281,15 @@ def filter_value(number: int) -> ImageFilter:
     if name not in names:
         raise InvalidArgumentError("filters", f"{number} is not an ImageFilter")
     return names[name]
+
+
+def score_range(message: pb.ScoreRange) -> ScoreRange:
+    """Translates the bounds of a score."""
+    return ScoreRange(
+        score=message.score,
+        minimum=message.minimum if message.HasField("minimum") else None,
+        maximum=message.maximum if message.HasField("maximum") else None,
+    )
 
 
 def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
@@ -305,7 +334,13 @@ def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
             pb.ClusterSizeCount(image_count=size, cluster_count=count)
             for size, count in found.cluster_sizes
         ],
+        cameras=_value_counts(found.cameras),
+        capture_dates=_value_counts(found.capture_dates),
     )
+
+
+def _value_counts(counts: Mapping[str, int]) -> list[pb.ValueCount]:
+    return [pb.ValueCount(value=value, image_count=count) for value, count in counts.items()]
 
 
 def setting_message(setting: SettingDescription) -> pb.Setting:

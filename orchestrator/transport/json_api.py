@@ -7,7 +7,7 @@ import dataclasses
 import http
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,15 +18,14 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.config import describe_settings
 from orchestrator.domain.explanation import Explanation
-from orchestrator.domain.photo import Decision
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.pictures import MAX_LONG_SIDE_PX
-from orchestrator.records import Album, ImageFilter, ImageRecord, Run
+from orchestrator.records import Album, ImageFilter, Run
 from orchestrator.review.run_diff import RunDiff
 from orchestrator.run_service import Curator
-from orchestrator.storage.image_query import ORDER_PATTERN
+from orchestrator.storage.image_query import ORDER_PATTERN, ImageQuery
 from orchestrator.transport import json_models as models
-from orchestrator.transport.pages import Page, PageRequest, Reader
+from orchestrator.transport.pages import Page, PageRequest, Reader, Result
 from services.common.errors import (
     MAX_MESSAGE_BYTES,
     BestshotError,
@@ -87,7 +86,11 @@ class ImagesQuery(SkippingQuery):
     cluster_id: Annotated[int | None, Field(ge=-1, le=MAX_INT)] = None
     """only photos of this cluster; -1 = noise"""
     search: str = ""
-    """only photos whose path or reason contains this text"""
+    """only photos whose path, reason, camera or capture time contains this text"""
+    camera: str = ""
+    """only photos of this camera"""
+    capture_date: str = ""
+    """only photos taken on this day, such as 2024-05-01, or in this month or year"""
     order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
     """same as ListImagesRequest.order_by in orchestrator.proto"""
 
@@ -210,9 +213,17 @@ class JsonApi:
         """How well the algorithm's picks agree with the user's decisions."""
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
 
-    async def thumbnail(self, run_id: str, path: PhotoPath, long_side_px: LongSide = 0) -> Response:
-        """A JPEG of a photo."""
-        jpeg = await self._reader.picture(run_id, path, long_side_px)
+    async def thumbnail(
+        self,
+        run_id: str,
+        path: PhotoPath,
+        long_side_px: LongSide = 0,
+        faces_only: Literal["false", "true"] = "false",  # a bool would accept other words too
+    ) -> Response:
+        """A JPEG of a photo, or of its faces in a row."""
+        jpeg = await self._reader.picture(
+            run_id, path, long_side_px, is_of_faces=faces_only == "true"
+        )
         return Response(jpeg, media_type="image/jpeg")
 
     async def files(self, run_id: str, filename: DownloadFormat) -> Response:
@@ -250,21 +261,23 @@ class JsonApi:
         """Photos of a run (a job) with their scores in a flat structure."""
         page = await self._images(job_id, query)
         return {
-            "images": [models.result_image(record) for record, _ in page.items],
+            "images": [models.result_image(record) for record, *_ in page.items],
             "next_page_token": page.next_page_token,
             "total_count": page.total_count,
         }
 
-    async def _images(
-        self, run_id: str, query: ImagesQuery
-    ) -> Page[tuple[ImageRecord, Decision | None]]:
+    async def _images(self, run_id: str, query: ImagesQuery) -> Page[Result]:
         return await self._reader.images(
             run_id,
             _page_request(query),
-            filters=query.filters,
-            cluster_id=query.cluster_id,
-            search=query.search,
-            order_by=query.order_by,
+            ImageQuery(
+                filters=tuple(query.filters),
+                cluster_id=query.cluster_id,
+                search=query.search,
+                order_by=query.order_by,
+                camera=query.camera,
+                capture_date=query.capture_date,
+            ),
         )
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, create_model
 
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction
 from orchestrator.domain.photo import Decision
+from orchestrator.domain.scoring import FaceSigns, PersonPenalties, read_signs
 from orchestrator.export.metrics_csv import status
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
@@ -87,6 +88,7 @@ _IMAGE_FIELDS: dict[str, Any] = {
     "face_caption": str,
     "status": Status,
     "decision": Decision | None,
+    "face_signs": list[FaceSigns],
 }
 Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
     "Image", **{name: (hint, ...) for name, hint in _IMAGE_FIELDS.items()}
@@ -94,8 +96,8 @@ Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
 """Every field of a result, its status, and the user's decision."""
 
 
-def image(record: ImageRecord, decision: Decision | None) -> BaseModel:
-    """A result with the user's decision."""
+def image(record: ImageRecord, decision: Decision | None, penalties: PersonPenalties) -> BaseModel:
+    """A result with the user's decision; the penalties are those of its run."""
     fields = {name: getattr(record, name) for name in get_type_hints(ImageRecord)}
     return Image(
         **fields,
@@ -103,6 +105,7 @@ def image(record: ImageRecord, decision: Decision | None) -> BaseModel:
         face_caption=record.face_caption,
         status=status(record),
         decision=decision,
+        face_signs=list(read_signs(record.faces, penalties)),
     )
 
 
@@ -116,6 +119,8 @@ class LoggedDecision(BaseModel):
     undone_id: str
     create_time: str
     decided_by: str
+    stars: int
+    label: str
     is_in_force: bool
 
 
@@ -145,6 +150,8 @@ class Statistics(BaseModel):
     filter_counts: dict[ImageFilter, int]
     histograms: list[Histogram]
     cluster_sizes: list[tuple[int, int]]
+    cameras: dict[str, int]
+    capture_dates: dict[str, int]
 
 
 class Disagreement(BaseModel):

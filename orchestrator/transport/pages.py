@@ -11,8 +11,15 @@ from typing import IO, Any, Generic, TypeVar
 from orchestrator.config import PipelineConfig, Profile
 from orchestrator.domain.decisions import DecisionEntry, find_in_force
 from orchestrator.domain.photo import Decision
+from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.export.download import DownloadFormat, download
-from orchestrator.export.pictures import MAX_LONG_SIDE_PX, large_picture, thumbnail
+from orchestrator.export.pictures import (
+    MAX_FACE_PX,
+    MAX_LONG_SIDE_PX,
+    face_row,
+    large_picture,
+    thumbnail,
+)
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Evaluation, evaluate
@@ -21,6 +28,7 @@ from orchestrator.review.run_statistics import Histogram, cluster_sizes, histogr
 from orchestrator.review.tuning import Proposal, tune
 from orchestrator.run_service import Curator, check_profile
 from orchestrator.runs.pipeline import THUMBNAIL_LONG_SIDE_PX
+from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import OpenSource
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
@@ -58,6 +66,10 @@ class Page(Generic[ItemT]):
     total_count: int | None = None
 
 
+Result = tuple[ImageRecord, Decision | None, PersonPenalties]
+"""A photo of a run, the user's decision on it, and the run's settings for its faces."""
+
+
 @dataclass(frozen=True)
 class Statistics:
     """Photo counts of a run, as in GetRunStatisticsResponse."""
@@ -66,6 +78,8 @@ class Statistics:
     filter_counts: dict[ImageFilter, int]
     histograms: list[Histogram]
     cluster_sizes: list[tuple[int, int]]
+    cameras: dict[str, int]
+    capture_dates: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -138,38 +152,29 @@ class Reader:
         self,
         run_id: str,
         wanted: PageRequest,
-        *,
-        filters: Sequence[ImageFilter],
-        cluster_id: int | None,
-        search: str,
-        order_by: str,
-    ) -> Page[tuple[ImageRecord, Decision | None]]:
-        """Photos of a run with the user's decisions."""
+        query: ImageQuery,
+    ) -> Page[Result]:
+        """Photos of a run."""
         run = await self._curator.run(run_id)
-        query = ImageQuery(
-            filters=tuple(filters),
-            cluster_id=cluster_id,
-            search=search,
-            order_by=order_by,
-        )
         size, offset = _bounds(wanted, run.id, query)
         total = await asyncio.to_thread(self._store.count_images, run.id, query)
         found = await asyncio.to_thread(
             self._store.images, run.id, query, limit=size, offset=offset
         )
         decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
+        penalties = read_penalties(run)
         return Page(
-            [(record, decisions.get(record.content_digest)) for record in found],
+            [(record, decisions.get(record.content_digest), penalties) for record in found],
             _next_token(total - offset, size, offset, run.id, query),
             total,
         )
 
-    async def image(self, run_id: str, path: str) -> tuple[ImageRecord, Decision | None]:
-        """One photo of a run with the user's decision."""
+    async def image(self, run_id: str, path: str) -> Result:
+        """One photo of a run."""
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
         decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
-        return record, decisions.get(record.content_digest)
+        return record, decisions.get(record.content_digest), read_penalties(run)
 
     async def clusters(self, run_id: str, wanted: PageRequest) -> Page[Cluster]:
         """Clusters of a run, ordered by id."""
@@ -190,10 +195,14 @@ class Reader:
             filter_counts=counts,
             histograms=histograms(scores),
             cluster_sizes=cluster_sizes(clusters, counts[ImageFilter.NOISE]),
+            cameras=await asyncio.to_thread(self._store.count_by_camera, run.id),
+            capture_dates=await asyncio.to_thread(self._store.count_by_date, run.id),
         )
 
-    async def picture(self, run_id: str, path: str, long_side_px: int) -> bytes:
-        """A JPEG of a photo; 0 = thumbnail size.
+    async def picture(
+        self, run_id: str, path: str, long_side_px: int, *, is_of_faces: bool = False
+    ) -> bytes:
+        """A JPEG of a photo, or of its faces in a row; 0 = thumbnail size.
 
         Raises:
             InvalidArgumentError: `long_side_px` is out of bounds.
@@ -205,10 +214,13 @@ class Reader:
             )
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
-        if long_side_px <= THUMBNAIL_LONG_SIDE_PX:
+        if long_side_px <= THUMBNAIL_LONG_SIDE_PX and not is_of_faces:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
+        if is_of_faces:
+            side_px = min(long_side_px, MAX_FACE_PX)
+            return await face_row(record, source, self.threads, self._renditions, side_px)
         return await large_picture(record, source, self.threads, self._renditions, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from itertools import takewhile
@@ -25,10 +26,12 @@ from orchestrator.review.people_entries import (
     undo_people_correction,
 )
 from orchestrator.run_service import Curator
+from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.people_store import SqlPeople
-from orchestrator.storage.photo_source import check_allowed, check_folder
+from orchestrator.storage.photo_source import check_allowed, check_folder, has_photos
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import Upload, count_photos
 from orchestrator.transport import converters
@@ -92,6 +95,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             await looks.run(check_folder, folder)
             folders.append(folder)
         check_apart(folders)
+        is_empty = not any([await looks.run(has_photos, folder) for folder in folders])
         album = Album(
             id=uuid.uuid4().hex,
             display_name=request.display_name or ", ".join(folder.name for folder in folders),
@@ -100,7 +104,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             more_folders=tuple(map(str, folders[1:])),
         )
         stored = await asyncio.to_thread(self._store.add_album, album)
-        return pb.CreateAlbumResponse(album=converters.album_message(stored))
+        return pb.CreateAlbumResponse(album=converters.album_message(stored), is_empty=is_empty)
 
     async def UploadAlbum(
         self,
@@ -208,7 +212,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         album = await asyncio.to_thread(self._store.album, request.album_id)
         overrides = converters.overrides_value(request.config_overrides)
         run = await self._curator.start_run(
-            album, request.profile, overrides, new_id(request.request_id)
+            album,
+            request.profile,
+            overrides,
+            new_id(request.request_id),
+            request.reference_run_id if request.HasField("reference_run_id") else None,
         )
         return pb.StartRunResponse(run=converters.run_message(run, whole=True))
 
@@ -290,10 +298,15 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         page = await self._reader.images(
             request.run_id,
             _page_request(request),
-            filters=filters,
-            cluster_id=request.cluster_id if request.HasField("cluster_id") else None,
-            search=request.search,
-            order_by=request.order_by,
+            ImageQuery(
+                filters=tuple(filters),
+                cluster_id=request.cluster_id if request.HasField("cluster_id") else None,
+                search=request.search,
+                order_by=request.order_by,
+                camera=request.camera,
+                capture_date=request.capture_date,
+                score_ranges=tuple(map(converters.score_range, request.score_ranges)),
+            ),
         )
         return pb.ListImagesResponse(
             images=[converters.image_message(*item) for item in page.items],
@@ -329,7 +342,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self, request: pb.GetThumbnailRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetThumbnailResponse:
         """Returns a JPEG of a photo."""
-        jpeg = await self._reader.picture(request.run_id, request.path, request.long_side_px)
+        jpeg = await self._reader.picture(
+            request.run_id, request.path, request.long_side_px, is_of_faces=request.faces_only
+        )
         return pb.GetThumbnailResponse(jpeg=jpeg)
 
     # Actions on results
@@ -411,6 +426,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         if action is DecisionAction.UNDO:
             raise InvalidArgumentError("action", "to undo, call UndoDecision")
         entry = await self._new_entry(request, action, request.paths, request.target_path)
+        entry = dataclasses.replace(entry, stars=request.stars, label=request.label)
         changed = await self._decide(request.album_id, [entry], request.run_id)
         return pb.AppendDecisionResponse(
             entry=converters.entry_message(entry, is_in_force=True), changed_images=changed
@@ -451,8 +467,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> AsyncIterator[pb.WatchDecisionsResponse]:
         """Streams what is added to an album's log."""
         await self._reader.album(request.album_id)
+        penalties = None
         if request.run_id:
             run = await self._reader.run(request.run_id)
+            penalties = read_penalties(run)
             if run.album_id != request.album_id:
                 raise InvalidArgumentError("run_id", f"run {run.id} belongs to another album")
         if request.known_entry_count < 0:
@@ -461,7 +479,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         async for addition in self._curator.watch_decisions(
             request.album_id, known, request.run_id
         ):
-            yield converters.addition_message(addition)
+            yield converters.addition_message(addition, penalties)
 
     @deduplicate
     async def ImportDecisions(
@@ -503,14 +521,18 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         """Like `_decide`, but also returns the number of entries that were new to the log."""
         run = await self._curator.run(run_id) if run_id else None
         added_count, changed = await self._curator.decide(album_id, entries, run)
-        if run is not None:  # an earlier attempt may already have changed some photos
-            earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
-            by_path = {record.path: record for record in (*earlier, *changed)}
-            changed = [by_path[path] for path in sorted(by_path)]
+        if run is None:
+            return added_count, []
+        # an earlier attempt may already have changed some photos
+        earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
+        by_path = {record.path: record for record in (*earlier, *changed)}
         decisions = await asyncio.to_thread(self._log.decisions, album_id)
+        penalties = read_penalties(run)
         return added_count, [
-            converters.image_message(record, decisions.get(record.content_digest))
-            for record in changed
+            converters.image_message(
+                by_path[path], decisions.get(by_path[path].content_digest), penalties
+            )
+            for path in sorted(by_path)
         ]
 
     # People

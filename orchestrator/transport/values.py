@@ -13,8 +13,16 @@ from bestshot.quality.v1 import quality_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
+from orchestrator.domain.alteration import Edit
 from orchestrator.domain.decisions import Correction
-from orchestrator.domain.photo import CameraFacts, FaceScores, Landmark, OwnerMark, QualityScores
+from orchestrator.domain.photo import (
+    CameraFacts,
+    FaceScores,
+    Landmark,
+    OwnerMark,
+    QualityScores,
+    UserMark,
+)
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
@@ -54,6 +62,7 @@ def run_value(message: pb.Run) -> Run:
         error=message.error,
         summary=_plain(RunSummary, message.summary) if message.HasField("summary") else None,
         source_run_id=message.source_run_id,
+        reference_run_id=message.reference_run_id,
         decisions={
             digest: decision.value
             for digest, number in message.decisions.items()
@@ -83,6 +92,8 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
         ),
         camera_facts=_plain(CameraFacts, message.camera_facts),
         owner_mark=_plain(OwnerMark, message.owner_mark),
+        alterations=tuple(map(Edit, message.alterations)),
+        user_mark=_plain(UserMark, message.user_mark),
         reason_code=_reason_code(message),
         content_class=pb.ContentClass.Name(message.content_class)
         .removeprefix("CONTENT_CLASS_")

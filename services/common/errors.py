@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import grpc
-
 EXIT_FAILED = 1
 """Exit code of a command that failed, although its settings are valid."""
 EXIT_CONFIG = 2
@@ -48,7 +46,8 @@ _VERBS = ("comes", "ends", "has", "holds", "is", "must")
 class BestshotError(Exception):
     """Base of all errors raised on purpose; `str(error)` is a complete sentence."""
 
-    code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+    code: ClassVar[str] = "INTERNAL"
+    """Name of the gRPC status code; importing grpc here would slow down every command."""
     reason: ClassVar[str] = "INTERNAL"
 
     def __init__(self, message: str) -> None:
@@ -64,7 +63,7 @@ class BestshotError(Exception):
 class ConfigError(BestshotError):
     """A setting is wrong: unknown key, bad value, missing file, port in use."""
 
-    code = grpc.StatusCode.FAILED_PRECONDITION
+    code = "FAILED_PRECONDITION"
     reason = "CONFIG_INVALID"
 
 
@@ -76,7 +75,7 @@ class InvalidArgumentError(BestshotError):
         problem: A sentence, or the rest of one after the field's name ("must not be empty").
     """
 
-    code = grpc.StatusCode.INVALID_ARGUMENT
+    code = "INVALID_ARGUMENT"
     reason = "ARGUMENT_INVALID"
 
     def __init__(self, field: str, problem: str) -> None:
@@ -117,21 +116,21 @@ class UnsupportedImageError(InvalidImageError):
 class UnauthenticatedError(BestshotError):
     """A call has no token, or an unknown one."""
 
-    code = grpc.StatusCode.UNAUTHENTICATED
+    code = "UNAUTHENTICATED"
     reason = "UNAUTHENTICATED"
 
 
 class PermissionDeniedError(BestshotError):
     """A call's token does not allow it."""
 
-    code = grpc.StatusCode.PERMISSION_DENIED
+    code = "PERMISSION_DENIED"
     reason = "SCOPE_MISSING"
 
 
 class NotFoundError(BestshotError):
     """A named resource does not exist."""
 
-    code = grpc.StatusCode.NOT_FOUND
+    code = "NOT_FOUND"
     reason = "NOT_FOUND"
 
     def __init__(self, resource_type: str, name: str) -> None:
@@ -143,21 +142,21 @@ class NotFoundError(BestshotError):
 class FailedPreconditionError(BestshotError):
     """The system is not in the state that the call requires."""
 
-    code = grpc.StatusCode.FAILED_PRECONDITION
+    code = "FAILED_PRECONDITION"
     reason = "PRECONDITION_FAILED"
 
 
 class ResourceExhaustedError(BestshotError):
     """A limit was reached."""
 
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    code = "RESOURCE_EXHAUSTED"
     reason = "LIMIT_REACHED"
 
 
 class UnavailableError(BestshotError):
     """A service cannot be reached, or is not ready yet."""
 
-    code = grpc.StatusCode.UNAVAILABLE
+    code = "UNAVAILABLE"
     reason = "UNAVAILABLE"
 
 

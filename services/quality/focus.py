@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from services.common.imaging.decode import RgbImage
 
 Gray = NDArray[np.uint8]
+Response = NDArray[np.int16]
+"""Response of a filter, (height, width): whole grey levels, which 16 bits hold exactly."""
 Cells = NDArray[np.float64]
 """One value per region, (5, 5), or one for the whole picture, ()."""
 
@@ -51,8 +53,8 @@ BLURRED, SHARP = 0.20, 0.60
 """Slope over range at which focus is 0 and 1. Sharp pictures that ship with Python packages have a
 median of 0.59; blurred by Gaussians of 1, 1.5, 2 and 3 pixels, they have 0.34, 0.27, 0.24, 0.20."""
 
-NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-"""The difference of two Laplacians (Immerkaer 1996)."""
+_NOISE_KERNEL = np.array([1, -2, 1], np.float32)
+"""Along rows and columns it is the difference of two Laplacians (Immerkaer 1996)."""
 _NOISE_BLOCK_PX = 16
 _FLAT_SHARE = 0.1
 
@@ -94,6 +96,12 @@ def measure_focus(gray: Gray) -> tuple[float, float]:
     return whole, max(whole, float(regions.max()))
 
 
+def noise_response(gray: Gray) -> Response:
+    """What is left of a picture without its slopes and curves, except for a border of one pixel."""
+    kernel = _NOISE_KERNEL
+    return np.asarray(cv2.sepFilter2D(gray, cv2.CV_16S, kernel, kernel)[1:-1, 1:-1], np.int16)
+
+
 def flat_noise(gray: Gray) -> float:
     """Estimates the standard deviation of the noise where the picture is flattest, in grey levels.
 
@@ -102,7 +110,7 @@ def flat_noise(gray: Gray) -> float:
     """
     if min(gray.shape) < 3:
         return 0.0
-    answer = cv2.convertScaleAbs(cv2.filter2D(gray, cv2.CV_16S, NOISE_KERNEL)[1:-1, 1:-1])
+    answer = cv2.convertScaleAbs(noise_response(gray))
     blocks = np.asarray(_shrink(answer.astype(np.float32), _NOISE_BLOCK_PX), np.float64)
     return float(math.sqrt(math.pi / 2) * np.quantile(blocks, _FLAT_SHARE) / 6)
 
@@ -135,14 +143,13 @@ class _Direction:
         edges = cv2.threshold(ranges, limit, 0, cv2.THRESH_TOZERO)[1]
         slopes = cv2.subtract(slopes, round(NOISE_SLOPE * noise))
         wide = cv2.threshold(coarse, limit, 0, cv2.THRESH_TOZERO)[1]
-        products = [
-            cv2.multiply(first, second, dtype=cv2.CV_32F)
-            for first, second in ((edges, slopes), (edges, edges), (wide, wide))
-        ]
+        products = ((edges, slopes), (edges, edges), (wide, wide))
         # an edge affects a profile's length on both sides, which is a larger share of the coarse
         # picture
         shares = (1.0, 1.0, 1.0 / COARSE_FACTOR)
-        grids = [_regions(one) * share for one, share in zip(products, shares, strict=True)]
+        grids = [
+            _mean_products(*pair) * share for pair, share in zip(products, shares, strict=True)
+        ]
         return cls(_Energy(*grids), _Energy(*(np.asarray(grid.mean()) for grid in grids)))
 
 
@@ -195,18 +202,33 @@ def _steepness(pair: list[_Energy]) -> tuple[Cells, Cells]:
 
 def _shrink(values: NDArray[Any], factor: int) -> NDArray[Any]:
     """Averages squares of `factor` pixels per side; drops the remainder at the right and bottom."""
-    return _means(values, *(max(1, length // factor) for length in values.shape))
-
-
-def _regions(values: NDArray[np.float32]) -> Cells:
-    """Averages each region; drops the remainder at the right and bottom."""
-    return np.asarray(_means(values, REGION_GRID, REGION_GRID), np.float64)
-
-
-def _means(values: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
-    # OpenCV takes a tenth of the time if each cell has a whole number of pixels
+    rows, columns = (max(1, length // factor) for length in values.shape)
+    # OpenCV takes a tenth of the time if each square has a whole number of pixels
     height, width = (
         length // count * count for length, count in zip(values.shape, (rows, columns), strict=True)
     )
-    whole = values[: height or None, : width or None]
+    whole = values[:height, :width]
     return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA))
+
+
+def _mean_products(first: Gray, second: Gray) -> Cells:
+    """Means of `first` times `second` in the regions, without a rest at the right and bottom."""
+    rows, columns = (_spans(length) for length in first.shape)
+    sums = [
+        [_sum_products(first[row, column], second[row, column]) for column in columns]
+        for row in rows
+    ]
+    return np.array(sums) / first[rows[0], columns[0]].size
+
+
+def _spans(length: int) -> list[slice]:
+    """The regions along a side; a side of fewer pixels than regions has its last pixel repeated."""
+    size = max(1, length // REGION_GRID)
+    starts = (min(number * size, length - size) for number in range(REGION_GRID))
+    return [slice(start, start + size) for start in starts]
+
+
+def _sum_products(first: Gray, second: Gray) -> float:
+    """By squared norms, which OpenCV computes ten times as fast as products."""
+    squares = cv2.norm(first, cv2.NORM_L2SQR) + cv2.norm(second, cv2.NORM_L2SQR)
+    return float(squares - cv2.norm(first, second, cv2.NORM_L2SQR)) / 2

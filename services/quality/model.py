@@ -14,10 +14,15 @@ from services.common.inference.onnx import ModelSession
 from services.common.inference.registry import Preprocessing
 from services.common.inference.tensor import to_tensor
 from services.quality.config import IqaConstants
-from services.quality.focus import NOISE_KERNEL, Gray, focus_scale, measure_focus, to_gray
+from services.quality.focus import (
+    Gray,
+    Response,
+    focus_scale,
+    measure_focus,
+    noise_response,
+    to_gray,
+)
 
-Response = NDArray[np.int16]
-"""Response of a Laplacian, (height, width), in integer grey levels."""
 Histogram = NDArray[np.int64]
 """Number of pixels of each grey level, (256,)."""
 
@@ -166,7 +171,7 @@ def sign(gray: Gray) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def laplacian_response(gray: Gray) -> Response:
-    """Computes the 3x3 Laplacian; its values are integers that fit into 16 bits."""
+    """The 3x3 Laplacian."""
     return np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
 
 
@@ -193,7 +198,7 @@ def noise_level(gray: Gray) -> float | None:
     """
     if min(gray.shape) < 3:
         return None
-    answer = cv2.filter2D(gray, cv2.CV_16S, NOISE_KERNEL)[1:-1, 1:-1]
+    answer = noise_response(gray)
     # the norm of the kernel is 6
     return float(math.sqrt(math.pi / 2) * cv2.norm(answer, cv2.NORM_L1) / answer.size / 6)
 
@@ -226,10 +231,16 @@ def colourfulness(pixels: RgbImage) -> float:
     Returns:
         0.0 for a grey picture; more than 100 for an extremely colourful one.
     """
-    # red - green, and twice yellow - blue, so that both are integers
-    opponents = cv2.transform(pixels.astype(np.int16), np.array([[1.0, -1, 0], [1, 1, -2]]))
-    means, deviations = (values.ravel() / (1, 2) for values in cv2.meanStdDev(opponents))
-    return math.hypot(*deviations) + 0.3 * math.hypot(*means)
+    red, green, blue = cv2.split(pixels)
+    red_green, red_blue, green_blue = (
+        cv2.norm(*pair, cv2.NORM_L2SQR) for pair in ((red, green), (red, blue), (green, blue))
+    )
+    # the squares of red - green, and of twice yellow - blue, which is red + green - 2 blue
+    squares = np.array([red_green, 2 * (red_blue + green_blue) - red_green]) / red.size
+    mean_red, mean_green, mean_blue = (cv2.mean(plane)[0] for plane in (red, green, blue))
+    means = np.array([mean_red - mean_green, mean_red + mean_green - 2 * mean_blue])
+    deviations = np.sqrt(np.maximum(squares - means**2, 0)) / (1, 2)
+    return math.hypot(*deviations) + 0.3 * math.hypot(*(means / (1, 2)))
 
 
 def heuristic_aesthetic(
@@ -283,12 +294,14 @@ def percentile(levels: Histogram, share: float) -> float:
 def _edge_frame_area(response: Response) -> float:
     """Area of the central-mass frame that holds 90 percent of the edges each way, 0.0 to 1.0."""
     edges = np.abs(response)
-    total = int(edges.sum(dtype=np.int64))
+    total = int(cv2.norm(response, cv2.NORM_L1))
     if total == 0:
         return 1.0
     area = 1.0
     for axis in (0, 1):
-        mass = np.cumsum(edges.sum(axis=axis, dtype=np.int64)) / total
+        # 32 bits hold the sum of a canonical image's row exactly
+        sums = cv2.reduce(edges, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32F)
+        mass = np.cumsum(sums, dtype=np.float64) / total
         first, last = np.searchsorted(mass, (0.05, 0.95))
         area *= (last - first + 1) / len(mass)
     return float(area)
@@ -297,8 +310,9 @@ def _edge_frame_area(response: Response) -> float:
 def _hue_count(pixels: RgbImage) -> int:
     """Counts the hues, of 20, with at least a twentieth of the most frequent hue's pixels."""
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
-    coloured = (hsv[..., 1] > 51) & (hsv[..., 2] > 38) & (hsv[..., 2] < 242)
-    histogram = np.bincount(hsv[..., 0][coloured].astype(np.int64) // 9, minlength=20)
+    coloured = cv2.inRange(hsv, (0, 52, 39), (255, 255, 241))
+    degrees = cv2.calcHist([hsv], [0], coloured, [180], [0, 180])  # OpenCV counts in twos
+    histogram = degrees.reshape(20, 9).sum(axis=1)
     return int((histogram > 0.05 * histogram.max()).sum()) if histogram.max() > 0 else 0
 
 

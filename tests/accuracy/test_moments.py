@@ -22,7 +22,7 @@ from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.metadata.reader import assemble_facts, read_metadata
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments
-from services.common.config.layers import models_dir
+from services.common.config.folders import models_dir
 from services.common.errors import InvalidImageError
 from services.common.imaging.decode import RgbImage, decode, fit_long_side
 from services.common.imaging.miniature import miniature

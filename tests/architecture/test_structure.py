@@ -194,6 +194,15 @@ def test_exact_versions_of_all_dependencies_are_locked() -> None:
             assert name in locked, name
 
 
+def test_help_imports_no_slow_module() -> None:
+    code = "import sys, orchestrator.cli.app; print(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    slow = {"google.protobuf", "grpc", "httpx", "numpy", "PIL", "pydantic", "sqlalchemy", "yaml"}
+    assert not slow & set(done.stdout.split())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_imports_only_what_it_uses(name: str) -> None:

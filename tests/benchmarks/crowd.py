@@ -33,9 +33,9 @@ from orchestrator.export.exporter import ExportOptions, export_run
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
 from orchestrator.review.explain_photo import explain_photo
-from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
 from orchestrator.runs.recorded_settings import record_config
 from orchestrator.runs.selection import add_verdicts, build_selection
+from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
@@ -154,7 +154,7 @@ def stored(count: int, folder: Path) -> Stored:
                 )
                 for key, content in (
                     ((record.content_digest, "embedding", MODEL), codec.pack_embedding(vector)),
-                    ((record.content_digest, THUMBNAIL_ROLE, NO_MODEL), os.urandom(8000)),
+                    (thumbnail_key(record.content_digest), os.urandom(8000)),
                 )
             }
         )

@@ -111,7 +111,7 @@ def measure_view(page: Page, url: str, made: Made, process_id: int) -> dict[str,
     human = press(page, made, 0, 30, HUMAN_PAUSE_MS)
     fast = press(page, made, 30, 25, 0)
     page.locator("#saving", has_text="Saved").wait_for()
-    page.wait_for_timeout(2000)
+    _wait_until_quiet(page, sizes)
     loaded, kilobytes = len(sizes), sum(sizes) / 1000
     cpu = _cpu_s(process_id)
     page.wait_for_timeout(1000 * IDLE_S)
@@ -124,6 +124,14 @@ def measure_view(page: Page, url: str, made: Made, process_id: int) -> dict[str,
         "idle_requests": len(sizes) - loaded,
         "idle_ui_core_share": (_cpu_s(process_id) - cpu) / IDLE_S,
     }
+
+
+def _wait_until_quiet(page: Page, sizes: list[int]) -> None:
+    """Waits until the pictures that are drawn ahead are all there."""
+    count = -1
+    while count != len(sizes):
+        count = len(sizes)
+        page.wait_for_timeout(3000)
 
 
 def _cpu_s(process_id: int) -> float:

@@ -31,7 +31,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from services.common.config.layers import BUILTIN_PROFILE, PROFILE_VARIABLE, config_dir
+from services.common.config.folders import BUILTIN_PROFILE, PROFILE_VARIABLE, config_dir
 from services.common.imaging.decode import decode, fit_long_side
 from services.common.inference.registry import find_entry
 from tests.benchmarks.models_here import model_here

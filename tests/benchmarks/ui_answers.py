@@ -30,8 +30,8 @@ from orchestrator.config import PipelineConfig
 from orchestrator.domain.photo import QualityScores
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
-from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
 from orchestrator.runs.recorded_settings import record_config
+from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
@@ -97,7 +97,7 @@ def fill_database(folder: Path) -> None:
     )
     store.save_results(run, records)
     jpeg = encode_thumbnail(draw_picture(1, 320, 240), 320)
-    cache.put({(entry.content_digest, THUMBNAIL_ROLE, NO_MODEL): jpeg for entry in records})
+    cache.put({thumbnail_key(entry.content_digest): jpeg for entry in records})
     Image.fromarray(draw_picture(1)).save(folder / "00000.jpg")
     engine.dispose()
 
@@ -150,7 +150,7 @@ def measure(page: Page, stub: orchestrator_pb2_grpc.OrchestratorServiceStub) -> 
 
     def first_view() -> None:
         page.reload()
-        page.get_by_role("tab", name="Results").click()
+        page.get_by_role("tab", name="View Results").click()
         shows(".pages", "page 1 of")
         page.wait_for_function("document.querySelectorAll('.card').length === 60")
 
@@ -167,7 +167,7 @@ def measure(page: Page, stub: orchestrator_pb2_grpc.OrchestratorServiceStub) -> 
         median_ms(choose_filter),
         answer(page_size=60, order_by="moment", filters=[pb.IMAGE_FILTER_SELECTED]),
     )
-    page.get_by_role("tab", name="Metrics").click()
+    page.get_by_role("tab", name="Metrics Table").click()
     found["order of the table"] = (
         median_ms(sort_table),
         answer(page_size=50, order_by="ava_score desc"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,15 +86,20 @@ def make_shots(folder: Path) -> None:
     (folder / "letter.jpg").write_text("Dear all, this is not a picture.")
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    base = tmp_path_factory.mktemp("browser")
+@contextlib.contextmanager
+def running_system(base: Path, changes: Mapping[str, str] | None = None) -> Iterator[System]:
     with (
-        running_up(base, [base]) as addresses,
+        running_up(base, [base], changes=changes) as addresses,
         grpc.insecure_channel(addresses["orchestrator"]) as channel,
     ):
         stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
         yield System(f"http://{addresses['ui']}/", stub, base)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running_system(tmp_path_factory.mktemp("browser")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -107,7 +113,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
     def look(request: object) -> None:
         url = str(getattr(request, "url", ""))
-        if not url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+        if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "file:")):
             foreign.append(url)
 
     opened.on("request", look)
@@ -141,5 +147,11 @@ def shoot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
     return write
 
 
+SECTIONS = ("Albums", "Run", "What if", "Compare", "Decisions", "Models")
+
+
 def open_tab(page: Page, name: str) -> None:
+    """Opens a tab, or a section of Run Pipeline."""
+    if name in SECTIONS:
+        page.get_by_role("tab", name="Run Pipeline", exact=True).click()
     page.get_by_role("tab", name=name, exact=True).click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from sqlalchemy import Engine
 
 from orchestrator import features as codec
 from orchestrator.config import PipelineConfig
+from orchestrator.domain.photo import FaceScores
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, summarize, utc_now
-from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
 from orchestrator.runs.recorded_settings import record_config
 from orchestrator.runs.selection import Moments, add_verdicts, assign_moments, build_selection
+from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.imaging.decode import CanonicalImage, decode, encode_thumbnail
@@ -28,7 +30,15 @@ SHOT_COUNT = 5
 MAX_PIXELS = 10**9
 _CALIBRATION = (0.4, 0.3)
 _MODELS = {
-    role: {"id": role, "digest": role, "origin": "builtin"} for role in ("embedding", "siamese")
+    role: {
+        **dict.fromkeys(("fallback_for_model_id", "description"), ""),
+        "id": role,
+        "version": "1",
+        "digest": role,
+        "origin": "builtin",
+        "is_heuristic": False,
+    }
+    for role in ("embedding", "siamese")
 }
 
 
@@ -52,7 +62,14 @@ def with_comment(jpeg: bytes, comment: str) -> bytes:
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
 
-def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs: bytes) -> Made:
+def make_run(
+    engine: Engine,
+    folder: Path,
+    name: str,
+    moment_count: int,
+    *jpegs: bytes,
+    faces: Sequence[tuple[FaceScores, ...]] = ((),) * SHOT_COUNT,
+) -> Made:
     """Stores a run of moments of five shots each, the best one first.
 
     Args:
@@ -61,6 +78,7 @@ def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs:
         name: Name of the album, from which its id and the run's id are made.
         moment_count: How many moments.
         jpegs: Pictures, used in turn; every photo is a separate file.
+        faces: Of each shot of a moment.
     """
     folder.mkdir(parents=True)
     store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
@@ -74,14 +92,17 @@ def make_run(engine: Engine, folder: Path, name: str, moment_count: int, *jpegs:
         path = f"{moment + 1:03}-{shot + 1}.jpg"
         (folder / path).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
-        photos.append(_record(path, digest, decoded[number % len(jpegs)], shot))
+        made = _record(path, digest, decoded[number % len(jpegs)], shot)
+        photos.append(dataclasses.replace(made, faces=faces[shot]))
         labels.append(moment)
         vector = codec.pack_embedding(vectors[moment])
         features[(digest, codec.EMBEDDING_ROLE, "embedding")] = vector
-        features[(digest, THUMBNAIL_ROLE, NO_MODEL)] = thumbnails[number % len(jpegs)]
+        features[thumbnail_key(digest)] = thumbnails[number % len(jpegs)]
     cache.put(features)
     settings = PipelineConfig(ROOT / "configs", "builtin").load()
-    in_moments = assign_moments(photos, Moments(np.array(labels), [None] * len(labels)), ())
+    in_moments = assign_moments(
+        photos, Moments(np.array(labels), [None] * len(labels), [None] * len(labels)), ()
+    )
     selection = build_selection(in_moments, vectors[labels], settings, {})
     records = add_verdicts(in_moments, selection, {})
     album_id, run_id = (hashlib.md5(f"{name} {what}".encode()).hexdigest() for what in "ar")

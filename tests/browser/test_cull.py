@@ -19,6 +19,7 @@ from orchestrator.storage.database import open_database
 from tests.browser.culling import SHOT_COUNT, Made, make_run
 from tests.conftest import draw_picture
 from tests.integration.parts import Orchestrator, Part
+from tests.unit.values import face
 
 KEEP, REJECT = pb.DECISION_KEEP, pb.DECISION_REJECT
 KEYS = {"k": KEEP, "x": REJECT}
@@ -68,11 +69,18 @@ def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
     orchestrator = Orchestrator(base / "orchestrator", {}, base)
     (base / "orchestrator" / "data").mkdir(parents=True)
     engine = open_database(base / "orchestrator" / "data")
-    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3, "two": 1}
+    sizes = {"keys": 60, "killed": 8, "hundred": 100, "few": 3, "two": 1, "marks": 1, "moments": 3}
     runs = {
         name: make_run(engine, base / name, name, count, small) for name, count in sizes.items()
     }
     runs["large"] = make_run(engine, base / "large", "large", 1, large)
+    people = (
+        (face(left=0.6), face(left=0.1, eyes_score=0.0)),
+        (face(left=0.15), face(left=0.55, width=0.01, height=0.01)),
+    )
+    runs["faces"] = make_run(
+        engine, base / "faces", "faces", 1, large, faces=(*people, (face(left=0.6),), (), ())
+    )
     engine.dispose()
     ui = Part("ui", base / "ui", settings={"orchestrator_address": orchestrator.address})
     try:
@@ -193,6 +201,105 @@ def test_decisions_are_undone_and_an_address_returns_to_the_photo(
     page.keyboard.press("x")
     page.keyboard.press("Escape")
     assert len(culling.decisions("few")) == SHOT_COUNT
+
+
+def test_stars_and_labels_are_given_and_taken_back_by_keys(page: Page, culling: Culling) -> None:
+    made = culling.open(page, "marks")
+    star = page.get_by_role("group", name="Stars").get_by_role("button", name="5 stars")
+    for key in ("4", "9", "ArrowRight", "2", "0", "6", "6", "5", "u"):
+        page.keyboard.press(key)
+    expect(page.locator("#undecided")).to_have_text("5 undecided")
+    expect(page.locator("#announcer")).to_have_text(re.compile("001-2.jpg"))
+    star.click()
+    expect(page.get_by_role("button", name="Remove the stars")).to_be_visible()
+    expect_saved(page)
+    images = culling.orchestrator.stub.ListImages(pb.ListImagesRequest(run_id=made.run_id)).images
+    marked = {image.path: (image.user_mark.stars, image.user_mark.label) for image in images}
+    assert marked == dict.fromkeys(made.paths, (0, "")) | {
+        made.paths[0]: (4, "blue"),
+        made.paths[1]: (5, ""),
+    }
+    page.reload()
+    first = page.locator(f"#strip [data-path='{made.paths[0]}']")
+    expect(first).to_have_accessible_name("001-1.jpg, Pick, 4 stars, blue label")
+
+
+def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
+    page: Page, culling: Culling
+) -> None:
+    made = culling.open(page, "moments")
+    place = page.locator("#place")
+    current = page.locator("#shots figure.current")
+
+    def shots_by_moment() -> list[list[str]]:
+        request = pb.ListImagesRequest(run_id=made.run_id)
+        found: dict[int, list[str]] = {}
+        for image in culling.orchestrator.stub.ListImages(request).images:
+            found.setdefault(image.cluster_id, []).append(image.path)
+        return [found[number] for number in sorted(found)]
+
+    before = shots_by_moment()
+    for key in ("s", "ArrowRight", "ArrowRight", "s"):  # the first shot has nothing before it
+        page.keyboard.press(key)
+    expect(place).to_have_text("Moment 2 of 4")
+    page.keyboard.press("m")
+    expect(place).to_have_text("Moment 2 of 3")
+    page.keyboard.press("Shift+ArrowUp")
+    expect(place).to_have_text("Moment 1 of 3")
+    thumb = "#strip [data-path='{}']"
+    page.drag_and_drop(thumb.format("001-1.jpg"), thumb.format("001-4.jpg"))
+    expect(page.locator("#notice")).to_contain_text("Moved")
+    expect_saved(page)
+    changed = [["001-2.jpg", "001-3.jpg"], ["001-1.jpg", *made.paths[3:10]], made.paths[10:]]
+    assert sorted(shots_by_moment()) == sorted(changed)
+    page.keyboard.press("Space")  # accepts what is picked in the moments as they are now
+    expect_saved(page)
+    assert sorted(culling.decisions("moments")) == changed[0]
+    for _ in range(5):
+        page.keyboard.press("u")
+    expect(place).to_have_text(re.compile("of 3"))
+    expect_saved(page)
+    assert shots_by_moment() == before
+    assert not culling.decisions("moments")
+
+    page.keyboard.press("/")
+    page.keyboard.type("05-17 003-5")
+    expect(page.locator("#found-count")).to_have_text("1 found")
+    page.keyboard.press("Enter")
+    expect(current).to_have_attribute("data-path", "003-5.jpg")
+    expect(page.locator("#undecided")).to_have_text("15 undecided")
+
+
+def test_the_faces_strip_matches_faces_by_place_and_says_what_it_cannot_tell(
+    page: Page, culling: Culling
+) -> None:
+    made = culling.open(page, "faces")
+    page.keyboard.press("f")
+    strip = page.get_by_role("region", name="Faces of this moment")
+    names = strip.get_by_role("button").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert sorted(names) == [
+        "Face 1 in 001-1.jpg: eyes closed, smiling",
+        "Face 1 in 001-2.jpg: eyes open, smiling",
+        "Face 2 in 001-1.jpg: eyes open, smiling",
+        "Face 2 in 001-2.jpg: eyes: can't tell, smile: can't tell",
+        "Face 2 in 001-3.jpg: eyes open, smiling",
+    ]
+    expect(strip.locator("canvas").first).to_have_attribute("width", "256")
+    row = f"http://{culling.ui.address}/photos/{made.run_id}/64/001-1.jpg?faces=1"
+    assert Image.open(io.BytesIO(httpx.get(row).content)).size == (128, 64)
+    without = row.replace("001-1", "001-5")
+    assert httpx.get(without).status_code == 404
+    page.keyboard.press("c")
+    strip.get_by_role("button").last.press("Enter")
+    current = page.locator("#shots figure.current")
+    expect(current).to_have_attribute("data-path", "001-3.jpg")
+    expect(current.locator(".percent")).to_have_text("100%")
+    parts = page.locator("#shots img").evaluate_all("all => all.map(one => one.style.transform)")
+    assert len(parts) == 2
+    assert parts[0] != parts[1], "each shows its own face on the right"
+    page.keyboard.press("Escape")
+    page.keyboard.press("f")
+    expect(strip).to_be_hidden()
 
 
 def test_100_percent_zoom_is_exact_and_stays_from_shot_to_shot(

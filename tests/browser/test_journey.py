@@ -61,7 +61,7 @@ def test_the_whole_journey(
     expect(page.get_by_text("is not in any of the allowed roots")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
     page.get_by_role("button", name="Create album from folder").click()
-    expect(page.locator("table.albums tbody tr")).to_have_count(1)
+    expect(page.locator(".album-card")).to_have_count(1)
     shoot(page, "albums")
 
     open_tab(page, "Run")
@@ -75,7 +75,7 @@ def test_the_whole_journey(
     images = images_of(system, run.id)
     assert len(images) == 16
 
-    open_tab(page, "Results")
+    open_tab(page, "View Results")
     expect(page.locator(".card")).to_have_count(16)
     expect(page.locator(".card.taken")).to_have_count(run.summary.selected_count)
     titles = page.locator(".moment h3").all_inner_texts()
@@ -94,6 +94,15 @@ def test_the_whole_journey(
         "[...document.querySelectorAll('.card img')].slice(0, 4).every(i => i.naturalWidth > 0)"
     )
     shoot(page, "results")
+
+    # an album's card shows its best photo
+    open_tab(page, "Albums")
+    expect(page.locator(".album-card .cover img")).to_have_js_property("complete", True)
+    assert page.locator(".album-card .cover img").evaluate("cover => cover.naturalWidth") > 0
+    expect(page.locator(".album-card")).to_contain_text(
+        f"{run.summary.selected_count} of 16 photos selected"
+    )
+    open_tab(page, "View Results")
 
     # the detail view of a photo, beside the one that it lost to
     lost = next(image for image in images.values() if image.lost_to_path and image.faces)
@@ -128,8 +137,16 @@ def test_the_whole_journey(
     page.locator(".beside input").fill("rocket-1.jpg")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator(".detail .shot").nth(1)).to_contain_text("rocket-1.jpg")
-    page.keyboard.press("Escape")
+    # its address returns to it, Back closes it, and Tab stays in it
+    page.wait_for_url(f"**photo={lost.path}*")
+    page.reload()
+    expect(page.locator(".detail .reason")).to_have_text(lost.reason)
+    for _ in range(3):
+        page.keyboard.press("Shift+Tab")
+        assert page.evaluate("document.activeElement.closest('.detail') !== null")
+    page.go_back()
     expect(page.locator(".detail")).to_have_count(0)
+    expect(page.locator(".card")).to_have_count(16)
 
     # keep and reject by keyboard, then undo each
     rejected = next(image for image in images.values() if image.is_selected)
@@ -216,12 +233,12 @@ def test_the_whole_journey(
     log.first.get_by_role("button", name="Undo").click()
     expect(log.first).to_contain_text(f"undo: undo: keep {kept}")
     assert decisions() == {rejected.path: pb.DECISION_REJECT, kept: pb.DECISION_KEEP}
-    open_tab(page, "Results")
+    open_tab(page, "View Results")
 
     # a second tab and a reload show the same
     second = context.new_page()
     second.goto(system.url)
-    open_tab(second, "Results")
+    open_tab(second, "View Results")
     expect(card(second, rejected.path).locator(".badge")).to_have_text("rejected")
     second.close()
 
@@ -244,10 +261,11 @@ def test_the_whole_journey(
     expect(page.locator(".changes .headline")).to_contain_text("gained")
     shoot(page, "what-if")
     page.get_by_role("button", name="Apply").click()
-    expect(page.get_by_role("tab", name="Results")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="View Results")).to_have_attribute("aria-selected", "true")
     again = newest_run(system)
     assert again.source_run_id == run.id
-    expect(page.get_by_label("Run", exact=True)).to_have_value(re.compile("reselected"))
+    chosen = page.get_by_role("combobox", name="Run", exact=True).locator("option:checked")
+    expect(chosen).to_have_text(re.compile("reselected"))
     reselected = images_of(system, again.id)
     assert reselected[rejected.path].reason_code == pb.REASON_CODE_USER_REJECT
     assert reselected[kept].reason_code == pb.REASON_CODE_USER_KEEP
@@ -265,7 +283,7 @@ def test_the_whole_journey(
     shoot(page, "compare")
 
     # the table, and the files behind it
-    open_tab(page, "Metrics")
+    open_tab(page, "Metrics Table")
     expect(page.locator(".metrics tbody tr")).to_have_count(16)
     page.get_by_role("button", name="Composite", exact=True).click()
     expect(page.locator(".metrics tbody tr").first).to_have_attribute("data-photo", best.path)
@@ -274,6 +292,16 @@ def test_the_whole_journey(
     expect(page.locator(".chart")).to_have_count(18)
     page.locator(".charts").scroll_into_view_if_needed()
     shoot(page, "charts")
+    focus = [image for image in reselected.values() if 0.3 <= image.quality.focus_score <= 0.9]
+    page.get_by_label("With", exact=True).locator("visible=true").first.click()
+    page.get_by_role("option", name="Focus").click()
+    page.get_by_label("from", exact=True).fill("0.3")
+    page.get_by_label("to", exact=True).fill("0,9")
+    page.get_by_label("to", exact=True).press("Enter")
+    expect(page.locator(".metrics tbody tr")).to_have_count(len(focus))
+    page.get_by_label("With", exact=True).locator("visible=true").first.click()
+    page.get_by_role("option", name="any score").click()
+    expect(page.locator(".metrics tbody tr")).to_have_count(16)
     page.get_by_label("Search names and reasons").fill("coffee")
     page.get_by_label("Search names and reasons").press("Enter")
     expect(page.locator(".metrics tbody tr")).to_have_count(4)
@@ -313,7 +341,7 @@ def test_the_whole_journey(
     page.get_by_text("Rename or delete the selected album").click()
     page.get_by_label("New name").fill("A weekend in space")
     page.get_by_role("button", name="Rename", exact=True).click()
-    expect(page.locator("table.albums")).to_contain_text("A weekend in space")
+    expect(page.locator(".albums")).to_contain_text("A weekend in space")
     page.get_by_label("Yes, delete it").check()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("No albums yet")).to_be_visible()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +16,27 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.cli.supervisor import Supervisor
-from tests.browser.conftest import System, make_shots, open_tab
+from tests.browser.conftest import System, make_shots, open_tab, running_system
 from tests.conftest import draw_picture
-from tests.integration.command import BESTSHOT, environment
+from tests.integration.command import bestshot
 from tests.waiting import http_get
 
 Shoot = Callable[[Page, str], None]
+PHOTO_COUNT = 16
+SLOWLY = {
+    "BESTSHOT_SERVICES__ORCHESTRATOR__BATCH_COUNT": "1",
+    "BESTSHOT_SERVICES__ORCHESTRATOR__CONCURRENT_BATCHES": "1",
+    "BESTSHOT_SERVICES__QUALITY__PREFERRED_BATCH_COUNT": "64",
+    "BESTSHOT_SERVICES__QUALITY__MAX_QUEUE_DELAY_MS": "400",
+}
+"""The quality service waits for pictures that never arrive, without using the processor."""
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A running bestshot whose runs take long enough for a test to interfere."""
+    with running_system(tmp_path_factory.mktemp("slow"), SLOWLY) as slow:
+        yield slow
 
 
 def make_album(page: Page, folder: Path) -> None:
@@ -29,8 +44,9 @@ def make_album(page: Page, folder: Path) -> None:
     expect(page.get_by_text("No albums yet")).to_be_visible()
     page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
     page.get_by_role("button", name="Create album from folder").click()
-    expect(page.locator("table.albums tbody tr")).to_have_count(1)
-    expect(page.locator("#album input")).to_have_value(folder.name)
+    expect(page.locator(".album-card")).to_have_count(1)
+    chosen = page.get_by_role("combobox", name="Album", exact=True).locator("option:checked")
+    expect(chosen).to_have_text(folder.name)
 
 
 @contextmanager
@@ -65,7 +81,7 @@ def test_every_tab_reports_an_orchestrator_that_is_down(
     open_tab(page, "Run")
     page.get_by_role("button", name="Start run").click()
     expect(page.get_by_text("Choose an album first")).to_be_visible()
-    open_tab(page, "Results")
+    open_tab(page, "View Results")
     expect(page.get_by_text("No results yet").first).to_be_visible()
     assert http_get(f"{ui_alone}photos/x/320/y.jpg").status_code == 503
     assert http_get(f"{ui_alone}downloads/x/csv").status_code == 503
@@ -117,12 +133,13 @@ def test_empty_albums_and_failed_runs_say_what_to_do(
     empty.mkdir()
     page.goto(system.url)
     make_album(page, empty)
+    expect(page.get_by_text("there are no photos in")).to_be_visible()
     open_tab(page, "Run")
     page.get_by_role("button", name="Start run").click()
     expect(page.locator(".progress.failed")).to_be_visible()
     expect(page.locator(".progress .problem")).to_contain_text("o photos found in")
     shoot(page, "run-failed")
-    open_tab(page, "Results")
+    open_tab(page, "View Results")
     expect(page.locator(".empty").locator("visible=true")).to_contain_text("no results")
     open_tab(page, "Export")
     page.get_by_text("Table (CSV)").locator("visible=true").wait_for()
@@ -136,13 +153,16 @@ def test_empty_albums_and_failed_runs_say_what_to_do(
 def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, system: System) -> None:
     photos = system.folder / "many"
     photos.mkdir()
-    for seed in range(40):
-        Image.fromarray(draw_picture(seed, 1024, 768)).save(photos / f"{seed}.jpg")
+    for seed in range(PHOTO_COUNT):
+        Image.fromarray(draw_picture(seed)).save(photos / f"{seed}.jpg")
+    log = (system.folder / "data" / "logs" / "quality.log").read_text()
+    quality = int(re.findall(r"listening on \S+ \(pid (\d+)\)", log)[-1])
     page.goto(system.url)
     make_album(page, photos)
     open_tab(page, "Run")
     page.get_by_role("button", name="Start run").click()
     expect(page.locator(".progress.running .stage").nth(1)).to_be_visible()
+    os.kill(quality, signal.SIGSTOP)  # the run cannot end before it is cancelled
     second = page.context.new_page()
     second.goto(system.url)
     open_tab(second, "Run")
@@ -152,6 +172,7 @@ def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, syst
     expect(page.get_by_role("button", name="Start run")).to_be_enabled()
     run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
     assert run.state == pb.RUN_STATE_CANCELLED
+    os.kill(quality, signal.SIGCONT)
     second.get_by_role("button", name="Resume run").click()
     expect(page.locator(".progress.completed")).to_be_visible()
     expect(page.get_by_role("button", name="Resume run")).to_be_hidden()
@@ -218,26 +239,20 @@ def test_a_password_guards_everything(browser: Browser, guarded: str) -> None:
 def test_wrong_settings_stop_the_start_with_one_line(
     flags: list[str], message: str, tmp_path: Path
 ) -> None:
-    command = [str(BESTSHOT), "serve", "ui", "--address", "127.0.0.1:0"]
+    command = ["serve", "ui", "--address", "127.0.0.1:0"]
     for flag in flags:
         command += ["--set", flag]
-    done = subprocess.run(
-        command, env=environment(tmp_path), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    done = bestshot(command, data=tmp_path)
+    assert done.code == 2
+    assert message in done.text
 
 
 def test_a_port_in_use_is_reported_and_sigterm_stops_the_ui(tmp_path: Path) -> None:
     with serving_ui(tmp_path) as (url, supervisor):
         address = url.removeprefix("http://").strip("/")
-        command = [str(BESTSHOT), "serve", "ui", "--address", address]
-        done = subprocess.run(
-            command, env=environment(tmp_path), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 2
-        assert f"cannot listen on {address}" in done.stderr
+        done = bestshot(["serve", "ui", "--address", address], data=tmp_path)
+        assert done.code == 2
+        assert f"cannot listen on {address}" in done.text
         os.kill(supervisor.process_id("ui"), signal.SIGTERM)
         assert supervisor.wait_for_failure() is not None
         assert "exit code 0" in supervisor.last_words("ui")

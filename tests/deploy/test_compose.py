@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS
-from services.common.config.layers import DEFAULT_PROFILE, Settings, merge
+from services.common.config.folders import DEFAULT_PROFILE
+from services.common.config.layers import Settings, merge
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS
-from services.common.config.layers import DEFAULT_PROFILE, Settings
+from services.common.config.folders import DEFAULT_PROFILE
+from services.common.config.layers import Settings
 from services.common.rpc.channels import service_name
 from tests.conftest import ROOT
 from tests.deploy.settings import (

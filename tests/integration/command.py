@@ -8,25 +8,27 @@ import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from orchestrator.cli.part_process import PRELOADED
+from orchestrator.cli.part_process import PRELOADED, STOP_SIGNALS
 from tests.waiting import LIMIT_S
 
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 BUILTIN = {"BESTSHOT_PROFILE": "builtin"}
 
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(
+forking = multiprocessing.get_context("forkserver")
+forking.set_forkserver_preload(
     [
         *PRELOADED,
         *("orchestrator.cli.app", "orchestrator.cli.reproduce", "orchestrator.cli.run_diff_text"),
-        *("models.pull", "models.profiles", "alembic.command"),
+        *("models.pull", "models.profiles", "alembic.command", "gradio", "gradio.routes"),
     ]
 )
 
@@ -77,6 +79,63 @@ def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[st
     return {**kept, **own, **(changes or {})}
 
 
+class Running:
+    """A command in progress, with what tests need of subprocess.Popen.
+
+    The command and all processes that it starts are forked from one process that has already
+    imported everything, because importing takes seconds.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[object],
+        *,
+        data: Path,
+        changes: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.args = [str(BESTSHOT), *(str(argument) for argument in arguments)]
+        reader, writer = forking.Pipe(duplex=False)
+        with reader, writer:
+            self._process = _start(self.args, environment(data, changes), writer, folder)
+            self.stdout = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = LIMIT_S) -> tuple[str, None]:
+        """The rest of its output; returns when it has ended."""
+        text = self.stdout.read()
+        self._process.join(timeout)
+        assert self.returncode is not None, text
+        return text, None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if raised[0] is not None:
+            self.kill()
+        self._process.join()
+        self.stdout.close()
+
+
 def bestshot(
     arguments: Sequence[object],
     *,
@@ -84,19 +143,14 @@ def bestshot(
     changes: Mapping[str, str] | None = None,
     timeout_s: float = LIMIT_S,
 ) -> Finished:
-    """Runs the command to completion in a separate process; fails if there is a traceback.
-
-    The command and all processes that it starts are forked from one process that has already
-    imported everything, because importing takes seconds.
-    """
+    """Runs the command to completion in a forked process; fails if there is a traceback."""
     command = [str(BESTSHOT), *(str(argument) for argument in arguments)]
     with tempfile.NamedTemporaryFile() as output:
-        process = _processes.Process(
-            target=_main, args=(command, environment(data, changes), output.name)
-        )
-        process.start()
+        descriptor = Connection(os.dup(output.fileno()), readable=False)
+        with descriptor:
+            process = _start(command, environment(data, changes), descriptor, None)
         process.join(timeout_s)
-        text = output.read().decode()
+        text = Path(output.name).read_text()
         if process.exitcode is None:
             process.kill()
             raise AssertionError(f"{command} is still running after {timeout_s} s: {text}")
@@ -104,7 +158,17 @@ def bestshot(
     return Finished(process.exitcode, text)
 
 
-def _main(command: list[str], variables: dict[str, str], output: str) -> None:
+def _start(
+    command: list[str], variables: dict[str, str], output: Connection, folder: Path | None
+) -> multiprocessing.process.BaseProcess:
+    process = forking.Process(
+        target=_main, args=(command, variables, output, str(folder or Path.cwd()))
+    )
+    process.start()
+    return process
+
+
+def _main(command: list[str], variables: dict[str, str], output: Connection, folder: str) -> None:
     """Does the same as the installed script."""
     from orchestrator.cli.main import main
 
@@ -112,11 +176,14 @@ def _main(command: list[str], variables: dict[str, str], output: str) -> None:
     # 3.11 to 3.13 start a second one
     server = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
     server.ensure_running = multiprocessing.resource_tracker.ensure_running
-    descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a part may have started the server
     for stream in (sys.stdout, sys.stderr):
-        os.dup2(descriptor, stream.fileno())
+        os.dup2(output.fileno(), stream.fileno())
+    output.close()
+    os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
+    tempfile.tempdir = None  # not that of the fork server
     sys.argv = command
     main()
 

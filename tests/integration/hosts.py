@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import multiprocessing
+import multiprocessing.process
 import os
 import random
 import shutil
@@ -10,12 +13,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.parts import part_command
+from orchestrator.cli.part_process import run_part
+from tests.integration.command import forking
 from tests.waiting import LIMIT_S, wait_until
+
+_NEW_MOUNTS, _NEW_NETWORK = 0x00020000, 0x40000000  # CLONE_NEWNS, CLONE_NEWNET in sched.h
+_RECURSIVE, _SLAVE, _BIND = 0x4000, 0x80000, 0x1000  # MS_REC, MS_SLAVE, MS_BIND in mount.h
 
 
 def ip(*arguments: str) -> None:
@@ -44,6 +52,21 @@ class Host:
         """Start of a command that runs on this host."""
         return ["ip", "netns", "exec", self._name]
 
+    def enter(self) -> None:
+        """Moves this process, which has one thread, to the host, as `ip netns exec` does."""
+        libc = ctypes.CDLL(None, use_errno=True)
+
+        def check(result: int) -> None:
+            if result != 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+        with Path("/run/netns", self._name).open() as space:
+            check(libc.setns(space.fileno(), _NEW_NETWORK))
+        check(libc.unshare(_NEW_MOUNTS))
+        check(libc.mount(b"", b"/", None, _RECURSIVE | _SLAVE, None))
+        if self._names.exists():
+            check(libc.mount(bytes(self._names), b"/etc/hosts", None, _BIND, None))
+
     def cut(self) -> None:
         """Pulls its cable: packets are silently dropped in both directions."""
         ip("link", "set", self._link, "down")
@@ -59,7 +82,7 @@ class Host:
 
 
 class HostedPart:
-    """One part as a process of a host.
+    """One part as a process of a host, forked from one that has imported everything.
 
     Args:
         host: Host on which it runs.
@@ -86,15 +109,15 @@ class HostedPart:
         flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
         own = ["--address", self.address, "--insecure", "--exit-with-parent"]
         self._port_file = host.folder / f".{name}.address"
-        own += ["--port-file", str(self._port_file), *arguments, *flags]
-        self._command = [*host.prefix, *part_command(name, own)]
+        self._arguments = [*own, "--port-file", str(self._port_file), *arguments, *flags]
         self._environment = {**os.environ, **(variables or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: multiprocessing.process.BaseProcess | None = None
 
     @property
     def pid(self) -> int:
-        """Process id: `ip netns exec` is replaced by the command."""
+        """Process id."""
         assert self._process is not None
+        assert self._process.pid is not None
         return self._process.pid
 
     @property
@@ -105,26 +128,44 @@ class HostedPart:
     def start(self) -> None:
         """Starts it and waits until it serves."""
         self._port_file.unlink(missing_ok=True)
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environment
-            )
-        wait_until(self._port_file.exists, processes=[self._process], read_log=self._log.read_text)
+        stdin, self._stdin = multiprocessing.Pipe(duplex=False)
+        run = (self.name, self._arguments, self._environment, stdin, str(self._log))
+        process = forking.Process(target=_run_on, args=(self.host, *run))
+        with stdin:
+            process.start()
+        self._process = process
+
+        def is_serving() -> bool:
+            assert process.exitcode is None, self.log_text
+            return self._port_file.exists()
+
+        wait_until(is_serving)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Stops it and waits for it to exit."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
-            self._process.wait(LIMIT_S)
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+            if self._process.exitcode is None:
+                os.kill(self.pid, number)
+            self._process.join(LIMIT_S)
+            self._stdin.close()
             self._process = None
 
     def restart(self) -> None:
         """Restarts it gracefully, as in an upgrade."""
         self.stop()
         self.start()
+
+
+def _run_on(
+    host: Host,
+    name: str,
+    arguments: list[str],
+    variables: dict[str, str],
+    stdin: Connection,
+    log: str,
+) -> None:
+    host.enter()
+    run_part(name, arguments, variables, stdin, log)
 
 
 @contextlib.contextmanager

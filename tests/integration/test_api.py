@@ -795,7 +795,7 @@ def test_a_run_that_needs_an_absent_siamese_service_fails_at_its_start(
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert "select_best.siamese.enabled is true, but no Siamese model" in caught.value.details()
     log = (tmp_path / "logs" / "orchestrator.log").read_text()
-    assert "Siamese comparison enabled" not in log
+    assert "Siamese CNN enabled for comparison" not in log
 
 
 def test_a_repeated_call_is_applied_once(stub: Stub, run: pb.Run) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from orchestrator.cli.parts import MODEL_SERVICES
 from tests.conftest import draw_pairs
-from tests.integration.command import BESTSHOT, Curated, bestshot, curate, environment
+from tests.integration.command import Curated, Running, bestshot, curate
 from tests.integration.parts import Part, orchestrator
-from tests.waiting import LIMIT_S
 
 BROKEN = {
     "empty.jpg": "empty (0 bytes)",
@@ -125,7 +123,10 @@ def test_the_logs_report_that_the_siamese_model_was_loaded_and_used(curated: Cur
     loaded = (curated.out / "logs" / "siamese.log").read_text()
     assert "Loading Siamese model from /" in loaded
     assert "siamese-describe.onnx" in loaded
-    assert "Siamese comparison enabled" in (curated.out / "logs" / "orchestrator.log").read_text()
+    assert (
+        "Siamese CNN enabled for comparison"
+        in (curated.out / "logs" / "orchestrator.log").read_text()
+    )
 
 
 def test_the_summary_counts(curated: Curated) -> None:
@@ -304,14 +305,8 @@ def test_curate_survives_the_restart_of_its_orchestrator(
     folder = tmp_path / "orchestrator"
     # small batches: most photos are not scored yet when the first one is done
     with orchestrator(folder, addresses, tmp_path, batch_count="2", concurrent_batches="1") as part:
-        command = [BESTSHOT, "curate", photos, "--out", out, "--orchestrator", part.address]
-        with subprocess.Popen(
-            [str(word) for word in command],
-            env=environment(tmp_path / "data"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+        command = ["curate", photos, "--out", out, "--orchestrator", part.address]
+        with Running(command, data=tmp_path / "data") as process:
             while not (runs := part.stub.ListRuns(pb.ListRunsRequest()).runs):
                 assert process.poll() is None
                 time.sleep(0.05)
@@ -319,6 +314,6 @@ def test_curate_survives_the_restart_of_its_orchestrator(
             part.kill()
             assert process.poll() is None
             part.start()
-            text, _ = process.communicate(timeout=LIMIT_S)
+            text, _ = process.communicate()
     assert process.returncode == 0, text
     assert len(Curated(photos, out, tmp_path / "data", text).rows) == count

@@ -204,3 +204,19 @@ def test_every_report_prints_json(done: Access) -> None:
     found = json.loads(run(done, "diff", run_id, run_id, "--json"))
     assert found["run_id"] == found["other_run_id"] == run_id
     assert found["diff"]["photos"] == found["diff"]["lost_paths"] == []
+
+
+def test_an_export_names_the_photos_that_have_changed(done: Access, tmp_path: Path) -> None:
+    run(done, "export", "--out", tmp_path / "json", "--as", "json")
+    images = json.loads((tmp_path / "json").read_text())["images"]
+    path = next(image["path"] for image in images if image["is_selected"])
+    photo = done.photos / path
+    before = photo.read_bytes()
+    photo.write_bytes(before + b"edited")
+    try:
+        zipped = run(done, "export", "--out", tmp_path / "zip", "--as", "selected-zip")
+        copied = run(done, "export", "--out", tmp_path / "out", "--selected", "copy", "--xmp")
+    finally:
+        photo.write_bytes(before)
+    assert f"skipped {path}: it has changed since it was scored" in zipped
+    assert f"/{path}: it has changed since it was scored" in copied

@@ -22,6 +22,7 @@ from tests.conftest import draw_picture
 from tests.integration.command import (
     BESTSHOT,
     Curated,
+    Running,
     bestshot,
     curate,
     environment,
@@ -80,22 +81,17 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def last_words(process: subprocess.Popen[str]) -> str:
+def last_words(process: Running) -> str:
     """Reads the output of a process until it ends."""
     process.kill()
     return process.communicate()[0]
 
 
 @pytest.fixture
-def started(photos: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def started(photos: Path, tmp_path: Path) -> Iterator[Running]:
     """A curation in progress: some photos are scored, others are not."""
-    with subprocess.Popen(
-        [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
-        env=environment(tmp_path / "data", SLOWLY),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    command = ["curate", photos, "--out", tmp_path / "out"]
+    with Running(command, data=tmp_path / "data", changes=SLOWLY) as process:
         wait_until(
             lambda: finished_photos(tmp_path / "data") >= 4,
             processes=[process],
@@ -124,7 +120,7 @@ def incarnations(out: Path, name: str) -> list[int]:
 @pytest.mark.parametrize("name", ["face", "orchestrator"])
 def test_the_run_continues_when_a_part_dies_and_comes_back(
     name: str,
-    started: subprocess.Popen[str],
+    started: Running,
     photos: Path,
     tmp_path: Path,
     undisturbed: bytes,
@@ -141,7 +137,7 @@ def test_the_run_continues_when_a_part_dies_and_comes_back(
 @pytest.mark.parametrize("name", ["face", "orchestrator"])
 def test_a_part_that_keeps_dying_ends_the_command_with_its_last_log_lines(
     name: str,
-    started: subprocess.Popen[str],
+    started: Running,
     photos: Path,
     tmp_path: Path,
     undisturbed: bytes,
@@ -163,7 +159,7 @@ def test_a_part_that_keeps_dying_ends_the_command_with_its_last_log_lines(
 
 
 def test_no_process_is_left_behind_when_the_command_is_killed(
-    started: subprocess.Popen[str], tmp_path: Path
+    started: Running, tmp_path: Path
 ) -> None:
     names = ("embedding", "quality", "face", "siamese", "orchestrator")
     pids = [service_pid(tmp_path / "out", name) for name in names]
@@ -172,7 +168,7 @@ def test_no_process_is_left_behind_when_the_command_is_killed(
 
 
 def test_ctrl_c_stops_everything_and_keeps_finished_scores(
-    started: subprocess.Popen[str], photos: Path, tmp_path: Path
+    started: Running, photos: Path, tmp_path: Path
 ) -> None:
     started.send_signal(signal.SIGINT)
     text, _ = started.communicate(timeout=LIMIT_S)
@@ -183,7 +179,7 @@ def test_ctrl_c_stops_everything_and_keeps_finished_scores(
 
 
 def test_only_the_command_can_call_its_orchestrator_and_use_its_data_folder(
-    started: subprocess.Popen[str], photos: Path, tmp_path: Path
+    started: Running, photos: Path, tmp_path: Path
 ) -> None:
     log = (tmp_path / "out" / "logs" / "orchestrator.log").read_text()
     address = re.search(r"listening on (\S+)", log)

@@ -82,7 +82,9 @@ def test_photos_with_any_name_are_read_shown_and_exported(done: Curated) -> None
         if image["is_selected"]:
             assert (done.out / "selected" / path).read_bytes() == (done.photos / path).read_bytes()
             assert (again / "selected" / path).samefile(done.photos / path)
-            assert (again / "selected" / path).with_suffix(".xmp").exists()
+            sidecars = [other for other in image["companion_paths"] if other.endswith(".xmp")]
+            for sidecar in sidecars or [f"{path.rpartition('.')[0]}.xmp"]:
+                assert (again / "selected" / sidecar).exists()
 
 
 def test_a_raw_and_jpeg_pair_is_one_photo_and_so_is_a_live_photo(done: Curated) -> None:
@@ -90,6 +92,8 @@ def test_a_raw_and_jpeg_pair_is_one_photo_and_so_is_a_live_photo(done: Curated) 
     assert pair["companion_paths"] == ["PAIR.DNG", "pair.xmp"]
     assert (pair["camera"], pair["capture_time"]) == ("Bestshot", "2026-05-17T10:00:00")
     assert live["companion_paths"] == ["live.MOV"]
+    assert live["camera_facts"]["has_video"]
+    assert (done.rows["live.HEIC"]["Video"], done.rows["pair.JPG"]["Video"]) == ("yes", "no")
     assert json.loads(done.rows["pair.JPG"]["Companions"]) == ["PAIR.DNG", "pair.xmp"]
     assert done.rows["pair.JPG"]["Camera"] == "Bestshot"
     assert (raw["format"], raw["width_px"], raw["height_px"]) == ("RAW", 240, 320)
@@ -100,6 +104,12 @@ def test_a_raw_and_jpeg_pair_is_one_photo_and_so_is_a_live_photo(done: Curated) 
         f"{PIXEL}.RAW-02.ORIGINAL.dng",
         f"{PIXEL}.RAW-02.ORIGINAL.dng.xmp",
     ]
+    raw_path = pixel["companion_paths"][0]
+    assert pixel["capture_time_source"] == f"{raw_path} EXIF DateTimeOriginal"
+    assert (pixel["camera"], pixel["capture_time"]) == (
+        "Bestshot Test Camera 1",
+        "2026-05-17T10:00:00",
+    )
     for image in (pair, live, pixel):
         for path in image["companion_paths"]:
             assert (done.out / "selected" / path).exists() == image["is_selected"]

@@ -107,3 +107,11 @@ def test_a_run_of_an_unchanged_album_mentions_no_changes(runs: Runs) -> None:
     again = runs.system.end(runs.system.begin())
     assert list(again.notes) == []
     assert again.summary.cached_count == COUNT
+
+
+def test_a_run_keeps_the_picks_of_the_last_one_and_names_it(runs: Runs) -> None:
+    again = runs.system.end(runs.system.begin())
+    assert again.reference_run_id
+    found = images(runs.system, again.id)
+    for path, before in runs.second.items():
+        assert (found[path].cluster_id, found[path].reason) == (before.cluster_id, before.reason)

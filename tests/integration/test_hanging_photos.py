@@ -18,21 +18,6 @@ from tests.integration.parts import Part, orchestrator
 from tests.integration.up import free_ports
 from tests.waiting import LIMIT_S, wait_until
 
-HANGING = """
-import os
-
-read = os.read
-
-def hanging_read(descriptor, count):
-    name = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
-    if not name.startswith("hanging-"):
-        return read(descriptor, count)
-    open(os.path.join(FOLDER, name), "w").close()
-    return read(os.pipe()[0], count)  # forever, like a network folder whose server is gone
-
-os.read = hanging_read
-"""
-
 
 def addresses(services: Mapping[str, Part]) -> dict[str, str]:
     return {name: part.address for name, part in services.items()}
@@ -56,27 +41,34 @@ def test_pipes_named_like_photos_become_unreadable_rows(
         assert len(errors) == 8
 
 
-class ThisMachine(Host):
-    """A host without a separate network namespace."""
+class HangingHost(Host):
+    """This machine, with reads of some photos that never return."""
 
-    @property
-    def prefix(self) -> list[str]:
-        return []
+    def enter(self) -> None:
+        read = os.read
+
+        def hanging_read(descriptor: int, count: int) -> bytes:
+            name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+            if not name.startswith("hanging-"):
+                return read(descriptor, count)
+            (self.folder / "hung" / name).touch()
+            return read(os.pipe()[0], count)  # forever, like a network folder whose server is gone
+
+        os.read = hanging_read
 
 
 def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
     services: dict[str, Part], tmp_path: Path
 ) -> None:
-    photos, hung, hook = (tmp_path / name for name in ("photos", "hung", "hook"))
-    for folder in (photos, hung, hook):
+    photos, hung = tmp_path / "photos", tmp_path / "hung"
+    for folder in (photos, hung):
         folder.mkdir()
     for number in range(9):
         Image.fromarray(draw_picture(number)).save(photos / f"hanging-{number:02}.jpg")
-    (hook / "sitecustomize.py").write_text(HANGING.replace("FOLDER", repr(str(hung))))
     found = addresses(services)
     (port,) = free_ports(1)
-    hanging = HostedPart(  # a separate interpreter, which runs the hook when it starts
-        ThisMachine("", "127.0.0.1", "", tmp_path),
+    hanging = HostedPart(
+        HangingHost("", "127.0.0.1", "", tmp_path),
         "orchestrator",
         port,
         {
@@ -84,7 +76,6 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
             "allowed_roots": str([str(photos)]),
         },
         ("--data", str(tmp_path / "data")),
-        {"PYTHONPATH": f"{hook}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
     )
     hanging.start()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import subprocess
 import zipfile
@@ -66,6 +67,14 @@ def system(
                 album_id=created.id, path="china-1-sharp.jpg", decision=pb.DECISION_KEEP
             )
         )
+        stub.AppendDecision(
+            pb.AppendDecisionRequest(
+                album_id=created.id,
+                paths=["china-1-sharp.jpg"],
+                action=pb.DECISION_ACTION_RATE,
+                stars=3,
+            )
+        )
         run = stub.GetRun(pb.GetRunRequest(run_id=started.id)).run
         yield System(f"http://{address}/api/v1", stub, run)
 
@@ -103,6 +112,12 @@ def test_results_have_every_score_that_grpc_has(system: System) -> None:
     assert whole[0]["quality"]["focus_score"] == listed[0].quality.focus_score
     for row, image in zip(whole, listed, strict=True):
         assert row["face_caption"] == image.face_caption
+        assert [signs["eyes"] for signs in row["face_signs"]] == [
+            signs.eyes for signs in image.face_signs
+        ]
+        stars = 3 if image.path == "china-1-sharp.jpg" else 0
+        assert row["user_mark"] == {"stars": stars, "label": ""}
+        assert image.user_mark.stars == stars
         if image.status == pb.IMAGE_STATUS_SCORED:
             assert row["quality"]["noise_level"] == image.quality.noise_level > 0
 
@@ -129,8 +144,9 @@ def test_all_other_resources_can_be_read(system: System) -> None:
     run, base = system.run, f"/runs/{system.run.id}"
     assert [album["id"] for album in get(system, "/albums")["albums"]] == [run.album_id]
     assert get(system, f"/albums/{run.album_id}")["id"] == run.album_id
-    (entry,) = get(system, f"/albums/{run.album_id}/decisions")["entries"]
-    assert (entry["action"], entry["is_in_force"]) == ("keep", True)
+    kept, rated = get(system, f"/albums/{run.album_id}/decisions")["entries"]
+    assert (kept["action"], kept["is_in_force"]) == ("keep", True)
+    assert (rated["action"], rated["stars"]) == ("rate", 3)
     assert [found["id"] for found in get(system, "/runs")["runs"]] == [run.id]
     whole = get(system, base)
     assert whole["state"] == "COMPLETED"
@@ -156,6 +172,9 @@ def test_all_other_resources_can_be_read(system: System) -> None:
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
         assert {"image_metrics.csv", "run.json", "index.html"} < set(archive.namelist())
+        with archive.open("image_metrics.csv") as table:
+            rows = csv.DictReader(io.TextIOWrapper(table, "utf-8"))
+            assert [row["Path"] for row in rows if row["Stars"] == "3"] == ["china-1-sharp.jpg"]
     evaluated = get(system, f"{base}/evaluation")
     assert sum(evaluated["counts"].values()) == 1
     assert evaluated["moments_agreement"] == 1.0

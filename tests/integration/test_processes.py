@@ -18,7 +18,7 @@ from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.cli.supervisor import Supervisor
 from services.common.errors import FailedPreconditionError, InternalError
 from tests.conftest import draw_picture
-from tests.integration.command import BESTSHOT, environment
+from tests.integration.command import BESTSHOT, Running, environment
 from tests.integration.up import free_ports, poisoned
 from tests.waiting import LIMIT_S
 
@@ -93,14 +93,7 @@ def test_up_restarts_parts_that_die_and_stops_all_on_sigterm(tmp_path: Path) -> 
         for name, port in ports.items()
     }
     logs = tmp_path / "data" / "logs"
-    with subprocess.Popen(
-        [BESTSHOT, "up", "--no-ui"],
-        env=environment(tmp_path / "data", settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
+    with Running(["up", "--no-ui"], data=tmp_path / "data", changes=settings) as process:
         try:
             read_until(process, "Ctrl-C to stop")
             first = pids(logs)
@@ -114,9 +107,9 @@ def test_up_restarts_parts_that_die_and_stops_all_on_sigterm(tmp_path: Path) -> 
                 "face",
                 "orchestrator",
             }
-            process.terminate()
-            rest = process.stdout.read()
-            assert process.wait() == -signal.SIGTERM, rest
+            process.send_signal(signal.SIGTERM)
+            rest, _ = process.communicate()
+            assert process.returncode == -signal.SIGTERM, rest
         finally:
             process.kill()
     for pid in second.values():
@@ -124,8 +117,7 @@ def test_up_restarts_parts_that_die_and_stops_all_on_sigterm(tmp_path: Path) -> 
             os.kill(pid, 0)
 
 
-def read_until(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdout is not None
+def read_until(process: Running, text: str) -> None:
     lines = []
     for line in process.stdout:
         lines.append(line)

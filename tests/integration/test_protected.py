@@ -72,7 +72,7 @@ def test_a_token_with_an_insufficient_scope_is_reported(
 def test_up_serves_the_page_over_https_and_the_page_may_call(
     protected: dict[str, str], files: Files, tmp_path: Path
 ) -> None:
-    with running_up(tmp_path, [tmp_path], changes=protected) as addresses:
+    with running_up(tmp_path, [tmp_path], changes=protected, is_forked=False) as addresses:
         context = ssl.create_default_context(cafile=str(files.ca))
         page = http_get(f"https://{addresses['ui']}/", verify=context)
         assert page.status_code == 200

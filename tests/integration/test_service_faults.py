@@ -9,7 +9,6 @@ import contextlib
 import signal
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,6 +48,13 @@ def undisturbed(
         return part.results(run.id)
 
 
+def accept_and_close(address: str) -> None:
+    """Waits until a client tries to reach a service that is down, and refuses to serve it."""
+    host, _, port = address.rpartition(":")
+    with socket.create_server((host, int(port))) as listener:
+        listener.accept()[0].close()
+
+
 @pytest.mark.parametrize("name", MODEL_SERVICES)
 def test_a_run_waits_for_a_service_that_is_killed_and_restarted(
     name: str, services: dict[str, Part], photos: Path, undisturbed: bytes, tmp_path: Path
@@ -59,7 +65,7 @@ def test_a_run_waits_for_a_service_that_is_killed_and_restarted(
         services[name].kill()
         if name == "siamese":
             part.until(run_id, "compare", 0)
-        time.sleep(3.0)
+        accept_and_close(services[name].address)
         services[name].start()
         run = part.end(run_id)
         assert run.state == pb.RUN_STATE_COMPLETED, run.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,23 @@ def test_a_series_is_reproduced_from_stored_data(done: Curated, tmp_path: Path) 
     found = bestshot(["reproduce"], data=done.data)
     assert found.code == 0, found.text
     assert "identical in every field" in found.text
+
+
+def test_a_number_of_photos_is_picked_from_the_whole_album(done: Curated, tmp_path: Path) -> None:
+    made = bestshot(["reselect", "--count", "1"], data=done.data)
+    assert made.code == 0, made.text
+    assert "1 selected" in made.text
+    exported = bestshot(["export", "--out", str(tmp_path / "again")], data=done.data)
+    assert exported.code == 0, exported.text
+    with (tmp_path / "again" / "image_metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    picked = [row for row in rows if row["Status"] == "selected"]
+    left_out = [row for row in rows if row["Reason_Code"] == "BEYOND_GOAL"]
+    assert len(picked) == 1
+    assert all("of 1 photo requested" in row["Reason"] for row in picked)
+    assert left_out
+    assert all("1 photo requested" in row["Reason"] for row in left_out)
+    explained = bestshot(["explain", left_out[0]["Path"]], data=done.data)
+    assert left_out[0]["Reason"] in " ".join(explained.text.split())
+    refused = bestshot(["reselect", "--count", "3", "--share", "10%"], data=done.data)
+    assert "--count and --share cannot be combined" in refused.text

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.integration.command import BESTSHOT, environment
+from tests.integration.command import BESTSHOT, Running, environment
 from tests.waiting import LIMIT_S
 
 PARTS = ("embedding", "quality", "face", "siamese", "orchestrator", "ui")
@@ -39,10 +39,12 @@ def running_up(
     allowed_roots: Sequence[Path],
     *arguments: str,
     changes: Mapping[str, str] | None = None,
+    is_forked: bool = True,
 ) -> Iterator[dict[str, str]]:
     """Runs everything with its data below `base`; yields the address of each part.
 
-    The current folder holds modules that must not be executed.
+    The current folder holds modules that must not be executed. Forked processes have imported most
+    modules before they come there; without `is_forked`, they import them there, as a user's do.
     """
     current = poisoned(base / "current")
     ports = free_ports(len(PARTS))
@@ -54,14 +56,10 @@ def running_up(
     settings["BESTSHOT_SERVICES__UI__ORCHESTRATOR_ADDRESS"] = addresses["orchestrator"]
     roots = str([str(root) for root in allowed_roots])
     settings["BESTSHOT_SERVICES__ORCHESTRATOR__ALLOWED_ROOTS"] = roots
-    with subprocess.Popen(
-        [str(BESTSHOT), "up", *arguments],
-        cwd=current,
-        env=environment(base / "data", {**settings, **(changes or {})}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    changes = {**settings, **(changes or {})}
+    command = ["up", *arguments]
+    started = _start if not is_forked else Running
+    with started(command, data=base / "data", changes=changes, folder=current) as process:
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -78,3 +76,16 @@ def running_up(
     assert "Traceback" not in rest
     assert process.returncode == 130, rest
     assert not (current / "executed").exists()
+
+
+def _start(
+    arguments: Sequence[str], *, data: Path, changes: Mapping[str, str], folder: Path
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(BESTSHOT), *arguments],
+        cwd=folder,
+        env=environment(data, changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.domain.content import ContentTreatment
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
+from orchestrator.domain.goal import BEST_OF_MOMENTS
 from orchestrator.domain.photo import Candidate, FaceScores, QualityScores
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
 from orchestrator.domain.selection import (
@@ -69,11 +70,14 @@ def candidate(path: str, cluster_id: int = 0, **scores: Any) -> Candidate:
 
 def rules(**changes: Any) -> SelectionParameters:
     plain = SelectionParameters(
+        goal=BEST_OF_MOMENTS,
         max_images_per_cluster=2,
         min_score_threshold=0.4,
         dissimilarity_threshold=0.85,
+        stability_margin=0.02,
         include_noise=True,
         use_owner_ratings=True,
+        versions="original",
         quality_weights=QualityWeights(iqa=0.3, ava=0.7),
         person_penalties=PENALTIES,
         content=ContentTreatment(
@@ -91,7 +95,13 @@ def rules(**changes: Any) -> SelectionParameters:
 
 
 def entry(
-    entry_id: str, action: DecisionAction, *digests: str, target: str = "", undone_id: str = ""
+    entry_id: str,
+    action: DecisionAction,
+    *digests: str,
+    target: str = "",
+    undone_id: str = "",
+    stars: int = 0,
+    label: str = "",
 ) -> DecisionEntry:
     return DecisionEntry(
         id=entry_id,
@@ -100,4 +110,6 @@ def entry(
         create_time=datetime.datetime(2026, 5, 17, 10, 0, tzinfo=datetime.UTC),
         target=DecidedPhoto(target, f"{target}.jpg") if target else None,
         undone_id=undone_id,
+        stars=stars,
+        label=label,
     )

@@ -15,6 +15,11 @@ _ACTIONS = {
     "reject": pb.DECISION_ACTION_REJECT,
     "clear": pb.DECISION_ACTION_CLEAR,
     "undo": pb.DECISION_ACTION_UNDO,
+    "rate": pb.DECISION_ACTION_RATE,
+    "label": pb.DECISION_ACTION_LABEL,
+    "move": pb.DECISION_ACTION_MOVE,
+    "split": pb.DECISION_ACTION_SPLIT,
+    "merge": pb.DECISION_ACTION_MERGE,
 }
 
 
@@ -33,8 +38,11 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    action: Literal["keep", "reject", "clear", "undo"]
+    action: Literal["keep", "reject", "clear", "undo", "rate", "label", "move", "split", "merge"]
     photos: Annotated[list[Photo], Field(max_length=100_000)] = []
+    stars: Annotated[int, Field(ge=0, le=5)] = 0
+    label: Literal["", "red", "yellow", "green", "blue"] = ""
+    target: Photo | None = None
     undone_id: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     create_time: datetime
 
@@ -64,16 +72,20 @@ def import_request(
     )
 
 
+def _photo_message(photo: Photo) -> pb.DecidedPhoto:
+    return pb.DecidedPhoto(content_digest=photo.content_digest, path=photo.path)
+
+
 def _message(entry: Entry, user: str) -> pb.DecisionEntry:
     message = pb.DecisionEntry(
         id=entry.id,
         action=pb.DecisionAction.Name(_ACTIONS[entry.action]),
-        photos=[
-            pb.DecidedPhoto(content_digest=photo.content_digest, path=photo.path)
-            for photo in entry.photos
-        ],
+        photos=[_photo_message(photo) for photo in entry.photos],
+        target=_photo_message(entry.target) if entry.target else None,
         undone_id=entry.undone_id,
         decided_by=user,
+        stars=entry.stars,
+        label=entry.label,
     )
     time = entry.create_time
     message.create_time.FromDatetime(time if time.tzinfo is None else time.astimezone(UTC))

@@ -64,6 +64,8 @@ def photo_json(image: pb.ImageResult) -> Json:
         "error": "" if readable else image.error or "This file could not be read.",
         "moment": image.cluster_id if clustered else None,
         "decision": _DECISIONS.get(image.decision, ""),
+        "stars": image.user_mark.stars,
+        "label": image.user_mark.label,
         "picked": image.is_selected,
         "reason": image.reason,
         "lost_to": image.lost_to_path,
@@ -74,10 +76,32 @@ def photo_json(image: pb.ImageResult) -> Json:
         "caption": image.face_caption,
         "damage": image.damage,
         "scores": [score_value(image, score) if readable else None for score in SHOWN_SCORES],
-        "faces": [_face(face) for face in image.faces],
+        "set": _set(image),
+        "faces": list(map(_face, image.faces, image.face_signs)),
     }
 
 
-def _face(face: face_pb2.Face) -> Json:
+def _set(image: pb.ImageResult) -> Json | None:
+    """Its place in a bracket, a focus stack or a burst."""
+    if not image.set_kind:
+        return None
+    kind = image.set_kind.replace("_", " ")
+    return {
+        "id": image.set_id,
+        "kind": f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}",
+        "place": image.set_place,
+        "size": image.set_size,
+    }
+
+
+def _face(face: face_pb2.Face, signs: pb.FaceSigns) -> Json:
     box = face.box
-    return {"left": box.left, "top": box.top, "width": box.width, "height": box.height}
+    return {
+        "left": box.left,
+        "top": box.top,
+        "width": box.width,
+        "height": box.height,
+        "eyes": signs.eyes,
+        "smile": signs.smile,
+        "prominent": signs.is_prominent,
+    }

@@ -9,7 +9,8 @@ element.addEventListener("click", (event) => {
   const canvas = event.target.closest(".canvas");
   if (button) {
     const asked = button.dataset;
-    if (asked.close) trigger("close_photo", {});
+    if (asked.copy) copy_link(button);
+    else if (asked.close) trigger("close_photo", {});
     else if (asked.step)
       document.dispatchEvent(new CustomEvent("bestshot:step", { detail: Number(asked.step) }));
     else if (asked.action) trigger("decide", { action: asked.action, photos: [photo], moment_of: "" });
@@ -23,6 +24,13 @@ element.addEventListener("click", (event) => {
     look(canvas, event);
   }
 });
+
+// The clipboard is closed to pages that come over plain HTTP from another host.
+async function copy_link(button) {
+  const done = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+  if (done) button.textContent = "Link copied";
+  else window.prompt("Copy this link:", location.href);
+}
 
 element.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -42,8 +50,41 @@ function look(canvas, event) {
   panel.style.setProperty("--y", `${(100 * (event.clientY - box.top)) / box.height}%`);
 }
 
+let before = null; // what had the focus before the photo was opened
+
+function trap(event) {
+  const panel = root();
+  if (!element.isConnected) return document.removeEventListener("keydown", trap);
+  if (!panel || event.key !== "Tab") return;
+  const stops = [...panel.querySelectorAll("button, input, a[href]")].filter((one) => one.offsetParent);
+  const [first, last] = [stops[0], stops.at(-1)];
+  const is_outside = !panel.contains(document.activeElement);
+  if (event.shiftKey && (is_outside || document.activeElement === first)) last.focus();
+  else if (!event.shiftKey && (is_outside || document.activeElement === last)) first.focus();
+  else return;
+  event.preventDefault();
+}
+document.addEventListener("keydown", trap);
+
+// Back and Forward ask for the photo of the address that they lead to.
+function go(event) {
+  if (!element.isConnected) return document.removeEventListener("bestshot:go", go);
+  if (event.detail) trigger("open_photo", { photo: event.detail });
+  else trigger("close_photo", {});
+}
+document.addEventListener("bestshot:go", go);
+
 watch("value", () => {
-  document.body.classList.toggle("has-detail", Boolean(root()));
-  if (root())
-    document.dispatchEvent(new CustomEvent("bestshot:shown", { detail: root().dataset.photo }));
+  const panel = root();
+  const was_open = document.body.classList.toggle("has-detail", Boolean(panel));
+  const photo = panel?.dataset.photo ?? "";
+  document.dispatchEvent(new CustomEvent("bestshot:opened", { detail: photo }));
+  if (panel) {
+    before ??= document.activeElement;
+    if (!panel.contains(document.activeElement)) panel.querySelector("[data-close]").focus();
+    document.dispatchEvent(new CustomEvent("bestshot:shown", { detail: photo }));
+  } else if (!was_open && before) {
+    if (before.isConnected) before.focus();
+    before = null;
+  }
 });

@@ -100,6 +100,8 @@ function pressed(event) {
   const typing = event.target.closest("input, textarea, select, [contenteditable=true]");
   const shown = element.offsetParent !== null || detail();
   if (typing || !shown || event.ctrlKey || event.metaKey || event.altKey) return;
+  const control = event.target.closest("button, a, summary, [role=tab], [role=slider]");
+  if (control && (event.key === "Enter" || control.matches("[role=tab], [role=slider]"))) return;
   const photo = focused;
   const actions = {
     ArrowRight: () => step(1),

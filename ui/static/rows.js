@@ -7,3 +7,6 @@ element.addEventListener("click", (event) => {
   else if (photo) trigger("open_photo", { photo: photo.dataset.photo });
   else if (album) trigger("choose", { album: album.dataset.album });
 });
+element.addEventListener("change", (event) => {
+  if (event.target.dataset.choose === "run") trigger("choose_run", { run: event.target.value });
+});

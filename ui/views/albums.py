@@ -1,4 +1,4 @@
-"""The Albums tab: creates albums from folders and uploads; renames and deletes them."""
+"""The Albums section: creates albums from folders and uploads; renames and deletes them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.captions import pluralize
 from ui.client import Orchestrator, OrchestratorError
-from ui.messages import make_error, report_errors, show_success
-from ui.pages import run_title
+from ui.messages import make_error, report_errors, show_success, show_warning
+from ui.pages import STATE_WORDS
 from ui.templating import empty, html, problem, render
 
 CHUNK_BYTES = 2**20
 
 
-def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], None]) -> gr.HTML:
-    """Adds the tab's content; returns the list of albums, for `render_list`."""
+def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], None]) -> gr.HTML:
+    """Adds the section's content; returns the list of albums, for `render_list`."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             listing = html(script="rows.js")
@@ -63,7 +63,7 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
         lines = [line.strip() for line in path.splitlines() if line.strip()]
         request = pb.CreateAlbumRequest(folders=lines, display_name=name.strip())
         made = await report_errors(api.call(api.stub.CreateAlbum, request))
-        show_success(f"Created {made.album.display_name}. Start a run in the Run tab.")
+        _report_creation(made)
         return ["", "", *await _both(api, made.album.id)]
 
     async def upload_album(paths: list[str] | None, name: str) -> list[Any]:
@@ -101,13 +101,27 @@ def build(api: Orchestrator, album: gr.Dropdown, delete_upload: Callable[[str], 
     return listing
 
 
+def _report_creation(made: pb.CreateAlbumResponse) -> None:
+    name = made.album.display_name
+    if made.is_empty:
+        show_warning(
+            f"Created {name}, but there are no photos in {join_folders(made.album)} yet. Add some "
+            "before you start a run."
+        )
+    else:
+        show_success(f"Created {name}. Start a run under Run.")
+
+
 async def render_list(api: Orchestrator, chosen: str | None) -> str:
     """Renders the list of albums, each with its last run."""
     try:
         albums = await api.albums()
         newest: dict[str, pb.Run] = {}
+        completed: dict[str, pb.Run] = {}
         for run in await api.runs(count=1000):
             newest.setdefault(run.album_id, run)
+            if run.state == pb.RUN_STATE_COMPLETED:
+                completed.setdefault(run.album_id, run)
     except OrchestratorError as error:
         return problem(error)
     if not albums:
@@ -115,30 +129,30 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
             "No albums yet",
             "Enter the path of a folder of photos, or upload some photos.",
         )
-    rows = [
+    cards = [
         {
             "album": album,
             "folders": join_folders(album),
             "created": _creation_time(album),
-            "last_run": run_title(newest[album.id]) if album.id in newest else "none yet",
+            "state": STATE_WORDS[newest[album.id].state] if album.id in newest else "no run yet",
+            "completed": completed.get(album.id),
         }
         for album in reversed(albums)
     ]
-    return render("albums", rows=rows, chosen=chosen)
+    return render("albums", cards=cards, chosen=chosen)
 
 
-async def choices(api: Orchestrator, wanted: str | None) -> Any:  # noqa: ANN401
-    """Updates the album dropdown: `wanted`, or the album of the newest run."""
-    albums = await api.albums()
-    known = [album.id for album in albums]
-    if wanted not in known:
-        runs = await api.runs(count=1)
-        wanted = runs[0].album_id if runs else (known[-1] if known else None)
-    return gr.update(choices=dropdown_names(albums), value=wanted)
+async def choose_album(api: Orchestrator, wanted: str) -> str:
+    """Returns `wanted` if it is an album, else the album of the newest run, else the newest."""
+    known = [album.id for album in await api.albums()]
+    if wanted in known:
+        return wanted
+    runs = await api.runs(count=1)
+    return runs[0].album_id if runs else next(reversed(known), "")
 
 
 def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
-    """Lists the dropdown's label and the id of each album, newest first.
+    """Lists the name and the id of each album, newest first.
 
     Albums of one name also show their folders and when they were created.
     """
@@ -164,7 +178,8 @@ def _creation_time(album: pb.Album) -> str:
 
 
 async def _both(api: Orchestrator, wanted: str | None) -> list[Any]:
-    return [await choices(api, wanted), await render_list(api, wanted)]
+    chosen = await choose_album(api, wanted or "")
+    return [chosen, await render_list(api, chosen)]
 
 
 async def _parts(paths: list[str], name: str) -> AsyncIterator[pb.UploadAlbumRequest]:

@@ -1,4 +1,4 @@
-"""The Compare tab: how the current run differs from another one."""
+"""The Compare section: how the current run differs from another one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CHANGE_COUNT = 200
 
 @dataclass(frozen=True)
 class CompareView:
-    """Components of the tab that the page wires.
+    """Components of the section that the page wires.
 
     Attributes:
-        other: Chooses the run to compare with.
-        changes: How the current run differs from it.
+        other: Id of the run to compare with.
+        changes: How the current run differs from it, below the choice of that run.
     """
 
-    other: gr.Dropdown
+    other: gr.Textbox
     changes: gr.HTML
 
     @property
@@ -39,8 +39,8 @@ class CompareView:
 
 
 def build() -> CompareView:
-    """Adds the tab's content."""
-    other = gr.Dropdown(label="Compare with run", elem_id="other-run")
+    """Adds the section's content."""
+    other = gr.Textbox("", visible="hidden")
     return CompareView(other, html(no_results(), "rows.js"))
 
 
@@ -49,16 +49,22 @@ async def load_runs(
 ) -> list[Any]:
     """Updates for the other runs of the album (`wanted`, else the newest) and the diff."""
     if not run_id or not album_id:
-        return [gr.update(choices=[], value=None), no_results()]
+        return ["", no_results()]
     try:
         runs = await api.runs(album_id)
     except OrchestratorError as error:
         return [gr.skip(), problem(error)]
     others = [run for run in runs if run.id != run_id and run.state == pb.RUN_STATE_COMPLETED]
     known = [run.id for run in others]
-    chosen = wanted if wanted in known else next(iter(known), None)
-    update = gr.update(choices=[(run_title(run), run.id) for run in others], value=chosen)
-    return [update, await render_diff(api, run_id, chosen)]
+    chosen = wanted if wanted in known else next(iter(known), "")
+    choice = render(
+        "choice",
+        label="Compare with run",
+        name="run",
+        choices=[(run_title(run), run.id) for run in others],
+        chosen=chosen,
+    )
+    return [chosen, (choice if others else "") + await render_diff(api, run_id, chosen)]
 
 
 async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | None) -> str:
@@ -68,7 +74,7 @@ async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | Non
     if not other_id:
         return empty(
             "This album has no other completed run",
-            "Start one with different settings, or apply changes in the What if tab.",
+            "Start one with different settings, or apply changes under What if.",
         )
     request = pb.DiffRunsRequest(run_id=other_id, other_run_id=run_id, page_size=CHANGE_COUNT)
     try:

@@ -1,4 +1,4 @@
-"""The Decisions tab: the album's log of decisions, newest first."""
+"""The Decisions section: the album's log of decisions, newest first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Row:
 
 
 def build() -> gr.HTML:
-    """Adds the tab's content."""
+    """Adds the section's content."""
     html(
         "<p class='soft'>Decisions follow a photo's content, not its name. They apply to this run "
         "and to all later ones. The log is append-only: undoing a decision adds an entry.</p>"
@@ -44,13 +44,13 @@ def build() -> gr.HTML:
 async def render_log(api: Orchestrator, run_id: str | None) -> str:
     """Renders the log of a run's album."""
     if not run_id:
-        return empty("No decisions yet", "Keep or reject photos in the Results tab.")
+        return empty("No decisions yet", "Keep or reject photos under View Results.")
     try:
         entries = await _entries(api, (await api.run(run_id)).album_id)
     except OrchestratorError as error:
         return problem(error)
     if not entries:
-        return empty("No decisions yet", "Keep or reject photos in the Results tab.")
+        return empty("No decisions yet", "Keep or reject photos under View Results.")
     by_id = {entry.id: entry for entry in entries}
     rows = [
         Row(
@@ -70,6 +70,10 @@ def describe(entry: pb.DecisionEntry, by_id: dict[str, pb.DecisionEntry]) -> str
     if entry.action == pb.DecisionAction.DECISION_ACTION_UNDO:
         return f"undo: {describe(by_id[entry.undone_id], by_id)}"
     photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
+    if entry.action == pb.DecisionAction.DECISION_ACTION_RATE:
+        return f"{entry.stars or 'no'} {'star' if entry.stars == 1 else 'stars'}: {photos}"
+    if entry.action == pb.DecisionAction.DECISION_ACTION_LABEL:
+        return f"{entry.label or 'no'} label: {photos}"
     target = f" to the moment of {entry.target.path}" if entry.HasField("target") else ""
     return f"{_VERBS[entry.action]} {photos}{target}"
 

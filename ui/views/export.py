@@ -36,7 +36,7 @@ FORMATS = {
 """Formats by their names in download URLs."""
 
 
-def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
+def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
     """Adds the tab's content; returns the component for the download links."""
     gr.Markdown("### Download")
     downloads = html(no_results())
@@ -74,7 +74,7 @@ def build(api: Orchestrator, run: gr.Dropdown) -> gr.HTML:
         replaces: bool,
     ) -> str:
         if not run_id:
-            raise make_error("There is no run to export. Start one in the Run tab.")
+            raise make_error("There is no run to export. Start one under Run Pipeline.")
         request = pb.ExportRunRequest(
             run_id=run_id,
             output_folder=path.strip(),

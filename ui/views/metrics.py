@@ -1,7 +1,8 @@
-"""The Metrics tab: every photo's numbers in a table, with charts."""
+"""The Metrics Table tab: every photo's numbers in a table, with charts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from ui.captions import pluralize
 from ui.client import Orchestrator, OrchestratorError
 from ui.image_pages import ALL, FILTERS, image_page
 from ui.pages import COLUMNS, charts, metrics_cells
+from ui.scores import SCORES
 from ui.templating import empty, html, no_results, problem, render
 
 PAGE_SIZE = 50
@@ -24,14 +26,22 @@ class MetricsView:
     Attributes:
         search: Text to find in names and reasons.
         filter_by: Which photos to show.
+        score: A score that must be within bounds; empty = none.
+        minimum, maximum: Its bounds.
         page: Page number, from 1.
+        previous, following: Buttons that turn the page.
         order: Session state: the field that the table is sorted by.
         downloads: Links to the files.
     """
 
     search: gr.Textbox
     filter_by: gr.Dropdown
+    score: gr.Dropdown
+    minimum: gr.Textbox
+    maximum: gr.Textbox
     page: gr.Number
+    previous: gr.Button
+    following: gr.Button
     order: gr.State
     downloads: gr.HTML
     pages: gr.Markdown
@@ -40,8 +50,9 @@ class MetricsView:
 
     @property
     def chosen(self) -> list[gr.components.Component]:
-        """Search, filter and order."""
-        return [self.search, self.filter_by, self.order]
+        """What decides which photos are shown, and in which order."""
+        bounds = [self.score, self.minimum, self.maximum]
+        return [self.search, self.filter_by, *bounds, self.order]
 
     @property
     def all_outputs(self) -> list[gr.components.Component]:
@@ -51,7 +62,7 @@ class MetricsView:
     @property
     def inputs(self) -> list[gr.components.Component]:
         """Inputs of `load_page` after the run."""
-        return [self.search, self.filter_by, self.order, self.page]
+        return [*self.chosen, self.page]
 
     @property
     def outputs(self) -> list[gr.components.Component]:
@@ -65,14 +76,33 @@ def build() -> MetricsView:
         search = gr.Textbox("", label="Search names and reasons", scale=3, min_width=220)
         named = [("All photos", ALL), *((title, key) for key, (title, _) in FILTERS.items())]
         filter_by = gr.Dropdown(named, value=ALL, label="Show", scale=2, min_width=180)
-        page = gr.Number(1, label="Page", precision=0, minimum=1, scale=1, min_width=90)
+        scores = [("any score", ""), *((score.label, score.name) for score in SCORES)]
+        score = gr.Dropdown(scores, value="", label="With", scale=2, min_width=150)
+        minimum = gr.Textbox("", label="from", placeholder="any", scale=1, min_width=80)
+        maximum = gr.Textbox("", label="to", placeholder="any", scale=1, min_width=80)
     downloads = html()
-    pages = gr.Markdown()
-    table = html(no_results(), "rows.js")
+    table = html(no_results(), "table.js")
+    with gr.Row(elem_classes="turn"):
+        pages = gr.Markdown(elem_classes="pages")
+        page = gr.Number(1, label="Page", precision=0, minimum=1, scale=0, min_width=90)
+        previous = gr.Button("Previous page", size="sm", scale=0, min_width=130)
+        following = gr.Button("Next page", size="sm", scale=0, min_width=130)
     with gr.Accordion("Score distributions", open=True):
         distributions = html()
     return MetricsView(
-        search, filter_by, page, gr.State("path"), downloads, pages, table, distributions
+        search=search,
+        filter_by=filter_by,
+        score=score,
+        minimum=minimum,
+        maximum=maximum,
+        page=page,
+        previous=previous,
+        following=following,
+        order=gr.State("path"),
+        downloads=downloads,
+        pages=pages,
+        table=table,
+        charts=distributions,
     )
 
 
@@ -84,12 +114,11 @@ def toggle_order(order: str, asked: str) -> str:
 async def load_page(
     api: Orchestrator,
     run_id: str | None,
-    search: str,
-    filter_by: str,
-    order: str,
+    chosen: Sequence[Any],
     page: int | None,
 ) -> list[Any]:
-    """Updates for MetricsView.outputs: one page of the table."""
+    """Updates for MetricsView.outputs: one page of the table, as `MetricsView.chosen` says."""
+    search, filter_by, score, minimum, maximum, order = chosen
     if not run_id:
         return [no_results(), "", 1]
     try:
@@ -101,22 +130,54 @@ async def load_page(
             filter_by=filter_by,
             order_by=order,
             search=search.strip(),
+            score_ranges=_score_ranges(score, minimum, maximum),
         )
     except OrchestratorError as error:
         return [problem(error), "", gr.skip()]
+    except ValueError as error:
+        return [empty("Not a number", str(error)), "", gr.skip()]
     if not found.images:
-        nothing = empty("No photos match", "Change the search or the filter.")
+        nothing = empty("No photos match", "Change the search, the filter or the bounds.")
         return [nothing, "", gr.update(value=1, maximum=1)]
     field, _, direction = order.partition(" ")
     arrow = " ▼" if direction else " ▲"
+    sorted_as = "descending" if direction else "ascending"
     columns = [
-        {"title": title, "order": name, "arrow": arrow if name == field else ""}
+        {
+            "title": title,
+            "order": name,
+            "is_number": name not in ("path", "status", "reason"),
+            "arrow": arrow if name == field else "",
+            "sorted": sorted_as if name == field else "",
+        }
         for title, name in COLUMNS
     ]
-    rows = [{"path": image.path, "cells": metrics_cells(image)} for image in found.images]
+    rows = [
+        {
+            "path": image.path,
+            "is_readable": image.status == pb.IMAGE_STATUS_SCORED,
+            "cells": metrics_cells(image),
+        }
+        for image in found.images
+    ]
     note = f"{pluralize(found.total_count, 'photo')}, page {found.number} of {found.page_count}"
-    table = render("metrics", columns=columns, rows=rows)
+    table = render("metrics", columns=columns, rows=rows, run_id=run_id)
     return [table, note, gr.update(value=found.number, maximum=found.page_count)]
+
+
+def _score_ranges(score: str, minimum: str, maximum: str) -> list[pb.ScoreRange]:
+    """Bounds as typed; ValueError if one is not a number."""
+    bounds = pb.ScoreRange(score=score, minimum=_number(minimum), maximum=_number(maximum))
+    return [bounds] if score else []
+
+
+def _number(text: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        raise ValueError(f'"{text[:40]}" is not a number; enter one such as 0.35.') from None
 
 
 async def distributions(api: Orchestrator, run_id: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The Models tab, and the notices above all tabs."""
+"""The Models section, the badge in the bar, and the notices above all tabs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from ui.templating import problem, render
 
 
 async def render_models(api: Orchestrator) -> list[str]:
-    """Renders the notices and the tab's content."""
+    """Renders the badge, the notices and the section's content."""
     try:
         served = await api.models()
     except OrchestratorError as error:
-        return [problem(error), problem(error)]
-    return [notices(served), render("models", models=served)]
+        return ["", problem(error), problem(error)]
+    return [badge(served), render("notices", models=served), render("models", models=served)]
 
 
-def notices(served: Sequence[pb.ServedModel]) -> str:
-    """Notices about the models: missing ones, fallbacks, heuristics."""
-    heuristics = [entry.role for entry in served if entry.model.is_heuristic]
-    return render("notices", models=served, heuristics=[role.capitalize() for role in heuristics])
+def badge(served: Sequence[pb.ServedModel]) -> str:
+    """What a reader of the scores should know about the models: heuristics and fallbacks."""
+    return render(
+        "badge",
+        heuristics=[entry.role.capitalize() for entry in served if entry.model.is_heuristic],
+        fallbacks=[entry for entry in served if entry.model.fallback_for_model_id],
+    )

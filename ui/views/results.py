@@ -1,4 +1,4 @@
-"""The Results tab: the gallery by moment, and decisions by button and keyboard."""
+"""The View Results tab: the gallery by moment, and decisions by button and keyboard."""
 
 from __future__ import annotations
 
@@ -65,14 +65,9 @@ class ResultsView:
 def build() -> ResultsView:
     """Adds the tab's content."""
     with gr.Row():
-        filter_by = gr.Dropdown([("All photos", ALL)], value=ALL, label="Show", min_width=180)
+        filter_by = gr.Dropdown([("All photos", ALL)], value=ALL, label="Show", min_width=140)
         orders = [(title, order) for order, title in ORDERS.items()]
-        order_by = gr.Dropdown(orders, value=MOMENT, label="Sort by", min_width=180)
-        page = gr.Number(1, label="Page", precision=0, minimum=1, min_width=90)
-    with gr.Row(elem_classes="turn"):
-        pages = gr.Markdown(elem_classes="pages")
-        previous = gr.Button("Previous page", size="sm", scale=0, min_width=130)
-        following = gr.Button("Next page", size="sm", scale=0, min_width=130)
+        order_by = gr.Dropdown(orders, value=MOMENT, label="Sort by", min_width=140)
     html(
         "<p class='keys soft'><kbd>arrows</kbd> move, <kbd>Enter</kbd> opens, "
         "<kbd>k</kbd> keeps, <kbd>x</kbd> rejects, <kbd>m</kbd> marks, <kbd>s</kbd> splits "
@@ -80,6 +75,11 @@ def build() -> ResultsView:
         "moment, <kbd>u</kbd> undoes</p>"
     )
     gallery = html(no_results(), "gallery.js")
+    with gr.Row(elem_classes="turn"):
+        pages = gr.Markdown(elem_classes="pages")
+        page = gr.Number(1, label="Page", precision=0, minimum=1, scale=0, min_width=90)
+        previous = gr.Button("Previous page", size="sm", scale=0, min_width=130)
+        following = gr.Button("Next page", size="sm", scale=0, min_width=130)
     return ResultsView(filter_by, order_by, page, pages, gallery, previous, following)
 
 
@@ -128,7 +128,7 @@ async def _render_page(
 async def _nothing(api: Orchestrator, run_id: str, filter_title: str) -> str:
     run = await api.run(run_id)
     if run.state != pb.RUN_STATE_COMPLETED:
-        reason = run.error or "The Run tab shows its progress."
+        reason = run.error or "Run Pipeline shows its progress."
         return empty("This run has no results", reason)
     return empty(f'No photos match the filter "{filter_title}"', "Choose another filter above.")
 

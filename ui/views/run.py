@@ -1,4 +1,4 @@
-"""The Run tab: settings, start, progress, cancel, resume."""
+"""The Run section: settings, start, progress, cancel, resume."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCEL
 
 @dataclass(frozen=True)
 class RunView:
-    """Components of the tab that the page updates.
+    """Components of the section that the page updates.
 
     Attributes:
         progress: Progress of the newest run.
@@ -50,8 +50,8 @@ class RunView:
         return [self.progress, self.start, self.cancel, self.resume]
 
 
-def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
-    """Adds the tab's content."""
+def build(api: Orchestrator, album: gr.Textbox) -> RunView:
+    """Adds the section's content."""
     with gr.Row():
         with gr.Column(scale=3, min_width=340):
             progress = html()
@@ -66,7 +66,7 @@ def build(api: Orchestrator, album: gr.Dropdown) -> RunView:
 
     async def start_run(chosen: str | None, wanted: str, *values: controls.Value) -> Any:  # noqa: ANN401
         if not chosen:
-            raise make_error("Choose an album first, or create one in the Albums tab.")
+            raise make_error("Choose an album first, or create one under Albums.")
         described = await report_errors(api.settings(wanted))
         request = pb.StartRunRequest(
             album_id=chosen,
@@ -180,7 +180,7 @@ def progress_of(run: pb.Run) -> str:
 
 def _nothing_yet(album_id: str | None) -> str:
     if not album_id:
-        return empty("No album selected", "Create one in the Albums tab, or choose one above.")
+        return empty("No album selected", "Create one under Albums, or choose one above.")
     return empty(
         "This album has no runs yet",
         "Start one to score the photos, group them into moments and pick the best of each.",

@@ -1,4 +1,4 @@
-"""The What if tab: tries other settings on the stored scores."""
+"""The What if section: tries other settings on the stored scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN_COUNT = 40
 
 @dataclass(frozen=True)
 class WhatIfView:
-    """Components of the tab that the page wires.
+    """Components of the section that the page wires.
 
     Attributes:
         settings: The components of controls.build.
@@ -35,7 +35,7 @@ class WhatIfView:
 
 
 def build() -> WhatIfView:
-    """Adds the tab's content."""
+    """Adds the section's content."""
     with gr.Row():
         with gr.Column(scale=2, min_width=340):
             settings = controls.build()

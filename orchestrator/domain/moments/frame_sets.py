@@ -3,15 +3,16 @@
 What the camera stated comes first: the identifier of a burst, and that it varied exposure or focus
 from shot to shot. Most cameras do not say so: an exposure bracket is also found as a series of
 frames of one view at different exposures, among photos that follow each other in the folder or in
-time, by their structure (see `structure`). The work grows with the number of photos and not with
-its square.
+time, by their structure (see `structure`), and a panorama by what each frame and the next one show
+(see `overlap`). The work grows with the number of photos and not with its square.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.structure import Structures
 from orchestrator.domain.moments.tiles import components
+from orchestrator.domain.overlap import Overlap
 from orchestrator.domain.photo import CameraFacts
 from orchestrator.domain.sets import SetKind, SetParameters, SetPlace
 
@@ -31,13 +33,38 @@ BRACKET_SECONDS = 60.0
 BRACKET_BRIGHTENING = math.log(2.0) * (2.0 / 3.0) / 2.2
 """Least difference in exposure within a series, as a natural logarithm of 8-bit levels: two thirds
 of a stop, which is the smallest usual series, at the gamma of sRGB."""
+BRACKET_STEP = BRACKET_BRIGHTENING / 2.0
+"""Least difference from one frame to the next brighter one: a third of a stop."""
+MIN_BRACKET_EXPOSURES = 3
+"""Different exposures of a series that only its content shows: two frames, one of them darker, are
+more often a photo and an edit of it, or a shot taken again because the first came out dark."""
 FOCUS_SECONDS = 10.0
 """Longest time between two frames of a focus stack, which a camera takes by itself."""
 WINDOW_COUNT = 8
 """Photos that follow each other and are compared; no camera's series needs more, because each
 frame is compared with its neighbours in exposure."""
 
+PANORAMA_SECONDS = 15.0
+"""Longest time between two frames of a panorama."""
+PANORAMA_SHARES = 0.1, 0.8
+"""Share of a frame of a panorama that the next one shows too: photographers let a quarter to a half
+overlap, and shots of one scene by hand share more."""
+PANORAMA_LENGTHS, PANORAMA_TURN = (0.7, 1.4), 20.0
+"""Relative size at which frames of a panorama lie on each other, and degrees of turn: the camera
+stays where it is, with its lens. Perspective stretches what is at the edge."""
+PANORAMA_AGREEMENT = 0.4
+"""Least agreement of the overlap (see `Overlap`): neighbours in a walk along a street are below
+0.1, and what moves or is near leaves a panorama well below 1."""
+MIN_PANORAMA_COUNT = 3
+"""Frames of a panorama: two that overlap are more often one scene, framed again."""
+
 Indices = NDArray[np.intp]
+Pair = tuple[int, int]
+Measure = Callable[[Sequence[Pair]], Sequence[Overlap | None]]
+
+
+def _measure_nothing(pairs: Sequence[Pair]) -> Sequence[Overlap | None]:
+    return [None] * len(pairs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +77,7 @@ class Frames:
         captures: Of the n photos.
         structures: Of the n photos.
         facts: What the n files state about the shots.
+        measure: Finds what the photos of each pair of rows both show.
     """
 
     folders: Sequence[str]
@@ -57,6 +85,7 @@ class Frames:
     captures: Captures
     structures: Structures
     facts: Sequence[CameraFacts]
+    measure: Measure = _measure_nothing
 
     def __len__(self) -> int:
         return len(self.folders)
@@ -80,6 +109,7 @@ def find_sets(frames: Frames, parameters: SetParameters) -> list[FrameSet]:
         (SetKind.FOCUS_STACK, _stated_focus_stacks),
         (SetKind.EXPOSURE_BRACKET, _stated_brackets),
         (SetKind.EXPOSURE_BRACKET, exposure_brackets),
+        (SetKind.PANORAMA, panoramas),
         (SetKind.BURST, _stated_bursts),
     )
     found: list[FrameSet] = []
@@ -184,9 +214,11 @@ def exposure_brackets(frames: Frames) -> list[FrameSet]:
     """Finds exposure brackets by content among photos in the order of their paths.
 
     Returns:
-        Sets of at least two photos, ordered by first photo; the rows from dark to bright.
+        Sets of at least three photos, ordered by first photo; the rows from dark to bright.
     """
     first, second = _following_pairs(frames)
+    is_other = ~_have_one_exposure(frames, first, second)
+    first, second = first[is_other], second[is_other]
     is_same = frames.structures.correlations(first, second) >= SAME_VIEW
     first, second = first[is_same], second[is_same]
     brighter = frames.structures.brightening(first, second)
@@ -194,11 +226,92 @@ def exposure_brackets(frames: Frames) -> list[FrameSet]:
     component = components(len(frames), first, second)
     found = []
     for rows in _groups(component):
-        spread = exposures[rows].max() - exposures[rows].min()
-        if len(rows) > 1 and spread >= BRACKET_BRIGHTENING:
-            order = rows[np.argsort(exposures[rows], kind="stable")]
+        order = rows[np.argsort(exposures[rows], kind="stable")]
+        steps = np.diff(exposures[order])
+        if np.count_nonzero(steps >= BRACKET_STEP) + 1 >= MIN_BRACKET_EXPOSURES:
             found.append(FrameSet(SetKind.EXPOSURE_BRACKET, tuple(order.tolist())))
     return sorted(found, key=lambda one: min(one.rows))
+
+
+def _have_one_exposure(frames: Frames, first: Indices, second: Indices) -> NDArray[np.bool_]:
+    """Whether both files of a pair state the same exposure: then one was made darker later."""
+    stated = [
+        (facts.exposure_time_seconds, facts.f_number, facts.iso, facts.exposure_bias_ev)
+        for facts in frames.facts
+    ]
+    return np.array(
+        [
+            stated[one] == stated[other] and None not in stated[one][:3]
+            for one, other in zip(first.tolist(), second.tolist(), strict=True)
+        ],
+        np.bool_,
+    )
+
+
+def panoramas(frames: Frames) -> list[FrameSet]:
+    """Finds panoramas among photos of known time that follow each other, with the same settings.
+
+    Returns:
+        Sets of at least three photos, by time: each shows more on the same side as the one before.
+    """
+    chosen = [row for row, facts in enumerate(frames.facts) if None not in _exposure(facts)]
+    all_series = _series(
+        frames,
+        chosen,
+        PANORAMA_SECONDS,
+        lambda rows, row: _exposure(frames.facts[rows[-1]]) != _exposure(frames.facts[row]),
+    )
+    steps = _steps(frames, [pair for rows in all_series for pair in pairwise(rows)])
+    return [
+        FrameSet(SetKind.PANORAMA, tuple(sweep))
+        for rows in all_series
+        for sweep in _sweeps(rows, steps)
+        if len(sweep) >= MIN_PANORAMA_COUNT
+    ]
+
+
+def _exposure(facts: CameraFacts) -> tuple[float | None, ...]:
+    return facts.focal_length_mm, facts.exposure_time_seconds, facts.f_number, facts.iso
+
+
+def _steps(frames: Frames, pairs: Sequence[Pair]) -> dict[Pair, tuple[float, float]]:
+    """How far the camera turned between the photos of each pair, in widths and heights.
+
+    Pairs that could not follow each other in a panorama are left out.
+    """
+    sides = np.array(pairs, np.intp).reshape(-1, 2)
+    is_still = frames.structures.correlations(sides[:, 0], sides[:, 1]) >= SAME_VIEW
+    moved = [pair for pair, is_same in zip(pairs, is_still.tolist(), strict=True) if not is_same]
+    return {
+        pair: (overlap.first.x, overlap.first.y)
+        for pair, overlap in zip(moved, frames.measure(moved), strict=True)
+        if overlap is not None and _is_step(overlap)
+    }
+
+
+def _is_step(overlap: Overlap) -> bool:
+    sides = overlap.first, overlap.second
+    return (
+        not overlap.is_mirrored
+        and overlap.agreement >= PANORAMA_AGREEMENT
+        and overlap.turn_degrees <= PANORAMA_TURN
+        and all(PANORAMA_SHARES[0] <= side.share <= PANORAMA_SHARES[1] for side in sides)
+        and all(PANORAMA_LENGTHS[0] <= side.length <= PANORAMA_LENGTHS[1] for side in sides)
+    )
+
+
+def _sweeps(rows: Sequence[int], steps: Mapping[Pair, tuple[float, float]]) -> Iterator[list[int]]:
+    """Splits photos into runs in which the camera turns on to the same side."""
+    sweep, last = list(rows[:1]), (0.0, 0.0)
+    for pair in pairwise(rows):
+        x, y = steps.get(pair, (0.0, 0.0))
+        goes_on = pair in steps and (len(sweep) == 1 or x * last[0] + y * last[1] > 0.0)
+        if not goes_on:
+            yield sweep
+            sweep = [pair[0]] if pair in steps else []
+        sweep.append(pair[1])
+        last = x, y
+    yield sweep
 
 
 def places_in_sets(count: int, sets: Sequence[FrameSet]) -> list[SetPlace | None]:

@@ -6,7 +6,8 @@ apart. The term grows with the logarithm of the time between them, from -1 to 2.
     weight * clip(log10((1 s + time between them) / 30 s), -1, 2.5)
 
 It is 0 at half a minute, lowest up to 2 seconds (a burst), and highest from 2.6 hours on. For other
-pairs it is 0: the clocks of two cameras need not agree.
+pairs it is 0: the clocks of two cameras need not agree (`clocks` finds out whether they do, and by
+how much they differ).
 
 Pauses between shots range from fractions of a second to days; that their logarithm tells events
 apart is from Platt, Czerwinski and Field, PhotoTOC (2003). A term that is added does not overrule

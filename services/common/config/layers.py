@@ -16,25 +16,24 @@ from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from services.common.config.folders import (
+    BUILTIN_PROFILE,
+    CONFIG_DIR_VARIABLE,
+    DATA_DIR_VARIABLE,
+    MODEL_SERVICES,
+    MODELS_DIR_VARIABLE,
+    PROFILE_VARIABLE,
+    SHIPPED_CONFIGS,
+)
 from services.common.config.strict_yaml import DEPTH_LIMIT, parse_yaml, quote
 from services.common.errors import ConfigError, shorten
 from services.common.user_files import read_user_text
 
 ENVIRONMENT_PREFIX = "BESTSHOT_"
-CONFIG_DIR_VARIABLE = "BESTSHOT_CONFIG_DIR"
-DATA_DIR_VARIABLE = "BESTSHOT_DATA_DIR"
-MODELS_DIR_VARIABLE = "BESTSHOT_MODELS_DIR"
-PROFILE_VARIABLE = "BESTSHOT_PROFILE"
 SECTIONS = ("PIPELINE", "SERVICES")
-DEFAULT_PROFILE = "standard"
-BUILTIN_PROFILE = "builtin"
-"""The profile that needs no download."""
-SHIPPED_CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 PROFILE_KEYS = ("description", "pipeline", "services")
-MODEL_SERVICES = ("embedding", "quality", "face", "siamese")
 SERVICE_NAMES = ("shared", "models", *MODEL_SERVICES, "orchestrator", "ui")
 
 PROBLEMS_SHOWN = 20
@@ -60,34 +59,6 @@ class Layer:
 
     source: str
     data: Tree
-
-
-def config_dir(override: Path | None) -> Path:
-    """Finds the folder of the YAML files: flag, then BESTSHOT_CONFIG_DIR, then the built-in one."""
-    if override is None and (named := os.environ.get(CONFIG_DIR_VARIABLE)):
-        override = Path(named)
-    folder = override or SHIPPED_CONFIGS
-    if not folder.is_dir():
-        raise ConfigError(f"the config folder {folder} does not exist")
-    return folder
-
-
-def models_dir() -> Path:
-    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, else the platform's data folder."""
-    named = os.environ.get(MODELS_DIR_VARIABLE)
-    if named:
-        return Path(named).expanduser().absolute()
-    return platformdirs.user_data_path("bestshot", appauthor=False) / "models"
-
-
-def profile_of_environment() -> str | None:
-    """The profile that BESTSHOT_PROFILE names; None if it is not set."""
-    return os.environ.get(PROFILE_VARIABLE) or None
-
-
-def default_profile() -> str:
-    """The profile to use if the command line does not name one: BESTSHOT_PROFILE or `standard`."""
-    return profile_of_environment() or DEFAULT_PROFILE
 
 
 def read_yaml(path: Path) -> Tree:

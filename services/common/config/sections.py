@@ -10,22 +10,24 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.common.config.layers import (
+from services.common.config.folders import (
     DEFAULT_PROFILE,
+    config_dir,
+    models_dir,
+    profile_of_environment,
+)
+from services.common.config.layers import (
     ConfigFile,
     Layer,
     Settings,
     SettingsT,
     UserPath,
     check_default_profile,
-    config_dir,
     flag_layer,
     layers_of,
     load,
     load_profile,
-    models_dir,
     profile_names,
-    profile_of_environment,
     read_config_file,
 )
 from services.common.config.tls import TlsSettings

@@ -32,12 +32,15 @@ from services.common.imaging.raw import develop_raw, is_raw, open_raw
 from services.common.imaging.unsupported import find_unsupported
 
 CANONICAL_LONG_SIDE_PX = 1024
-CANONICAL_VERSION = "2"
+CANONICAL_VERSION = "3"
 """Part of the feature cache's key: increase it whenever this module returns different pixels for
 the same file, and list the formats whose pixels do not change in `_UNCHANGED`."""
-CANONICAL_VERSIONS = ("1", "2")
+CANONICAL_VERSIONS = ("1", "2", "3")
 """All versions so far, oldest first."""
-_UNCHANGED = {"1": ("JPEG", "MPO", "HEIF", "BMP")}
+_UNCHANGED = {
+    "1": ("JPEG", "MPO", "HEIF", "BMP"),
+    "2": ("JPEG", "MPO", "WEBP", "BMP", "GIF", "HEIF", "AVIF", "JPEG2000", "PSD", "RAW"),
+}
 """For each earlier version, the formats whose pixels are the same as in `CANONICAL_VERSION`."""
 
 FORMATS = (
@@ -63,6 +66,8 @@ _VERY_TALL = 100
 _STRIPE_PIXELS = 2**20
 """Number of pixels converted at a time: a stripe's temporary arrays are small compared with the
 photo."""
+_SMALL_PIXELS = 2**23
+"""Rotated as a whole: the copy fits into `OVERHEAD_BYTES`."""
 _SRGB_TOLERANCE = 4
 """Out of 255. The sRGB profiles of cameras and programs differ from sRGB by 1."""
 _END_OF_JPEG = b"\xff\xd9"
@@ -156,7 +161,11 @@ def decode(
             if opened.image is None or opened.format == "TIFF":  # upright, unlike the header
                 width, height = image.size
             orientation = _orientation(opened, image)
-            convert = _Conversion(image, nclx.find_conversion(image, content))
+            convert = _Conversion(
+                image,
+                nclx.find_conversion(image, content),
+                uses_profile=not nclx.overrides_profile(image, content),
+            )
             fitted = _canonical(image, convert, orientation, long_side_px)
         except InvalidImageError:
             raise
@@ -369,6 +378,9 @@ def _canonical(
 
     As in Pillow's own `resize`, rows are scaled first, because that does not depend on other rows.
     """
+    is_small = image.width * image.height <= _SMALL_PIXELS
+    if convert.keeps(image) and (is_small or orientation not in _TRANSPOSE):
+        return _fit(_rotate(image, orientation), long_side_px)  # copies less than stripes
     is_swapped = orientation in _SIDES_SWAPPED
     width, height = image.size[::-1] if is_swapped else image.size
     narrowed_width = _narrowed_width((width, height), long_side_px)
@@ -377,12 +389,15 @@ def _canonical(
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         stripe = convert(image.crop(_to_stored_box(image.size, orientation, top, bottom)))
-        if orientation in _TRANSPOSE:
-            stripe = stripe.transpose(_TRANSPOSE[orientation])
+        stripe = _rotate(stripe, orientation)
         stripe = stripe.resize((narrowed_width, bottom - top), Image.Resampling.BOX)
         narrowed.paste(stripe, (0, top))
     fitted = _fitted_size((width, height), long_side_px)
     return narrowed if narrowed.size == fitted else narrowed.resize(fitted, Image.Resampling.BOX)
+
+
+def _rotate(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image
 
 
 def _to_stored_box(
@@ -406,15 +421,16 @@ class _Conversion:
 
     Args:
         image: Loaded.
-        convert_rgb: Converts RGB to sRGB if the image has no profile; None = it is already sRGB.
+        convert_rgb: Converts RGB to sRGB if no profile is used; None = it is already sRGB.
+        uses_profile: Apply the image's profile, if it has one.
     """
 
-    def __init__(self, image: Image.Image, convert_rgb: nclx.Convert | None) -> None:
+    def __init__(
+        self, image: Image.Image, convert_rgb: nclx.Convert | None, *, uses_profile: bool
+    ) -> None:
         self._convert_rgb = convert_rgb
-        self._profile: bytes = image.info.get("icc_profile") or b""
+        self._profile: bytes = (uses_profile and image.info.get("icc_profile")) or b""
         self._factor = _grey_factor(image)
-        self._transform: ImageCms.ImageCmsTransform | None = None
-        self._has_transform = not self._profile
 
     def __call__(self, stripe: Image.Image) -> Image.Image:
         stripe = self._to_8_bit(stripe)
@@ -425,15 +441,23 @@ class _Conversion:
             stripe = stripe.convert("RGB")
         if stripe.mode == "P":  # the profile applies to the palette's colours
             stripe = stripe.convert("RGB")
-        if not self._has_transform:
-            self._transform = _transform_to_srgb(self._profile, stripe.mode)
-            self._has_transform = True
-        if self._transform is not None:
-            stripe = ImageCms.applyTransform(stripe, self._transform) or stripe
-        stripe = stripe.convert("RGB")
+        transform = self._transform(stripe.mode)
+        if transform is not None:
+            stripe = ImageCms.applyTransform(stripe, transform) or stripe
+        if stripe.mode != "RGB":
+            stripe = stripe.convert("RGB")
         if self._convert_rgb is not None and not self._profile:
             stripe = Image.fromarray(self._convert_rgb(np.asarray(stripe)))
         return stripe
+
+    def keeps(self, image: Image.Image) -> bool:
+        """Whether the image is in sRGB already."""
+        is_rgb = image.mode == "RGB" and "transparency" not in image.info
+        is_srgb = self._transform("RGB") is None and (self._convert_rgb is None or self._profile)
+        return is_rgb and bool(is_srgb)
+
+    def _transform(self, mode: str) -> ImageCms.ImageCmsTransform | None:
+        return _transform_to_srgb(self._profile, mode) if self._profile else None
 
     def _to_8_bit(self, stripe: Image.Image) -> Image.Image:
         """Scales integer and float greys to 0..255; other modes pass through."""
@@ -464,18 +488,30 @@ def _grey_factor(image: Image.Image) -> float | None:
     return 255.0 if largest <= MAX_LIGHT else 1.0
 
 
+@functools.lru_cache(maxsize=16)  # threads may share a transform: lcms keeps no state in it
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Builds the transform; None if the profile is sRGB, broken or for a different colour model."""
     if mode == "RGB" and _is_srgb(profile):
         return None
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        srgb = ImageCms.createProfile("sRGB")
+        intent = _intent(profile, mode)
+        return ImageCms.buildTransform(source, srgb, mode, "RGB", renderingIntent=intent)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
 
 
-@functools.lru_cache(maxsize=16)
+def _intent(profile: bytes, mode: str) -> ImageCms.Intent:
+    """The rendering intent for a profile.
+
+    With the perceptual one, LittleCMS compensates for a black point, as printers need. It looks for
+    it at (0, 0, 0), which is not black in XYB.
+    """
+    is_printer = mode != "RGB" or profile[12:16] == b"prtr"
+    return ImageCms.Intent.PERCEPTUAL if is_printer else ImageCms.Intent.RELATIVE_COLORIMETRIC
+
+
 def _is_srgb(profile: bytes) -> bool:
     """Whether a profile with sRGB in its name leaves all colours visibly unchanged.
 

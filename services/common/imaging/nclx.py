@@ -1,4 +1,4 @@
-"""Converts colours that AVIF and HEIF describe with code points (nclx), not a profile, to sRGB.
+"""Converts colours that code points describe (nclx in AVIF and HEIF, cICP in PNG) to sRGB.
 
 Code points: ITU-T H.273. HDR pictures (PQ, HLG) are tone-mapped for a display without HDR.
 """
@@ -34,7 +34,7 @@ _WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
 
 
 def find_conversion(image: Image.Image, content: bytes) -> Convert | None:
-    """The conversion to sRGB that an AVIF's or HEIF's code points require; None if there is none.
+    """The conversion to sRGB that a picture's code points require; None if there is none.
 
     Args:
         image: Opened.
@@ -46,6 +46,11 @@ def find_conversion(image: Image.Image, content: bytes) -> Convert | None:
     return lambda pixels: _convert(pixels, primaries, transfer)
 
 
+def overrides_profile(image: Image.Image, content: bytes) -> bool:
+    """Whether code points count instead of a profile, as in PNG (third edition, 4.3)."""
+    return image.format == "PNG" and bool(_find_cicp(content))
+
+
 def _read_code_points(image: Image.Image, content: bytes) -> tuple[int, int]:
     """Colour primaries and transfer characteristics; zeros if unknown."""
     if image.format == "HEIF":
@@ -54,12 +59,28 @@ def _read_code_points(image: Image.Image, content: bytes) -> tuple[int, int]:
             int(found.get("color_primaries", 0)),
             int(found.get("transfer_characteristics", 0)),
         )
+    if image.format == "PNG":
+        cicp = _find_cicp(content)
+        return (cicp[0], cicp[1]) if cicp else (0, 0)
     place = content.find(_BOX) if image.format == "AVIF" else -1
     if place < 0 or place + 12 > len(content):
         return 0, 0
     # The first one belongs to the main picture; a gain map may have its own.
     primaries, transfer = struct.unpack_from(">HH", content, place + len(_BOX))
     return primaries, transfer
+
+
+def _find_cicp(content: bytes) -> bytes:
+    """Content of a PNG's chunk cICP, which comes before the pixels; empty if there is none."""
+    place = 8
+    while place + 12 <= len(content):
+        size, name = struct.unpack_from(">I4s", content, place)
+        if name == b"cICP" and size == 4:
+            return content[place + 8 : place + 12]
+        if name == b"IDAT":
+            break
+        place += 12 + size
+    return b""
 
 
 def _convert(pixels: NDArray[np.uint8], primaries: int, transfer: int) -> NDArray[np.uint8]:

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from PIL import Image
 
 from services.common.errors import InvalidImageError
-from services.common.imaging.tiff_tags import TIFF_MAGICS, read_tags
+from services.common.imaging.tiff_tags import TIFF_MAGICS, Tags, read_tags
 
 _MAGICS = (
     b"FUJIFILMCCD-RAW",
     *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR"),
     *(b"FOVb", b"\0MRM"),
 )
-"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. All others are TIFFs, except Canon's CR3."""
+"""Fujifilm; Panasonic, Olympus; Sigma, Minolta. All others but Canon's CRW and CR3 are TIFFs."""
+_CRW = b"HEAPCCDR"
+_PHOTOMETRIC, _COMPRESSION = 0x0106, 0x0103
+_SENSOR_DATA = 32803
+"""A picture with a colour filter (TIFF/EP)."""
+_RAW_COMPRESSIONS = (32767, 32769, 32770, 32772, 34713, 65000, 65535)
+"""Of Sony, Samsung (three), Nikon, Kodak and Pentax."""
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
 _ORIENTATION = 0x0112
 _DATA_TAGS = ((0x0111, 0x0117), (0x0144, 0x0145))
@@ -47,7 +53,7 @@ class RawPicture:
 
 def is_raw(content: bytes) -> bool:
     """Whether the magic bytes, or the tags of a TIFF, are those of a RAW file."""
-    if content.startswith(_MAGICS) or (content[4:8] == b"ftyp" and content[8:12] == b"crx "):
+    if content.startswith(_MAGICS) or content[6:14] == _CRW or content[4:12] == b"ftypcrx ":
         return True
     if not content.startswith(TIFF_MAGICS):
         return False
@@ -56,9 +62,18 @@ def is_raw(content: bytes) -> bool:
     try:
         tags = read_tags(content)
         is_preview = tags.get(_NEW_SUBFILE_TYPE) == 1 and _SUB_IFDS in tags
+        return _DNG_VERSION in tags or is_preview or _has_sensor_data(content, tags)
     except Exception:  # may raise any exception on hostile headers
         return False
-    return _DNG_VERSION in tags or is_preview
+
+
+def _has_sensor_data(content: bytes, first: Tags) -> bool:
+    """Whether a TIFF contains a sensor's picture, in its first directory or a subdirectory."""
+    below = (read_tags(content, place) for place in _numbers(first.get(_SUB_IFDS))[:_MAX_FOLDERS])
+    return any(
+        tags.get(_PHOTOMETRIC) == _SENSOR_DATA or tags.get(_COMPRESSION) in _RAW_COMPRESSIONS
+        for tags in (first, *below)
+    )
 
 
 def open_raw(content: bytes) -> RawPicture:

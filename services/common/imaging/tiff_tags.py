@@ -6,10 +6,11 @@ import io
 
 from PIL import TiffImagePlugin
 
+Tags = TiffImagePlugin.ImageFileDirectory_v2
 TIFF_MAGICS = (b"II*\0", b"MM\0*")
 
 
-def read_tags(content: bytes, offset: int | None = None) -> TiffImagePlugin.ImageFileDirectory_v2:
+def read_tags(content: bytes, offset: int | None = None) -> Tags:
     """Reads one directory of tags.
 
     May raise any exception on hostile data. So may looking up a tag, because that decodes it.
@@ -18,7 +19,7 @@ def read_tags(content: bytes, offset: int | None = None) -> TiffImagePlugin.Imag
         content: The file, or its beginning.
         offset: Start of the directory; None = the first one.
     """
-    tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+    tags = Tags(content[:8])
     opened = io.BytesIO(content)
     opened.seek(tags.next if offset is None else offset)
     tags.load(opened)

@@ -13,6 +13,7 @@ _MAGICS = (
     (b"8BPS", "PSD", "this kind of Photoshop document"),
     (b"gimp xcf ", "XCF", "GIMP documents (XCF)"),
     (b"v/1\x01", "OpenEXR", ""),
+    (b"qoif", "QOI", ""),
     (b"#?RADIANCE", "Radiance HDR", ""),
     (b"#?RGBE", "Radiance HDR", ""),
     *((b"P%d" % kind, "Netpbm", "") for kind in range(1, 8)),

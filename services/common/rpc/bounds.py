@@ -19,6 +19,7 @@ MAX_ITEMS = 1000
 _MANY = 100_000
 _MAX_ITEMS_OF: Mapping[str, int] = {
     "bestshot.orchestrator.v1.ListImagesRequest.filters": 32,
+    "bestshot.orchestrator.v1.ListImagesRequest.score_ranges": 32,
     "bestshot.orchestrator.v1.AppendDecisionRequest.paths": _MANY,
     "bestshot.orchestrator.v1.DecisionEntry.photos": _MANY,
     "bestshot.orchestrator.v1.ImportDecisionsRequest.entries": _MANY,

@@ -326,7 +326,7 @@ async def _abort(context: grpc.aio.ServicerContext, error: BaseException, call: 
         return
     status: status_pb2.Status
     if isinstance(error, BestshotError):
-        call.end(error.code)
+        call.end(grpc.StatusCode[error.code])
         status = to_status(error)
     else:
         logger.error("%s failed", call.method, exc_info=error)

@@ -14,7 +14,8 @@ import urllib.request
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.common.config.layers import config_dir, default_profile, read_service
+from services.common.config.folders import config_dir, default_profile
+from services.common.config.layers import read_service
 from services.common.config.sections import SharedSettings, load_section
 from services.common.config.tls import SYSTEM
 from services.common.errors import EXIT_CONFIG, ConfigError

@@ -26,13 +26,13 @@ ERROR_DOMAIN = "bestshot"
 RETRY_DELAY_S = 1
 
 HTTP_STATUS = {
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.UNAUTHENTICATED: 401,
-    grpc.StatusCode.PERMISSION_DENIED: 403,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.FAILED_PRECONDITION: 409,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.UNAVAILABLE: 503,
+    "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "FAILED_PRECONDITION": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
 }
 """HTTP status of the JSON API by error code, as in google/rpc/code.proto, except for 409 for
 FAILED_PRECONDITION, because 400 means a mistake in the request. All other codes become 500."""
@@ -70,7 +70,9 @@ def to_status(error: BestshotError) -> status_pb2.Status:
         retry.retry_delay.FromSeconds(RETRY_DELAY_S)
         details.append(retry)
     return status_pb2.Status(
-        code=error.code.value[0], message=text, details=[_pack(item) for item in details]
+        code=code_pb2.Code.Value(error.code),
+        message=text,
+        details=[_pack(item) for item in details],
     )
 
 

@@ -19,6 +19,7 @@ def test_all_known_facts_are_shown() -> None:
             lens="RF50mm F1.8 STM",
             is_flash_fired=True,
             has_gps=True,
+            has_video=True,
             drive_mode="continuous",
             bracket_mode="exposure",
             sequence_number=2,
@@ -35,7 +36,7 @@ def test_all_known_facts_are_shown() -> None:
         "Canon EOS R5, RF50mm F1.8 STM",
         "1/200 s, f/2.8, ISO 800, 50 mm, flash",
         "exposure bracket, burst, shot 2",
-        "6000 x 4000 (24.0 MP), 8.1 MB, GPS position",
+        "6000 x 4000 (24.0 MP), 8.1 MB, with a short video, GPS position",
         "rated -1, labelled Rot in a.xmp",
     ]
 

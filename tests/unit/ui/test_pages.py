@@ -8,7 +8,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.quality.v1 import quality_pb2
 
 from ui.pages import votes_chart
-from ui.views.models import notices
+from ui.views.models import badge
 
 
 def test_predicted_votes_are_shown_as_bars_and_text() -> None:
@@ -32,5 +32,5 @@ def test_a_model_without_votes_has_no_chart() -> None:
 def test_a_model_is_called_a_heuristic_because_of_its_field_not_its_description() -> None:
     learned = model_pb2.ModelInfo(description="Better than any heuristic.")
     formula = model_pb2.ModelInfo(description="By formulas.", is_heuristic=True)
-    assert "heuristics" not in notices([pb.ServedModel(role="quality", model=learned)])
-    assert "Face scores" in notices([pb.ServedModel(role="face", model=formula)])
+    assert "heuristics" not in badge([pb.ServedModel(role="quality", model=learned)])
+    assert "Face scores" in badge([pb.ServedModel(role="face", model=formula)])

@@ -1,4 +1,5 @@
-// The photos of a run in an order that never changes while the view is open, and their decisions.
+// The photos of a run and their decisions, in an order that only the user changes while the view is
+// open, by splitting, merging and moving.
 
 export class Album {
   constructor(answer) {
@@ -6,28 +7,47 @@ export class Album {
     this.runTitle = answer.run.title;
     this.scores = answer.scores;
     this.unreadable = answer.photos.filter((photo) => photo.error).length;
-    this.photos = answer.photos.filter((photo) => !photo.error);
-    this.moments = [];
     this.eventCount = 0; // of the stream of decisions
-    const places = new Map();
-    this.photos.forEach((photo, index) => {
-      const place = photo.moment === null ? `single ${index}` : photo.moment;
-      if (!places.has(place)) {
-        places.set(place, { number: this.moments.length + 1, photos: [] });
-        this.moments.push(places.get(place));
-      }
-      photo.index = index;
-      photo.unsaved = null; // {id, decision} of the newest decision that is not stored yet
+    const groups = new Map();
+    for (const photo of answer.photos.filter((one) => !one.error)) {
+      const place = photo.moment === null ? photo : photo.moment;
+      if (!groups.has(place)) groups.set(place, []);
+      groups.get(place).push(photo);
+      photo.unsaved = {}; // {id, value} of what is not stored yet: of its decision, stars, label
       photo.followed = 0; // number of the last event about it
-      photo.at = places.get(place);
-      photo.at.photos.push(photo);
-    });
+    }
+    this.arrange([...groups.values()]);
     this.byPath = new Map(this.photos.map((photo) => [photo.path, photo]));
   }
 
-  // The user's decision as it shows: "keep", "reject", or "" where the machine decides.
+  // The photos of each moment, as `arrange` takes them.
+  groups() {
+    return this.moments.map(({ photos }) => [...photos]);
+  }
+
+  // Puts the photos into moments, in this order; empty ones are left out.
+  arrange(groups) {
+    this.moments = groups
+      .filter((photos) => photos.length)
+      .map((photos, index) => ({ number: index + 1, photos }));
+    this.photos = this.moments.flatMap((moment) => moment.photos);
+    for (const moment of this.moments) for (const photo of moment.photos) photo.at = moment;
+    this.photos.forEach((photo, index) => (photo.index = index));
+  }
+
+  // Takes over what decisions may change about a photo.
+  static take(photo, { decision, stars, label, picked, reason, lost_to }) {
+    Object.assign(photo, { decision, stars, label, picked, reason, lost_to });
+  }
+
+  // What the user has given a photo, as it shows: its "decision", "stars" or "label".
+  static get(photo, field) {
+    return (photo.unsaved[field] ?? { value: photo[field] }).value;
+  }
+
+  // "keep", "reject", or "" where the machine decides.
   static decision(photo) {
-    return photo.unsaved ? photo.unsaved.decision : photo.decision;
+    return Album.get(photo, "decision");
   }
 
   static isPick(photo) {
@@ -60,8 +80,7 @@ export class Album {
     const known = changed.map((values) => [this.byPath.get(values.path), values]);
     return known.flatMap(([photo, values]) => {
       if (!photo || photo.followed > since) return [];
-      const { decision, picked, reason, lost_to } = values;
-      Object.assign(photo, { decision, picked, reason, lost_to });
+      Album.take(photo, values);
       return [photo];
     });
   }

@@ -1,9 +1,10 @@
-// Wheel, drag, pinch, click and swipe on the shots.
+// Wheel, drag, pinch, click and swipe on the shots; drags in the filmstrip.
 
 const CLICK_PX = 5;
 const SWIPE_PX = 60;
 
-// `cull` has zoom, `photoOf(figure)`, `show(photo)`, `run(command)` and `renderZoom()`.
+// `cull` has zoom, `photoOf(figure)`, `show(photo)`, `move(photo, moment)`, `run(command)` and
+// `renderZoom()`.
 export function listenToGestures(shots, cull) {
   const pointers = new Map(); // id -> where it is
   let figure = null;
@@ -77,6 +78,46 @@ export function listenToGestures(shots, cull) {
     if (Math.abs(dx) > Math.abs(dy)) cull.run(dx > 0 ? "keep" : "reject");
     else cull.run(dy < 0 ? "nextMoment" : "previousMoment");
   }
+}
+
+// Drags of a shot to another moment, in the filmstrip.
+export function listenToDrags(strip, cull) {
+  let dragged = null;
+  const photoAt = (event) => {
+    const path = event.target.closest?.("[data-path]")?.dataset.path;
+    return path && cull.album.byPath.get(path);
+  };
+  const targetOf = (event) => {
+    const photo = dragged && photoAt(event);
+    return photo && photo.at !== dragged.at ? photo.at : undefined;
+  };
+  const mark = (moment) => {
+    for (const button of strip.querySelectorAll("[data-path]")) {
+      const isTarget = moment && cull.album.byPath.get(button.dataset.path).at === moment;
+      button.classList.toggle("target", Boolean(isTarget));
+    }
+  };
+  strip.addEventListener("dragstart", (event) => {
+    dragged = photoAt(event) ?? null;
+    event.dataTransfer.effectAllowed = "move";
+  });
+  strip.addEventListener("dragover", (event) => {
+    const moment = targetOf(event);
+    if (moment) event.preventDefault(); // allows the drop
+    mark(moment);
+  });
+  strip.addEventListener("drop", (event) => {
+    const moment = targetOf(event);
+    if (!moment) return;
+    event.preventDefault();
+    const photo = dragged;
+    dragged = null;
+    cull.move(photo, moment);
+  });
+  strip.addEventListener("dragend", () => {
+    dragged = null;
+    mark(undefined);
+  });
 }
 
 function at(event) {

@@ -21,6 +21,30 @@ export const COMMANDS = [
     once: true,
     hint: "keep only this",
   },
+  {
+    name: "rate",
+    text: "one to five stars; 0 removes them",
+    keys: ["1", "2", "3", "4", "5", "0"],
+    once: true,
+    hint: "stars",
+    hintKeys: "1-5",
+  },
+  {
+    name: "label",
+    text: "red, yellow, green or blue label; again removes it",
+    keys: ["6", "7", "8", "9"],
+    once: true,
+  },
+  { name: "split", text: "split the moment before this shot", keys: ["s"], once: true },
+  { name: "merge", text: "merge with the next moment", keys: ["m"], once: true },
+  { name: "moveOn", text: "move this shot to the next moment", keys: ["Shift+ArrowDown"], once: true },
+  {
+    name: "moveBack",
+    text: "move this shot to the previous moment",
+    keys: ["Shift+ArrowUp"],
+    once: true,
+  },
+  { name: "search", text: "search by name, camera or date", keys: ["/"], hint: "search" },
   { name: "clear", text: "clear the decision about this shot", keys: ["Backspace", "Delete"], once: true },
   { name: "undo", text: "undo your last decision", keys: ["u", "Ctrl+z"], hint: "undo" },
   { name: "redo", text: "redo it", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
@@ -32,7 +56,8 @@ export const COMMANDS = [
     keys: ["z"],
     hint: "100%",
   },
-  { name: "face", text: "100% at the next face, in all shots shown", keys: ["f"], hint: "faces" },
+  { name: "faces", text: "show the faces of the moment, person by person", keys: ["f"], hint: "faces" },
+  { name: "face", text: "100% at the next face, in all shots shown", keys: ["Shift+f"] },
   { name: "fit", text: "show the whole photo", keys: ["Escape"] },
   { name: "advance", text: "turn auto-advance on or off", keys: ["a"] },
   { name: "first", text: "first moment", keys: ["Home"] },
@@ -58,7 +83,7 @@ export function keyCaption(key) {
 
 const byKey = new Map(COMMANDS.flatMap((command) => command.keys.map((key) => [key, command])));
 
-// The command of a key event; nothing where the key belongs to the focused control.
+// The command of a key event, and the key; nothing where the key belongs to the focused control.
 export function commandOf(event) {
   const control = event.target.closest?.("button, a, input, select, textarea, summary");
   const types = control?.matches("input, select, textarea");
@@ -66,8 +91,9 @@ export function commandOf(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const modifiers = [
     ...(event.ctrlKey || event.metaKey ? ["Ctrl"] : []),
-    ...(event.shiftKey && key !== "?" ? ["Shift"] : []),
+    ...(event.shiftKey && !"?/".includes(key) ? ["Shift"] : []),
   ];
   const command = byKey.get([...modifiers, key].join("+"));
-  return command?.once && event.repeat ? undefined : command;
+  if (!command || (command.once && event.repeat)) return undefined;
+  return { name: command.name, key };
 }

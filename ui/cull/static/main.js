@@ -4,10 +4,12 @@ import { readAddress, writeAddress } from "./address.js";
 import { Album } from "./album.js";
 import { Decisions } from "./decisions.js";
 import { byId, element, plural } from "./elements.js";
-import { listenToGestures } from "./gestures.js";
+import { listenToDrags, listenToGestures } from "./gestures.js";
 import { commandOf } from "./keys.js";
+import { LABELS } from "./marks.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
+import { Search } from "./search.js";
 import { Stream } from "./stream.js";
 import { View } from "./view.js";
 import { Zoom } from "./zoom.js";
@@ -29,7 +31,11 @@ class Cull {
       counted: () => this.#showSaving(),
     });
     this.stream = new Stream(`${url}/events`, entryCount, (event) => this.#receive(event));
-    this.decisions = new Decisions(album, this.queue, (photos) => this.view.refresh(photos));
+    this.decisions = new Decisions(album, this.queue, {
+      shown: (photos) => this.view.refresh(photos),
+      regrouped: () => this.show(this.photo),
+    });
+    this.search = new Search(album, (photo) => this.show(photo));
   }
 
   // Begins at the photo of the address, or at the first undecided one.
@@ -47,7 +53,8 @@ class Cull {
     writeAddress(photo);
   }
 
-  run(command) {
+  // Carries out a command; those that several keys give tell these apart.
+  run(command, key) {
     const { album, decisions, photo } = this;
     switch (command) {
       case "next": return this.show(album.after(photo, 1));
@@ -59,6 +66,19 @@ class Cull {
       case "keep": return this.#decide((chosen) => decisions.keep(chosen));
       case "reject": return this.#decide((chosen) => decisions.reject(chosen));
       case "clear": return decisions.clear(photo);
+      case "rate":
+        decisions.rate(photo, Number(key));
+        return this.view.announce(photo);
+      case "label":
+        decisions.toggleLabel(photo, LABELS[key]);
+        return this.view.announce(photo);
+      case "split":
+        return this.#told(decisions.split(photo), "Split off", "This is the first shot of its moment.");
+      case "merge":
+        return this.#told(decisions.merge(photo), "Merged", "There is no next moment.");
+      case "moveOn": return this.move(photo, album.momentAfter(photo.at, 1));
+      case "moveBack": return this.move(photo, album.momentAfter(photo.at, -1));
+      case "search": return this.search.open();
       case "accept":
         decisions.accept(photo.at);
         this.#showSaving();
@@ -71,6 +91,7 @@ class Cull {
       case "compare": return this.view.setLayout("compare");
       case "all": return this.view.setLayout("all");
       case "magnify": return this.toggleZoom(this.#pointed() ?? this.#interest());
+      case "faces": return this.view.toggleFaces();
       case "face":
         this.zoom.nextFace(photo);
         return this.renderZoom();
@@ -97,6 +118,22 @@ class Cull {
     if (this.zoom.isFit) this.zoom.magnify(place);
     else this.zoom.fit();
     this.renderZoom();
+  }
+
+  move(photo, moment) {
+    this.#told(this.decisions.move(photo, moment), "Moved", "There is no other moment there.");
+  }
+
+  // Says what has become of the moment, or why nothing has.
+  #told(isDone, what, otherwise) {
+    const { number } = this.photo.at;
+    this.view.notify(isDone ? `${what}: this is moment ${number} now. U undoes it.` : otherwise);
+  }
+
+  // Shows a face at 100%, in all shots.
+  showFace(photo, index) {
+    this.zoom.showFace(photo, index);
+    this.show(photo);
   }
 
   #fit() {
@@ -155,19 +192,21 @@ class Cull {
 function listen(cull) {
   const dialog = byId("keys");
   document.addEventListener("keydown", (event) => {
-    const command = dialog.open ? undefined : commandOf(event);
+    const command = document.querySelector("dialog[open]") ? undefined : commandOf(event);
     if (!command) return;
     event.preventDefault();
-    cull.run(command.name);
+    cull.run(command.name, command.key);
   });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (event.detail) button?.blur(); // or Space would press it again
-    const { command, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
-    if (command) cull.run(command);
+    const { command, key, face, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
+    if (command) cull.run(command, key);
+    else if (face) cull.showFace(cull.album.byPath.get(path), Number(face));
     else if (path && button) cull.show(cull.album.byPath.get(path));
   });
   listenToGestures(byId("shots"), cull);
+  listenToDrags(byId("strip"), cull);
   byId("close-keys").addEventListener("click", () => dialog.close());
   window.addEventListener("beforeunload", (event) => {
     if (cull.decisions.unsaved) event.preventDefault();
@@ -182,6 +221,7 @@ async function start() {
   if (!response.ok) return tell("This run cannot be culled", String(answer.detail));
   const album = new Album(answer);
   if (!album.photos.length) return tell("No photos", "None of this run's photos could be read.");
+  byId("to-grid").href = url.replace("/cull/", "/grid/");
   const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
   cull.open(photo);
   listen(cull);

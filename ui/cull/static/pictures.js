@@ -3,6 +3,8 @@
 export const LARGE_PX = 2048;
 const FULL_PX = 65500; // more than any photo has: the server never makes a picture larger
 const SMALL_PX = 320;
+const FACE_PX = 256;
+const MAX_ROWS = 40;
 const MAX_LARGE = 24; // about 12 MB each once decoded
 const MAX_FULL = 7; // about 100 MB each for 24 megapixels: six shown, and one to come
 
@@ -11,6 +13,8 @@ export class Pictures {
     this.runId = runId;
     this.larges = new Map(); // URL -> {image, ready, done}, the last one used most recently
     this.fulls = new Map();
+    this.rows = new Map(); // of faces
+    this.drawn = new Set(); // URLs of large pictures that the server has drawn ahead
   }
 
   url(photo, longSide) {
@@ -31,6 +35,11 @@ export class Pictures {
   // Loads a photo in its own size.
   full(photo, priority = "high") {
     return this.#load(this.fulls, MAX_FULL, this.url(photo, FULL_PX), priority);
+  }
+
+  // Loads the faces of a photo, side by side.
+  faces(photo) {
+    return this.#load(this.rows, MAX_ROWS, `${this.url(photo, FACE_PX)}?faces=1`, "low");
   }
 
   #load(loaded, count, url, priority) {
@@ -64,12 +73,29 @@ export class Pictures {
     return entry;
   }
 
-  // Loads photos that may be wanted next, in order of need, once those that are shown are there.
-  async prefetch(shown, next) {
+  // Loads photos that may be wanted next, in order of need, once those that are shown are there; and
+  // then has the server draw those that come later.
+  async prefetch(shown, next, later) {
     this.#abandon([...shown, ...next]);
     this.wanted = next; // a later call replaces it while this one waits
     await Promise.all(shown.map((photo) => this.large(photo).done));
-    if (this.wanted === next) for (const photo of next) this.large(photo, "low");
+    if (this.wanted !== next) return;
+    await Promise.all(next.map((photo) => this.large(photo, "low").done));
+    for (const photo of later) if (this.wanted === next) await this.#draw(photo);
+  }
+
+  // Has the server draw and keep a picture: that takes far longer than to send it. One at a time,
+  // and not decoded here, so that it holds up nothing else.
+  async #draw(photo) {
+    const url = this.url(photo, LARGE_PX);
+    if (this.larges.has(url) || this.drawn.has(url)) return;
+    try {
+      const response = await fetch(url, { priority: "low" });
+      await response.arrayBuffer(); // else the browser would not keep it
+      this.drawn.add(url);
+    } catch {
+      // tried again when it is needed
+    }
   }
 
   // Ends the loading of photos that nobody waits for any more: it would hold up the others.

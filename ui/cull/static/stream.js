@@ -16,7 +16,7 @@ export class Stream {
     source.onmessage = (message) => {
       this.known = Number(message.lastEventId);
       const event = JSON.parse(message.data);
-      if (event.ids.length) this.received(event);
+      if (event.ids.length || event.changed.length) this.received(event);
     };
     // The browser connects again by itself, unless the server was there and refused.
     source.onerror = () => {

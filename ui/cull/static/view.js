@@ -2,11 +2,15 @@
 
 import { Album, rival } from "./album.js";
 import { byId, element, plural } from "./elements.js";
+import { renderFaces } from "./faces.js";
 import { COMMANDS, keyCaption } from "./keys.js";
+import { describeMarks, markButtons, marks } from "./marks.js";
 import { LARGE_PX } from "./pictures.js";
 
 const ALL_COUNT = 6;
 const UPCOMING_COUNT = 8;
+const EARLIER_COUNT = 2;
+const LATER_COUNT = 6;
 const NOTICE_MS = 6000;
 
 export class View {
@@ -26,25 +30,44 @@ export class View {
 
   // Shows a photo, and with it what the layout puts beside it.
   show(photo) {
-    const moment = this.photo?.at;
+    const { moment } = this;
     this.photo = photo;
+    this.moment = photo.at;
     this.#renderShots(this.#beside(photo));
     if (moment !== photo.at) this.#renderStrip(photo.at);
     for (const [other, button] of this.stripButtons) {
       if (other === photo) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
+      button.classList.toggle("same-set", isOneSet(photo, other));
     }
     this.stripButtons.get(photo).scrollIntoView({ block: "nearest", inline: "center" });
     this.#renderPanel(photo);
+    this.#renderFaces();
     this.#renderCounts();
     const { photos } = photo.at;
     const place = `shot ${photos.indexOf(photo) + 1} of ${photos.length}`;
-    byId("announcer").textContent = [photo.name, place, state(photo)].filter(Boolean).join(", ");
+    byId("announcer").textContent = describe(photo, place);
   }
 
   setLayout(layout) {
     this.layout = this.layout === layout ? "one" : layout;
     this.show(this.photo);
+  }
+
+  // Shows the faces strip or hides it; the keys stay with the shots.
+  toggleFaces() {
+    const strip = byId("faces");
+    strip.hidden = !strip.hidden;
+    this.#renderFaces();
+  }
+
+  #renderFaces() {
+    const strip = byId("faces");
+    if (strip.hidden) return;
+    const { face, path } = document.activeElement?.closest("#faces button")?.dataset ?? {};
+    renderFaces(this.photo, this.pictures);
+    if (face) strip.querySelector(`[data-face="${face}"][data-path="${CSS.escape(path)}"]`)?.focus();
+    strip.querySelector("td.current")?.scrollIntoView({ block: "nearest", inline: "center" });
   }
 
   // Shows what has been decided about photos.
@@ -56,7 +79,13 @@ export class View {
       if (button) this.#markThumb(button, photo);
     }
     if (photos.includes(this.photo)) this.#renderPanel(this.photo);
+    if (photos.some((photo) => photo.at === this.photo.at)) this.#renderFaces();
     this.#renderCounts();
+  }
+
+  // Says aloud what a photo has now, for those who cannot see it.
+  announce(photo) {
+    byId("announcer").textContent = describe(photo);
   }
 
   showSaving(count, problem) {
@@ -122,7 +151,7 @@ export class View {
       { "data-path": photo.path },
       element("img", { src: this.pictures.small(photo), alt: photo.name, draggable: "false" }),
       element("span", { class: "tag" }),
-      element("figcaption", {}, element("b", { text: photo.name }), ...facts(photo)),
+      element("figcaption", {}, element("b", { text: photo.name }), marks(photo), ...facts(photo)),
       element("span", { class: "percent" }),
     );
     this.#use(this.pictures.large(photo), figure, photo);
@@ -149,7 +178,7 @@ export class View {
   }
 
   // What the next keys may ask for: the next three shots and the previous one, and, as the second
-  // of a pair, the runner-up of the next moment.
+  // of a pair, the runner-up of the next moment; later, the rest of this moment and of the next.
   #prefetch(shown) {
     const next = this.album.momentAfter(this.photo.at, 1)?.photos ?? [];
     const wanted = [
@@ -157,7 +186,8 @@ export class View {
       ...next.slice(0, shown.length),
       this.album.after(this.photo, -1),
     ];
-    this.pictures.prefetch(shown, wanted.filter(Boolean));
+    const later = [...this.photo.at.photos, ...next.slice(0, LATER_COUNT)];
+    this.pictures.prefetch(shown, wanted.filter(Boolean), later);
   }
 
   #mark(figure, photo) {
@@ -166,27 +196,45 @@ export class View {
     figure.classList.toggle("rejected", decision === "reject");
     figure.classList.toggle("pick", Album.isPick(photo));
     figure.querySelector(".tag").textContent = state(photo) || rank(photo);
+    figure.querySelector(".marks").replaceWith(marks(photo));
   }
 
   #renderStrip(moment) {
+    const before = this.album.momentAfter(moment, -1)?.photos.slice(-EARLIER_COUNT) ?? [];
     const upcoming = this.album.momentAfter(moment, 1)?.photos.slice(0, UPCOMING_COUNT) ?? [];
-    const buttons = [...moment.photos, ...upcoming].map((photo) => [photo, this.#thumb(photo)]);
-    this.stripButtons = new Map(buttons);
-    const all = buttons.map(([, button]) => button);
-    if (upcoming.length) {
-      all.splice(moment.photos.length, 0, element("span", { class: "gap", title: "next moment" }));
-    }
-    byId("strip").replaceChildren(...all);
+    const thumbs = (photos, isOther) =>
+      photos.map((photo) => {
+        const button = this.#thumb(photo, isOther);
+        this.stripButtons.set(photo, button);
+        return button;
+      });
+    this.stripButtons = new Map();
+    byId("strip").replaceChildren(
+      ...thumbs(before, true),
+      ...(before.length ? [element("span", { class: "gap", title: "previous moment" })] : []),
+      ...thumbs(moment.photos, false),
+      ...(upcoming.length ? [element("span", { class: "gap", title: "next moment" })] : []),
+      ...thumbs(upcoming, true),
+    );
   }
 
-  #thumb(photo) {
-    const picture = element("img", { src: this.pictures.small(photo), alt: "", loading: "lazy" });
+  #thumb(photo, isOther) {
+    const attributes = { alt: "", loading: "lazy", draggable: "false" };
+    const picture = element("img", { src: this.pictures.small(photo), ...attributes });
     picture.style.aspectRatio = `${photo.width || 3} / ${photo.height || 2}`;
     const button = element(
       "button",
-      { type: "button", "data-path": photo.path, tabindex: "-1" },
+      {
+        type: "button",
+        "data-path": photo.path,
+        "data-other": isOther,
+        tabindex: "-1",
+        draggable: "true",
+      },
       picture,
+      ...(photo.set ? [setBadge(photo.set)] : []),
       element("i", { class: "dot", "aria-hidden": "true" }),
+      marks(photo),
     );
     this.#markThumb(button, photo);
     return button;
@@ -194,10 +242,12 @@ export class View {
 
   #markThumb(button, photo) {
     const decision = Album.decision(photo);
-    button.className = decision === "keep" ? "kept" : decision === "reject" ? "rejected" : "";
+    button.classList.toggle("kept", decision === "keep");
+    button.classList.toggle("rejected", decision === "reject");
     button.classList.toggle("pick", Album.isPick(photo));
-    button.setAttribute("aria-label", [photo.name, state(photo)].filter(Boolean).join(", "));
-    button.title = photo.name;
+    button.setAttribute("aria-label", describe(photo));
+    button.querySelector(".marks").replaceWith(marks(photo));
+    button.title = photo.set ? `${photo.name}, ${describeSet(photo.set)}` : photo.name;
   }
 
   #renderPanel(photo) {
@@ -207,10 +257,45 @@ export class View {
     const reason = element("p", { class: `why ${photo.picked ? "picked" : ""}`, text: photo.reason });
     byId("panel").replaceChildren(
       element("h2", { text: photo.name }),
+      this.#giveButtons(photo),
       reason,
+      ...(photo.set ? [element("p", { class: "dim", text: `${describeSet(photo.set)}.` })] : []),
       ...(photo.damage ? [element("p", { class: "problem", text: photo.damage })] : []),
       ...(photo.caption ? [element("p", { class: "dim", text: photo.caption })] : []),
       ...(photo.at.photos.length > 1 ? [this.#comparison(photo, other)] : []),
+      this.#momentButtons(photo),
+    );
+  }
+
+  #giveButtons(photo) {
+    const buttons = markButtons(photo);
+    if (photo.at.photos.some(({ faces }) => faces.length)) {
+      const attributes = { type: "button", class: "narrow show-faces", "data-command": "faces" };
+      buttons.append(element("button", { ...attributes, text: "Faces" }));
+    }
+    return buttons;
+  }
+
+  #momentButtons(photo) {
+    const { moments } = this.album;
+    const [isFirst, isLast] = [photo.at.number === 1, photo.at.number === moments.length];
+    const buttons = [
+      ["split", "Split before this shot", "S", photo === photo.at.photos[0]],
+      ["merge", "Merge with next moment", "M", isLast],
+      ["moveBack", "Move shot to previous", "⇧↑", isFirst],
+      ["moveOn", "Move shot to next", "⇧↓", isLast],
+    ];
+    return element(
+      "div",
+      { class: "moment", role: "group", "aria-label": "Moment" },
+      ...buttons.map(([command, text, key, disabled]) =>
+        element(
+          "button",
+          { type: "button", "data-command": command, disabled },
+          text,
+          element("kbd", { text: key, "aria-hidden": "true" }),
+        ),
+      ),
     );
   }
 
@@ -248,8 +333,8 @@ export class View {
 
   #describeKeys() {
     byId("hints").replaceChildren(
-      ...COMMANDS.filter((command) => command.hint).map(({ keys, hint }) =>
-        element("span", {}, element("kbd", { text: keyCaption(keys[0]) }), ` ${hint}`),
+      ...COMMANDS.filter((command) => command.hint).map(({ keys, hint, hintKeys }) =>
+        element("span", {}, element("kbd", { text: hintKeys ?? keyCaption(keys[0]) }), ` ${hint}`),
       ),
     );
     byId("keys").querySelector("dl").replaceChildren(
@@ -269,6 +354,24 @@ function state(photo) {
   const decision = Album.decision(photo);
   if (decision) return decision === "keep" ? "Kept" : "Rejected";
   return photo.picked ? "Pick" : "";
+}
+
+// For screen readers, for example "a.jpg, shot 1 of 3, Kept, 4 stars".
+function describe(photo, place = "") {
+  const set = photo.set ? describeSet(photo.set) : "";
+  return [photo.name, place, state(photo), set, ...describeMarks(photo)].filter(Boolean).join(", ");
+}
+
+function describeSet({ kind, place, size }) {
+  return `Frame ${place} of ${size} of ${kind}`;
+}
+
+function setBadge({ place, size }) {
+  return element("span", { class: "set", "aria-hidden": "true", text: `${place}/${size}` });
+}
+
+function isOneSet(photo, other) {
+  return Boolean(photo.set && other.set && photo.set.id === other.set.id);
 }
 
 function rank(photo) {

@@ -2,9 +2,10 @@
 //
 // A scale is in pixels of the screen per pixel of the photo: 1 is 100%, and 0 stands for "fit".
 
+import { NEAR, centreOf, distance } from "./people.js";
+
 const LARGEST = 8;
 const STEP = 1.0015; // per unit of the wheel
-const NEAR = 0.25; // of the picture: a face farther from the chosen one is somebody else's
 
 export class Zoom {
   constructor() {
@@ -33,6 +34,11 @@ export class Zoom {
   nextFace(photo) {
     const index = this.face?.photo === photo ? this.face.index + 1 : 0;
     if (index >= photo.faces.length) return this.fit();
+    this.showFace(photo, index);
+  }
+
+  // Goes to 100% at a face.
+  showFace(photo, index) {
     this.scale = 1;
     this.face = { photo, index };
     this.centre = { x: 0, y: 0 };
@@ -115,9 +121,9 @@ export class Zoom {
     if (!this.face) return { x: 0, y: 0 };
     const chosen = centreOf(this.face.photo.faces[this.face.index]);
     const faces = photo === this.face.photo ? [] : photo.faces.map(centreOf);
-    const distance = (face) => Math.hypot(face.x - chosen.x, face.y - chosen.y);
-    const nearest = faces.toSorted((one, other) => distance(one) - distance(other))[0];
-    return nearest && distance(nearest) < NEAR ? nearest : chosen;
+    const far = (face) => distance(face, chosen);
+    const nearest = faces.toSorted((one, other) => far(one) - far(other))[0];
+    return nearest && far(nearest) < NEAR ? nearest : chosen;
   }
 
   // The place in the middle of a figure: never so far out that there would be nothing beside it.
@@ -139,10 +145,6 @@ export class Zoom {
 function fitScale(figure, photo) {
   const { width, height } = figure.getBoundingClientRect();
   return Math.min(width / photo.width, height / photo.height) * devicePixelRatio;
-}
-
-function centreOf(face) {
-  return { x: face.left + face.width / 2, y: face.top + face.height / 2 };
 }
 
 function within(value, half) {

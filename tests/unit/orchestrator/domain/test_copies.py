@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from orchestrator.config import PipelineConfig, resolve_auto
+from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.copies import CopyRule, find_copies
-from orchestrator.domain.photo import Candidate, Decision, FileFacts, Reason
+from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
 from orchestrator.domain.selection import Selection
 from orchestrator.domain.verdict_sentences import explain
 from orchestrator.records import ImageRecord
@@ -47,6 +48,22 @@ def test_the_file_with_more_pixels_is_the_original_regardless_of_scores() -> Non
     assert rules_of(photo("large"), small, tiny) == {
         "small": CopyRule.SMALLER,
         "tiny": CopyRule.SMALLER,
+    }
+
+
+def test_a_damaged_copy_is_not_the_original() -> None:
+    broken = photo("broken", is_damaged=True, has_camera=True, ava_score=9.0)
+    assert rules_of(photo("whole"), broken) == {"broken": CopyRule.DAMAGED}
+
+
+def test_each_copy_says_how_it_differs_from_the_original_itself() -> None:
+    # the enlarged file loses to `crisp`, which then loses to a larger file that is not as crisp
+    crisp = photo("crisp", width_px=600, height_px=450, focus_score=1.0, sharpness=0.4)
+    enlarged = photo("enlarged", width_px=2000, height_px=1500, focus_score=0.3, sharpness=0.4)
+    large = photo("large", focus_score=0.6, sharpness=0.4)
+    assert rules_of(crisp, enlarged, large) == {
+        "crisp": CopyRule.SMALLER,
+        "enlarged": CopyRule.SMALLER,
     }
 
 
@@ -124,9 +141,11 @@ def test_the_photo_that_the_user_keeps_is_the_original() -> None:
     assert rules_of(photo("large"), small, kept="small") == {"large": None}
 
 
-def judge(photos: list[Candidate], decisions: dict[str, Decision]) -> dict[str, tuple[Reason, str]]:
+def judge(
+    photos: list[Candidate], decisions: dict[str, Decision], **changes: Any
+) -> dict[str, tuple[Reason, str]]:
     vectors = np.eye(len(photos), dtype=np.float32)
-    selection = Selection(photos, vectors, FILTERS, rules(), decisions)
+    selection = Selection(photos, vectors, FILTERS, rules(**changes), decisions)
     verdicts = selection.verdicts({})
     texts = explain(selection, verdicts)
     return {one.path: (one.reason, text) for one, text in zip(verdicts, texts, strict=True)}
@@ -155,6 +174,67 @@ def test_a_blurred_original_is_not_replaced_by_its_copy() -> None:
     found = judge([photo("large", focus_score=0.1, sharpness=0.1), small], {})
     assert found["small"][0] is Reason.COPY
     assert found["large"][0] is Reason.SELECTED_BEST
+
+
+def test_no_copy_loses_to_a_picture_that_the_settings_exclude() -> None:
+    large = replace(photo("large"), content=ContentClass.MISFIRE)
+    found = judge([large, photo("small", width_px=800, height_px=600)], {})
+    assert found["small"][0] is Reason.SELECTED_BEST
+
+
+def versions() -> list[Candidate]:
+    """An original, a better-looking version, a version of that one, and another shot."""
+    grey = photo("grey", OTHER_SCENE, ava_score=9.0)
+    part = photo("part", shift(OTHER_SCENE, 90), ava_score=8.0)
+    return [
+        photo("original"),
+        replace(
+            grey,
+            alteration=Alteration("original", (Edit.BLACK_AND_WHITE,)),
+            file=replace(grey.file, is_edit=True),
+        ),
+        replace(part, alteration=Alteration("grey", (Edit.CROPPED, Edit.MIRRORED))),
+        photo("other", SCENE[128:] + SCENE[:128], ava_score=5.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("use", "reasons"),
+    [
+        ("edits", [Reason.SELECTED_BEST, Reason.SELECTED_VERSION, Reason.VERSION]),
+        ("original", [Reason.SELECTED_BEST, Reason.VERSION, Reason.VERSION]),
+        ("all", [Reason.SELECTED_BEST, Reason.SELECTED_VERSION, Reason.SELECTED_VERSION]),
+        ("compete", [Reason.LOWER_SCORE, Reason.SELECTED_BEST, Reason.SELECTED_DISTINCT]),
+    ],
+)
+def test_versions_are_treated_as_the_setting_says(use: str, reasons: list[Reason]) -> None:
+    found = judge(versions(), {}, versions=use)
+    assert [found[name][0] for name in ("original", "grey", "part")] == reasons
+    if use == "original":
+        text = "Not selected: a cropped, mirrored version of original."
+        assert found["part"][1] == text
+    if use in ("edits", "all"):
+        text = "Also selected: a black-and-white version of original; select_best.versions is "
+        assert found["grey"][1] == f"{text}{use}."
+
+
+@pytest.mark.parametrize(
+    ("use", "reason"), [("edits", Reason.SELECTED_VERSION), ("original", Reason.COPY)]
+)
+def test_an_edit_that_looks_like_its_original_is_kept_beside_it(use: str, reason: Reason) -> None:
+    edit = photo("a-edited", size_bytes=1_000_000, is_edit=True)
+    found = judge([photo("a"), edit], {}, versions=use)
+    assert found["a"][0] is Reason.SELECTED_BEST
+    assert found["a-edited"][0] is reason
+    if use == "edits":
+        text = "Also selected: an edited copy, by its name, of a; select_best.versions is edits."
+        assert found["a-edited"][1] == text
+
+
+def test_a_version_that_the_user_keeps_replaces_its_original() -> None:
+    found = judge(versions(), {"grey": Decision.KEEP})
+    assert found["grey"][0] is Reason.USER_KEEP
+    assert found["original"] == (Reason.COPY, "Not selected: a version of grey, which you kept.")
 
 
 @pytest.mark.parametrize(("profile", "labels"), [("builtin", [0, 0, -1]), ("reference", [-1] * 3)])

@@ -20,7 +20,9 @@ from orchestrator.domain.decisions import (
     decisions_in,
     find_in_force,
     find_last_undoable,
+    marks_in,
 )
+from orchestrator.domain.photo import ColourLabel, UserMark
 from orchestrator.export.decisions_json import decisions_json, parse_decisions
 from services.common.errors import InvalidArgumentError
 from tests.unit.values import entry
@@ -47,7 +49,9 @@ def decided(draw: st.DrawFn, name: str) -> DecisionEntry:
     target = ""
     if action is DecisionAction.MOVE:
         target = draw(st.sampled_from([digest for digest in DIGESTS if digest not in photos]))
-    return entry(name, action, *photos, target=target)
+    stars = draw(st.integers(0, 5)) if action is DecisionAction.RATE else 0
+    label = draw(st.sampled_from(["", *ColourLabel])) if action is DecisionAction.LABEL else ""
+    return entry(name, action, *photos, target=target, stars=stars, label=str(label))
 
 
 @st.composite
@@ -64,9 +68,9 @@ def logs(draw: st.DrawFn) -> list[DecisionEntry]:
     return log
 
 
-def state(log: Sequence[DecisionEntry]) -> tuple[dict[str, object], list[int]]:
+def state(log: Sequence[DecisionEntry]) -> tuple[dict[str, object], dict[str, UserMark], list[int]]:
     labels = correct_moments(LABELS, FILES, corrections_in(log))
-    return dict(decisions_in(log)), labels.tolist()
+    return dict(decisions_in(log)), marks_in(log), labels.tolist()
 
 
 @given(logs())
@@ -112,7 +116,7 @@ def test_undoing_everything_restores_the_algorithms_result(log: list[DecisionEnt
     while (last := find_last_undoable(log)) is not None:
         log.append(entry(f"undo {number}", DecisionAction.UNDO, undone_id=last.id))
         number += 1
-    assert state(log) == ({}, LABELS.tolist())
+    assert state(log) == ({}, {}, LABELS.tolist())
 
 
 def touched(log: Sequence[DecisionEntry], one: DecisionEntry) -> set[str]:
@@ -160,10 +164,31 @@ def test_moments_are_corrected_and_numbered_by_their_first_photo() -> None:
         (entry("2", DecisionAction.UNDO, undone_id="2"), "no earlier entry '2'"),
         (entry("2", DecisionAction.UNDO, "a", undone_id="1"), "takes no photos"),
         (entry("2", DecisionAction.KEEP, "a", undone_id="1"), "keep takes no undone_id"),
+        (entry("2", DecisionAction.RATE, "a", stars=6), r"stars must be 0 to 5 (got 6)"),
+        (entry("2", DecisionAction.KEEP, "a", stars=1), "keep takes no stars"),
+        (entry("2", DecisionAction.LABEL, "a", label="Rot"), "red, yellow, green, blue"),
+        (entry("2", DecisionAction.RATE, "a", label="red"), "rate takes no label"),
     ],
 )
 def test_an_invalid_entry_is_reported(wrong: DecisionEntry, problem: str) -> None:
     assert problem in find_fault(wrong, [entry("1", DecisionAction.KEEP, "a")])
+
+
+def test_stars_and_labels_are_independent_of_each_other_and_of_decisions() -> None:
+    log = [
+        entry("1", DecisionAction.REJECT, "a"),
+        entry("2", DecisionAction.RATE, "a", "b", stars=4),
+        entry("3", DecisionAction.LABEL, "a", label="blue"),
+        entry("4", DecisionAction.CLEAR, "a"),
+        entry("5", DecisionAction.RATE, "b"),
+    ]
+    assert marks_in(log) == {"a": UserMark(4, "blue")}
+    assert decisions_in(log) == {}
+    assert [describe(one, log) for one in log[1:3]] == [
+        "give 4 stars to a.jpg, b.jpg",
+        "give the blue label to a.jpg",
+    ]
+    assert describe(log[4], log) == "remove the stars of b.jpg"
 
 
 def test_an_undone_entry_cannot_be_undone_again_but_its_undo_can() -> None:

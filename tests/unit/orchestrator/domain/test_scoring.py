@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.domain.photo import FaceScores
 from orchestrator.domain.scoring import (
     FaceFault,
+    FaceSigns,
     PersonPenalties,
     QualityWeights,
     composite_score,
@@ -15,6 +17,7 @@ from orchestrator.domain.scoring import (
     face_faults,
     normalize_ava,
     person_penalty,
+    read_signs,
     worst_face,
 )
 from tests.unit.values import PENALTIES, face, quality
@@ -178,3 +181,44 @@ def test_a_frame_of_a_group_with_fewer_closed_eyes_has_a_smaller_penalty(
     assert cost(more) < cost(fewer)
     assert cost(1) <= 0.5 * PENALTIES.eyes_closed
     assert cost(count) == pytest.approx(PENALTIES.eyes_closed)
+
+
+def test_what_is_told_of_a_face_agrees_with_what_it_costs() -> None:
+    told = {
+        "open": face(),
+        "closed": face(eyes_score=0.01),
+        "lowered": face(eyes_score=0.1, pitch_degrees=-30.0),
+        "laughing": face(eyes_score=0.3, smile_score=0.95),
+        "serious": face(smile_score=0.1),
+        "small": face(width=0.05, height=0.05),
+        "tiny": face(width=0.02, height=0.02, eyes_score=0.0),
+        "statue": face(confidence=0.5, eyes_score=0.0),
+    }
+    signs = dict(zip(told, read_signs(list(told.values()), PENALTIES), strict=True))
+    assert signs == {
+        "open": FaceSigns("open", "smiling", is_prominent=True),
+        "closed": FaceSigns("closed", "smiling", is_prominent=True),
+        "lowered": FaceSigns("", "smiling", is_prominent=True),
+        "laughing": FaceSigns("", "smiling", is_prominent=True),
+        "serious": FaceSigns("open", "not_smiling", is_prominent=True),
+        "small": FaceSigns("open", "smiling", is_prominent=False),
+        "tiny": FaceSigns("", "", is_prominent=False),
+        "statue": FaceSigns("", "", is_prominent=False),
+    }
+
+
+@given(
+    st.builds(
+        face,
+        width=st.sampled_from([0.02, 0.04, 0.2]),
+        confidence=st.sampled_from([0.5, 0.7, 0.9]),
+        pitch_degrees=st.sampled_from([None, -18.0, -30.0]),
+        eyes_score=st.floats(0, 1),
+        smile_score=st.floats(0, 1),
+    )
+)
+def test_a_face_alone_has_a_fault_only_if_its_signs_say_so(one: FaceScores) -> None:
+    (signs,) = read_signs([one], PENALTIES)
+    faults = face_faults(worst_face([one], 0.3), PENALTIES)
+    assert (FaceFault.EYES_CLOSED not in faults) or signs.eyes == "closed"
+    assert (FaceFault.NOT_SMILING not in faults) or signs.smile == "not_smiling"

@@ -136,7 +136,11 @@ def test_a_blurred_single_shot_is_kept_and_its_reason_says_so() -> None:
 
 
 def test_ties_are_decided_by_a_round_robin_of_the_comparator() -> None:
-    tied = [candidate("a", ava_score=6.2), candidate("b", ava_score=6.1), candidate("c")]
+    tied = [
+        candidate("a", ava_score=6.2, sharpness=0.4),
+        candidate("b", ava_score=6.1, sharpness=0.5),
+        candidate("c", sharpness=0.6),
+    ]
     comparisons = {("a", "b"): 0.1, ("a", "c"): 0.2, ("b", "c"): 0.8}
     found = select(
         tied, parameters=replace(rules(), max_images_per_cluster=1), comparisons=comparisons
@@ -157,7 +161,7 @@ def test_the_score_decides_if_the_comparator_is_undecided() -> None:
 
 def test_the_comparator_compares_only_tied_photos() -> None:
     photos = [
-        candidate("a", ava_score=6.1),
+        candidate("a", ava_score=6.1, sharpness=0.4),
         candidate("b", ava_score=6.2),
         candidate("c", ava_score=3),
     ]

@@ -11,10 +11,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.content import ContentTreatment
+from orchestrator.domain.goal import Goal
+from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
 from orchestrator.domain.scoring import FAULT_WORDS, face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
+from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetParameters, SetPlace
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.values import FILTERS, candidate, face, rules
 
@@ -53,11 +57,25 @@ faces = st.lists(
     max_size=1,
 )
 kinds = st.sampled_from([ContentClass.PHOTO] * 12 + list(ContentClass))
-photos = st.tuples(shots, files, faces, kinds)
+originals = st.sampled_from([*[""] * 20, *"abcd"])
+places = st.none() | st.builds(
+    SetPlace, st.sampled_from(SetKind), st.integers(0, 1), st.integers(1, 8), st.just(8)
+)
+photos = st.tuples(shots, files, faces, kinds, originals, places)
+uses = st.tuples(
+    st.sampled_from(["original", "edits", "all", "compete"]),
+    st.builds(SetParameters, *[st.sampled_from(["ignore", "best", "all"])] * 4),
+)
 treatment = st.sampled_from(["photo", "keep", "exclude"])
 treatments = st.builds(ContentTreatment, *[treatment] * 5)
 decisions = st.dictionaries(
     st.sampled_from("abcdefgh"), st.sampled_from(list(Decision)), max_size=2
+)
+goals = st.builds(
+    Goal,
+    pick=st.sampled_from(["moments", "moments", "count", "one_per_moment", "all_but_failures"]),
+    count=st.integers(1, 6),
+    share=st.just(0.1),
 )
 
 
@@ -77,7 +95,12 @@ class Judged:
 
 
 def judge(
-    drawn: list[Any], treated: ContentTreatment, decided: dict[str, Decision], seed: int
+    drawn: list[Any],
+    treated: ContentTreatment,
+    decided: dict[str, Decision],
+    goal: Goal,
+    seed: int,
+    use: tuple[Any, SetParameters] = ("original", WITHOUT_SETS),
 ) -> dict[str, Judged]:
     candidates = [
         replace(
@@ -85,30 +108,72 @@ def judge(
             file=file,
             faces=tuple(found),
             content=kind,
+            alteration=Alteration(original, (Edit.CROPPED,)) if original else None,
+            frame_set=place,
         )
-        for path, (shot, file, found, kind) in zip("abcdefgh", drawn, strict=False)
+        for path, (shot, file, found, kind, original, place) in zip("abcdefgh", drawn, strict=False)
     ]
     random = np.random.default_rng(seed)
     vectors = random.normal(size=(len(candidates), 2)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = itertools.combinations([photo.path for photo in candidates], 2)
     comparisons: Comparisons = {pair: float(random.uniform()) for pair in pairs}
-    selection = Selection(candidates, vectors, FILTERS, rules(content=treated), decided)
+    picks = frozenset(photo.path for photo in candidates if random.uniform() < 0.3)
+    selection = Selection(
+        candidates,
+        vectors,
+        FILTERS,
+        rules(content=treated, goal=goal, versions=use[0]),
+        decided,
+        use[1],
+        earlier_picks=picks if seed % 2 else frozenset(),
+    )
     verdicts = selection.verdicts(comparisons)
     sentences = explain(selection, verdicts)
     rows = zip(candidates, verdicts, sentences, strict=True)
     return {photo.path: Judged(photo, verdict, text) for photo, verdict, text in rows}
 
 
-@given(st.lists(photos, min_size=1, max_size=8), treatments, decisions, st.integers(0, 2**16))
-def test_every_sentence_agrees_with_the_numbers(
-    drawn: list[Any], treated: ContentTreatment, decided: dict[str, Decision], seed: int
+@given(st.lists(photos, min_size=1, max_size=8), treatments, decisions, uses, st.integers(0, 2**16))
+def test_every_moment_keeps_a_photo_unless_none_may_be_picked(
+    drawn: list[Any],
+    treated: ContentTreatment,
+    decided: dict[str, Decision],
+    use: tuple[Any, SetParameters],
+    seed: int,
 ) -> None:
-    judged = judge(drawn, treated, decided, seed)
+    moments: dict[tuple[int, str], list[Judged]] = {}
+    for path, one in judge(drawn, treated, decided, rules().goal, seed, use).items():
+        cluster = one.candidate.cluster_id
+        moments.setdefault((cluster, path if cluster == NOISE else ""), []).append(one)
+    for moment in moments.values():
+        out = (Reason.USER_REJECT, Reason.MISFIRE, Reason.CONTENT_EXCLUDED)
+        is_picked = any(one.verdict.is_selected for one in moment)
+        assert is_picked or all(one.verdict.reason in out for one in moment)
+
+
+@given(
+    st.lists(photos, min_size=1, max_size=8),
+    treatments,
+    decisions,
+    goals,
+    uses,
+    st.integers(0, 2**16),
+)
+def test_every_sentence_agrees_with_the_numbers(
+    drawn: list[Any],
+    treated: ContentTreatment,
+    decided: dict[str, Decision],
+    goal: Goal,
+    use: tuple[Any, SetParameters],
+    seed: int,
+) -> None:
+    judged = judge(drawn, treated, decided, goal, seed, use)
     for one in judged.values():
         start = ("Selected: ", "Also selected: ") if one.verdict.is_selected else "Not selected: "
         assert one.sentence.startswith(start)
         (check_selected if one.verdict.is_selected else check_rejected)(one, judged)
+        check_outcome(one, judged)
         check_faults(one)
 
 
@@ -116,6 +181,9 @@ def check_selected(one: Judged, judged: dict[str, Judged]) -> None:
     """Checks that a pick's reason states its score correctly."""
     if one.verdict.reason is Reason.SELECTED_BEST:
         check_best(one, judged)
+    elif one.verdict.reason is Reason.KEPT_FROM_LAST_RUN:
+        assert one.verdict.outranked
+        check_margin(one, one.verdict, judged[one.verdict.outranked].verdict)
     elif one.verdict.reason is Reason.SELECTED_DISTINCT:
         (score,) = one.stated(r"score (-?[\d.]+),")
         similarity, limit = one.stated(r"similarity (-?[\d.]+), limit ([\d.]+)")
@@ -151,9 +219,51 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
         case Reason.COPY:
             assert rival
             check_copy(one, rival)
+        case Reason.VERSION:
+            assert rival
+            assert one.sentence == f"Not selected: a cropped version of {rival.candidate.path}."
+
+
+def check_outcome(one: Judged, judged: dict[str, Judged]) -> None:
+    """What the reason says about another photo's result is so."""
+    rival = judged[one.verdict.lost_to] if one.verdict.lost_to else None
+    if one.verdict.reason is Reason.NOT_BETTER_ENOUGH:
+        assert rival
+        assert rival.verdict.is_selected or rival.verdict.reason is Reason.BEYOND_GOAL
+        check_margin(one, rival.verdict, one.verdict)
+    if one.verdict.reason is Reason.BEYOND_GOAL:
+        check_beyond_goal(one, judged)
     if "is the best of this moment" in one.sentence:
         assert rival
         assert rival.verdict.rank == 1
+
+
+def check_margin(one: Judged, pick: Verdict, other: Verdict) -> None:
+    """The photo that does not replace an earlier pick is not better by the margin."""
+    lead = other.composite_score - pick.composite_score
+    assert lead < rules().stability_margin
+    assert pick.rank < other.rank
+    if "is only" in one.sentence:
+        better, margin = one.stated(r"is only (\d\.\d+) better, which is less than (\d\.\d+)")
+        assert better < margin
+    else:
+        assert lead <= 0
+
+
+def check_beyond_goal(one: Judged, judged: dict[str, Judged]) -> None:
+    """What is left out counts less than the last pick, or comes after what is left out too."""
+    coverage = one.verdict.coverage
+    assert coverage
+    picked = [other for other in judged.values() if other.verdict.is_selected]
+    assert len(picked) >= coverage.requested
+    if "was not selected either" in one.sentence:
+        assert coverage.ahead
+        assert not judged[coverage.ahead].verdict.is_selected
+    elif "last pick counted" in one.sentence:
+        value, last = one.stated(r"(?:score|:) (-?[\d.]+); the last pick counted (-?[\d.]+)\)")
+        assert value <= last
+    if "this moment already has" in one.sentence:
+        assert coverage.moment_count
 
 
 def check_best(one: Judged, judged: dict[str, Judged]) -> None:
@@ -192,7 +302,7 @@ def check_copy(one: Judged, original: Judged) -> None:
         assert mine > theirs
         mine, theirs = one.stated(r"focus ([\d.]+) vs ([\d.]+)")
         assert mine < theirs
-    if "camera's data" in one.sentence:
+    if "without camera metadata" in one.sentence:
         assert original.candidate.file.has_camera
         assert not one.candidate.file.has_camera
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import io
@@ -26,7 +27,8 @@ from prometheus_client import CollectorRegistry
 from orchestrator.cli.demo import make_album as make_demo_album
 from orchestrator.export import album_places, mounts
 from orchestrator.export.download import SKIPPED_NAME, DownloadFormat, download
-from orchestrator.export.exporter import Exported, ExportOptions, export_run
+from orchestrator.export.downloaded import DownloadedSource
+from orchestrator.export.exporter import Exported, ExportOptions, export_run, write_export
 from orchestrator.export.files import FileTransfer, write_file
 from orchestrator.export.output_folder import (
     CURATE_LOCK,
@@ -38,7 +40,7 @@ from orchestrator.export.sidecars import write_sidecars_beside
 from orchestrator.export.xmp import sidecar
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, utc_now
-from orchestrator.runs.pipeline import NO_MODEL, THUMBNAIL_ROLE
+from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.photo_source import FolderPhotoSource
@@ -77,7 +79,7 @@ def digest_of(name: str) -> str:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlFeatureCache]:
     engine = open_database(tmp_path_factory.mktemp("data"))
     found = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
-    found.put({(digest_of(name), THUMBNAIL_ROLE, NO_MODEL): b"a JPEG" for name in NAMES})
+    found.put({thumbnail_key(digest_of(name)): b"a JPEG" for name in NAMES})
     yield found
     engine.dispose()
 
@@ -556,10 +558,10 @@ def test_an_export_that_runs_out_of_disk_space_leaves_the_earlier_one_intact(
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     export(album, cache, out, found=records("a.jpg", "b.jpg"))
     before = tree(out)
-    (tmp_path / "photos" / "d.jpg").write_bytes(bytes(200_000))
+    (tmp_path / "photos" / "a.mov").write_bytes(bytes(200_000))
     request.getfixturevalue("no_large_files")
     with pytest.raises(InvalidArgumentError, match="cannot write to"):
-        export(album, cache, out, found=records("a.jpg", "d.jpg"))
+        export(album, cache, out, found=records("a.jpg", "d.jpg", companions=("a.mov",)))
     assert tree(out) == before
     assert not list(out.glob(".bestshot-staging"))
 
@@ -740,6 +742,74 @@ def test_zips_omit_and_name_links_that_lead_out(
         skipped = archive.read(SKIPPED_NAME).decode()
         assert [line.partition(":")[0] for line in skipped.splitlines()] == ["a.mov", "d.jpg"]
         assert b"SECRET" not in archive.read("a.xmp")
+
+
+# Photos that have changed since the run
+
+CHANGED = "it has changed since it was scored; start a new run"
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Album:
+    """An album in which one photo was replaced by another of the same size after it was scored."""
+    album = make_album(tmp_path / "photos")
+    (tmp_path / "photos" / "a.dng").write_bytes(b"its RAW file")
+    (tmp_path / "photos" / "a.jpg").write_bytes(content_of("b.jpg"))
+    (tmp_path / "photos" / "a.png").write_bytes(content_of("a.jpg"))
+    return album
+
+
+@pytest.mark.parametrize("transfer", FileTransfer)
+def test_exports_skip_and_name_photos_that_have_changed(
+    tmp_path: Path, cache: SqlFeatureCache, edited: Album, transfer: FileTransfer
+) -> None:
+    out, photos = tmp_path / "out", tmp_path / "photos"
+    options = ExportOptions(transfer, write_xmp=True, write_xmp_beside_photos=True)
+    found = records(*NAMES, companions=("a.dng",))
+    found.append(dataclasses.replace(found[0], path="a.png", companion_paths=()))
+    done = export(edited, cache, out, options, found)
+    assert done.warnings == [f"skipped {photos}/a.jpg: {CHANGED}"]
+    assert done.transferred_count == len(NAMES)
+    written = [path for folder in ("selected", "xmp") for path in (out / folder).rglob("a.*")]
+    assert sorted(path.name for path in written) == ["a.png", "a.png.xmp", "a.png.xmp"]
+    assert sorted(path.name for path in photos.glob("*.xmp")) == [
+        *("a.png.xmp", "b.xmp", "d.xmp"),
+    ]
+
+
+def test_a_copy_made_before_a_photo_changed_stays(tmp_path: Path, cache: SqlFeatureCache) -> None:
+    album = make_album(tmp_path / "photos")
+    export(album, cache, tmp_path / "out")
+    (tmp_path / "photos" / "a.jpg").write_bytes(content_of("b.jpg"))
+    (warning,) = export(album, cache, tmp_path / "out").warnings
+    assert CHANGED in warning
+    assert (tmp_path / "out" / "selected" / "a.jpg").read_bytes() == content_of("a.jpg")
+
+
+@pytest.mark.parametrize("wanted", [DownloadFormat.SELECTED_ZIP, DownloadFormat.XMP_ZIP])
+def test_zips_skip_and_name_photos_that_have_changed(
+    tmp_path: Path, edited: Album, cache: SqlFeatureCache, wanted: DownloadFormat
+) -> None:
+    found = records(*NAMES, companions=("a.dng",))
+    with (
+        download(edited, RUN, found, wanted, cache) as opened,
+        zipfile.ZipFile(opened) as archive,
+    ):
+        assert not [name for name in archive.namelist() if name.startswith("a.")]
+        assert archive.read(SKIPPED_NAME).decode() == f"a.jpg: {CHANGED}\n"
+
+
+def test_a_downloaded_export_names_photos_that_have_changed(
+    tmp_path: Path, edited: Album, cache: SqlFeatureCache
+) -> None:
+    found = records(*NAMES, companions=("a.dng",))
+    options = ExportOptions(FileTransfer.COPY, write_xmp=True)
+    with DownloadedSource(
+        edited, found, lambda wanted: download(edited, RUN, found, wanted, cache)
+    ) as source:
+        done = write_export(source, tmp_path / "out", options)
+    assert done.warnings == [f"skipped {tmp_path}/photos/a.jpg: {CHANGED}"]
+    assert not list((tmp_path / "out").rglob("a.*"))
 
 
 def test_sidecars_are_not_written_through_links_out_of_the_album(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.photo import OwnerMark
+from orchestrator.domain.photo import OwnerMark, UserMark
 from orchestrator.export.output_folder import open_output
 from orchestrator.export.sidecars import (
     merged_sidecar,
@@ -23,7 +24,7 @@ from orchestrator.export.sidecars import (
     stage_sidecars,
     write_sidecars_beside,
 )
-from orchestrator.export.xmp import sidecar
+from orchestrator.export.xmp import find_overruled, sidecar
 from orchestrator.metadata.reader import read_sidecar
 from orchestrator.records import ImageRecord
 from services.common.errors import InvalidArgumentError
@@ -127,6 +128,31 @@ def test_our_rating_is_updated_and_the_users_rating_is_kept(tmp_path: Path) -> N
     assert tags(sidecar(left(), theirs), tmp_path)["Rating"] == 4
     unrated = LIGHTROOM.replace(b'Rating="3"', b'Rating="0"')
     assert tags(sidecar(record(), unrated), tmp_path)["Rating"] == 5
+
+
+def test_the_users_stars_count_before_other_marks_but_never_replace_the_owners(
+    tmp_path: Path,
+) -> None:
+    marked = record(
+        owner_mark=OwnerMark(rating=2, label="Blau", source="the file"),
+        user_mark=UserMark(4, "yellow"),
+    )
+    found = tags(sidecar(marked), tmp_path)
+    assert (found["Rating"], found["Label"]) == (4, "Yellow")
+    again = sidecar(dataclasses.replace(marked, user_mark=UserMark()), sidecar(marked))
+    assert (tags(again, tmp_path)["Rating"], tags(again, tmp_path)["Label"]) == (2, "Blau")
+
+    copy = tags(sidecar(marked, LIGHTROOM, is_copy=True), tmp_path)
+    assert (copy["Rating"], copy["Label"], copy["Title"]) == (4, "Yellow", "Über den Dächern")
+    merged = sidecar(marked, LIGHTROOM)
+    assert tags(merged, tmp_path)["Rating"] == 3
+    assert b"<bestshot:Rating" in merged
+    assert find_overruled(marked, LIGHTROOM) == ["rating 3 (in bestshot: 4)"]
+    assert find_overruled(marked, sidecar(marked)) == []
+    rejected = record(is_selected=False, reason_code="USER_REJECT", user_mark=UserMark(stars=5))
+    found = tags(sidecar(rejected), tmp_path)
+    assert found["Rating"] == 5
+    assert "bestshot:rejected" in found["Subject"]
 
 
 def rejected_by_owner(**changes: Any) -> ImageRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,7 @@ DEVICES = {"con", "prn", "aux", "nul", *(f"{n}{d}" for n in ("com", "lpt") for d
 def record(path: str, *companions: str) -> ImageRecord:
     return ImageRecord(
         path=path,
-        content_digest=path,
+        content_digest=hashlib.sha256(path.encode()).hexdigest(),
         size_bytes=1,
         companion_paths=companions,
         quality=quality(),

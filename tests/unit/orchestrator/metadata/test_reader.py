@@ -21,6 +21,7 @@ from orchestrator.metadata.reader import (
     assemble_facts,
     metadata_from_json,
     metadata_to_json,
+    needs_companions,
     read_metadata,
     read_sidecar,
 )
@@ -399,6 +400,47 @@ def test_the_first_sidecar_with_a_mark_counts() -> None:
     assert found == OwnerMark(rating=-1, label="Rot", source="second.xmp")
     found = facts(embedded, first=second, second=xmp(xmp_Rating="3"))["owner_mark"]
     assert found == OwnerMark(rating=-1, label="Rot", source="first.xmp")
+
+
+def test_a_jpeg_takes_what_it_lacks_from_its_raw_file() -> None:
+    raw = {"a.dng": read_metadata(dng(np.zeros((48, 64, 3), np.uint8)))}
+    bare = read_metadata(encoded())
+    assert needs_companions(bare, {})
+    found = assemble_facts("IMG_20200101_120000.jpg", bare, {}, raw)
+    assert found["capture_time"] == "2026-05-17T10:00:00"
+    assert found["capture_time_source"] == "a.dng EXIF DateTimeOriginal"
+    assert found["camera"] == "Bestshot Test Camera 1"
+    assert found["camera_facts"].model == "Test Camera 1"
+
+    own = read_metadata(encoded(exif=exif_block({0x010F: (ASCII, "Canon")}, TAKEN)))
+    assert not needs_companions(own, {})
+    found = assemble_facts("a.jpg", own, {}, raw)
+    assert (found["camera"], found["capture_time"]) == ("Canon", "2024-05-01T10:00:00")
+    sidecar = {"a.xmp": read_sidecar(xmp(xmp_CreateDate="2024-05-01T10:00:00"), "a.xmp")}
+    assert needs_companions(bare, sidecar), "the camera is unknown"
+    found = assemble_facts("a.jpg", bare, sidecar, raw)
+    assert found["capture_time_source"] == "a.xmp xmp:CreateDate"
+
+
+FILM = box(b"ftyp", b"mp42\0\0\0\0isom") + b"a film"
+
+
+@pytest.mark.parametrize(
+    ("content", "has_video"),
+    [
+        (encoded(xmp=xmp(GCamera_MotionPhoto="1")) + FILM, True),
+        (encoded(xmp=xmp(GCamera_MicroVideo="1")) + FILM, True),
+        (encoded("HEIF", xmp=xmp(GCamera_MotionPhoto="1")) + box(b"mpvd", FILM), True),
+        (encoded("HEIF") + box(b"mpvd", FILM), True),
+        (encoded() + FILM + b"MotionPhoto_Data" + b"SEFH" + b"SEFT", True),
+        (encoded(xmp=xmp(GCamera_MotionPhoto="0")) + FILM, False),
+        (encoded(xmp=xmp(GCamera_MotionPhoto="1")), False),  # an editor has removed the film
+        (encoded("HEIF", xmp=xmp(GCamera_MotionPhoto="1")), False),
+        (encoded() + b"SEFH" + b"SEFT", False),
+    ],
+)
+def test_a_motion_photo_is_recognized_by_its_film(content: bytes, has_video: bool) -> None:
+    assert facts(content)["camera_facts"].has_video == has_video
 
 
 def test_a_canon_array_without_its_size_is_ignored() -> None:

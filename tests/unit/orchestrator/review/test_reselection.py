@@ -94,6 +94,9 @@ STEPS = [
     [entry("6", DecisionAction.MOVE, "21", target="30")],
     [entry("7", DecisionAction.UNDO, undone_id="3")],
     [entry("8", DecisionAction.UNDO, undone_id="1"), entry("9", DecisionAction.CLEAR, "12")],
+    [entry("10", DecisionAction.RATE, "00", stars=2), entry("11", DecisionAction.REJECT, "20")],
+    [entry("12", DecisionAction.LABEL, "30", "31", label="red")],
+    [entry("13", DecisionAction.UNDO, undone_id="12")],
 ]
 
 

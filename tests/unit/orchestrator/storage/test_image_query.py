@@ -15,11 +15,13 @@ from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import ImageFilter, ImageRecord
 from orchestrator.scores import SCORES, score_value
 from orchestrator.storage.decision_log import SqlDecisionLog
-from orchestrator.storage.image_query import SCORE_COLUMNS, ImageQuery
+from orchestrator.storage.image_query import SCORE_COLUMNS, ImageQuery, ScoreRange
 from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import InvalidArgumentError
 from tests.unit.orchestrator.storage.test_storage import album, image, run
 from tests.unit.values import entry, face, quality
 
+MIN_SHARPNESS = 0.15
 PATHS = ("B.jpg", "a.jpg", "a/z.jpg", "Äpfel.jpg", "é.jpg", "100%.jpg", "a_b.jpg", "zz.jpg")
 """In no particular order; in byte order, "B" comes before "a", and "Ä" after "z"."""
 
@@ -46,9 +48,11 @@ def records() -> list[ImageRecord]:
                 cluster_id=(0, 0, -1, 1, 1, -1)[number],
                 composite_score=None if number == 5 else 0.3 * (number % 4),
                 is_selected=number in (1, 3),
-                reason_code="SELECTED_BEST" if number in (1, 3) else "LOWER_RANK",
+                reason_code=("COPY", "SELECTED_BEST", "DUPLICATE", "SELECTED_BEST", "", "")[number],
                 reason=f"Reason {number}.",
                 capture_time="" if number == 2 else f"2026-05-0{9 - number}T10:00:00",
+                camera="" if number == 2 else f"Canon R{number % 2}",
+                set_id=0 if number in (3, 4) else None,
             )
         )
     return found
@@ -60,7 +64,8 @@ def store(engine: Engine) -> SqlRunStore:
     made.add_album(album())
     shuffled = records()
     random.Random(3).shuffle(shuffled)
-    made.save_results(run(), shuffled)
+    config = {"filter_quality": {"min_sharpness": MIN_SHARPNESS}}
+    made.save_results(run(config=config), shuffled)
     return made
 
 
@@ -123,7 +128,9 @@ def test_moments_have_their_best_photo_first(store: SqlRunStore) -> None:
 
 
 def test_filters(store: SqlRunStore, engine: Engine) -> None:
-    SqlDecisionLog(engine).append("a", [entry("e", DecisionAction.KEEP, "digest of a.jpg")])
+    log = SqlDecisionLog(engine)
+    log.append("a", [entry("e", DecisionAction.KEEP, "digest of a.jpg")])
+    log.append("a", [entry("f", DecisionAction.REJECT, "digest of B.jpg")])
     wanted = {
         ImageFilter.SELECTED: lambda record: record.is_selected,
         ImageFilter.NOT_SELECTED: lambda record: not record.error and not record.is_selected,
@@ -131,7 +138,17 @@ def test_filters(store: SqlRunStore, engine: Engine) -> None:
         ImageFilter.NOISE: lambda record: record.cluster_id == -1,
         ImageFilter.WITH_FACES: lambda record: record.pose_score is not None,
         ImageFilter.EYES_CLOSED: lambda record: FaceFault.EYES_CLOSED in record.face_faults,
-        ImageFilter.DECIDED: lambda record: record.path == "a.jpg",
+        ImageFilter.DECIDED: lambda record: record.path in ("a.jpg", "B.jpg"),
+        ImageFilter.UNDECIDED: lambda record: (
+            not record.error and record.path not in ("a.jpg", "B.jpg")
+        ),
+        ImageFilter.KEPT: lambda record: record.path == "a.jpg",
+        ImageFilter.REJECTED: lambda record: record.path == "B.jpg",
+        ImageFilter.SOFT: lambda record: (
+            record.quality is not None and record.quality.focus_score < MIN_SHARPNESS
+        ),
+        ImageFilter.DUPLICATE: lambda record: record.reason_code in ("COPY", "DUPLICATE"),
+        ImageFilter.IN_SET: lambda record: record.set_id is not None,
     }
     counts = store.count_by_filter("r")
     for name, passes in wanted.items():
@@ -148,11 +165,35 @@ def test_filters(store: SqlRunStore, engine: Engine) -> None:
         ("_", ["a_b.jpg"]),
         ("reason 3", ["Äpfel.jpg"]),
         ("TORN", ["a_b.jpg", "zz.jpg"]),
+        ("canon r1", ["100%.jpg", "a.jpg", "Äpfel.jpg"]),
+        ("05-09", ["B.jpg"]),
         ("'; DROP TABLE images; --", []),
     ],
 )
 def test_search(store: SqlRunStore, text: str, found: list[str]) -> None:
     assert paths(store, search=text) == found
+
+
+def test_cameras_and_days_are_counted_and_listed(store: SqlRunStore) -> None:
+    assert store.count_by_camera("r") == {"Canon R0": 2, "Canon R1": 3}
+    days = store.count_by_date("r")
+    assert list(days) == [f"2026-05-0{day}" for day in (4, 5, 6, 8, 9)]
+    assert set(days.values()) == {1}
+    assert len(paths(store, camera="Canon R1")) == 3
+    assert paths(store, camera="Canon R0", capture_date="2026-05-09") == ["B.jpg"]
+
+
+def test_scores_are_within_their_bounds(store: SqlRunStore) -> None:
+    def passes(record: ImageRecord) -> bool:
+        smile = record.smile_score
+        return smile is not None and 0.6 <= smile <= 0.9
+
+    found = sorted((one.path for one in records() if passes(one)), key=by_bytes)
+    assert found
+    assert paths(store, score_ranges=[ScoreRange("smile_score", 0.6, 0.9)]) == found
+    for bounds in (ScoreRange("path"), ScoreRange("focus_score", float("nan"))):
+        with pytest.raises(InvalidArgumentError):
+            paths(store, score_ranges=[bounds])
 
 
 def test_clusters_and_scores(store: SqlRunStore) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +18,13 @@ from alembic.migration import MigrationContext
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from orchestrator.domain.decisions import DecisionAction, decisions_in
-from orchestrator.domain.photo import Decision
+from orchestrator.domain.decisions import (
+    DecidedPhoto,
+    DecisionAction,
+    DecisionEntry,
+    decisions_in,
+)
+from orchestrator.domain.photo import Decision, UserMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import (
@@ -106,6 +112,15 @@ def test_runs_of_version_0_1_0_still_show_models_with_heuristics(store: SqlRunSt
 def image(path: str, **changes: object) -> ImageRecord:
     values = {"content_digest": f"digest of {path}", "size_bytes": 5, **changes}
     return ImageRecord(path=path, **values)  # type: ignore[arg-type]
+
+
+def test_current_tables_need_no_alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_database(tmp_path).dispose()
+    monkeypatch.setitem(sys.modules, "alembic.command", None)
+    open_database(tmp_path).dispose()
+    (tmp_path / DATABASE_NAME).unlink()
+    with pytest.raises(ImportError):
+        open_database(tmp_path)
 
 
 def test_migrations_create_the_tables_that_the_code_uses(engine: Engine) -> None:
@@ -369,6 +384,22 @@ def test_deleting_an_album_deletes_its_runs_results_and_decisions(
     assert log.decisions("a") == {}
 
 
+def test_stars_and_labels_belong_to_the_album_and_show_in_all_its_runs(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    store.add_album(album())
+    store.save_results(run(), [image("a"), image("b")])
+    log.append("a", [entry("1", DecisionAction.RATE, "digest of a", stars=3)])
+    store.save_results(dataclasses.replace(run(), id="later"), [image("a")])
+    log.append("a", [entry("2", DecisionAction.LABEL, "digest of a", label="green")])
+    for run_id in ("r", "later"):
+        assert store.image(run_id, "a").user_mark == UserMark(3, "green")
+    assert [one.user_mark for one in store.images("r")] == [UserMark(3, "green"), UserMark()]
+    log.append("a", [entry("3", DecisionAction.UNDO, undone_id="1")])
+    assert store.images("later")[0].user_mark == UserMark(0, "green")
+    assert store.clusters_of("r", ["digest of a"])[0].user_mark == UserMark(0, "green")
+
+
 def test_added_log_entries_are_read_back_completely(
     store: SqlRunStore, log: SqlDecisionLog
 ) -> None:
@@ -380,6 +411,8 @@ def test_added_log_entries_are_read_back_completely(
         entry("3", DecisionAction.MOVE, "d", target="f"),
         entry("4", DecisionAction.UNDO, undone_id="2"),
         entry("5", DecisionAction.CLEAR, "d"),
+        entry("6", DecisionAction.RATE, "d", stars=3),
+        entry("7", DecisionAction.LABEL, "d", label="red"),
     ]
     wanted: list[dict[str, Decision]] = [
         {"d": Decision.KEEP},
@@ -387,13 +420,61 @@ def test_added_log_entries_are_read_back_completely(
         dict.fromkeys("de", Decision.REJECT),
         {"d": Decision.KEEP},
         {},
+        {},
+        {},
     ]
     for number, state in enumerate(wanted):
         assert log.append("a", [entries[number]]) == 1
         assert log.decisions("a") == state
     assert log.entries("a") == entries
     assert log.append("a", entries) == 0, "existing entries are skipped"
-    assert log.append("b", entries) == 5, "each album has its own"
+    assert log.append("b", entries) == 7, "each album has its own"
+
+
+def several(*names: str) -> Album:
+    first, *others = (f"/photos/{name}" for name in names)
+    return Album("+".join(names), "", first, TIME, tuple(others))
+
+
+def decide(log: SqlDecisionLog, album_id: str, minute: int, made: DecisionEntry) -> None:
+    time = TIME + datetime.timedelta(minutes=minute)
+    assert log.append(album_id, [dataclasses.replace(made, create_time=time)]) == 1
+
+
+def test_an_album_that_gains_a_folder_keeps_its_decisions(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    for name in "abc":
+        store.add_album(album(name))
+    decide(log, "a", 1, entry("1", DecisionAction.REJECT, "x"))
+    decide(log, "a", 3, entry("2", DecisionAction.KEEP, "both", "y"))
+    decide(log, "a", 4, entry("3", DecisionAction.UNDO, undone_id="1"))
+    decide(log, "b", 2, entry("4", DecisionAction.REJECT, "both"))
+    decide(log, "c", 5, entry("5", DecisionAction.REJECT, "y"))
+    store.add_album(several("a", "b"))
+    assert [one.id for one in log.entries("a+b")] == ["1", "4", "2", "3"]
+    assert log.decisions("a+b") == dict.fromkeys(("both", "y"), Decision.KEEP)
+    assert log.append("a+b", log.entries("a")) == 0, "an exported log can still be imported"
+    decide(log, "a", 6, entry("6", DecisionAction.CLEAR, "y"))
+    store.add_album(several("a", "b"))
+    assert len(log.entries("a+b")) == 4, "only a new album takes them over"
+
+
+def test_an_album_that_loses_a_folder_keeps_the_decisions_about_the_rest(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    store.add_album(several("a", "b"))
+    decide(log, "a+b", 1, photos_entry("1", DecisionAction.REJECT, "a/1.jpg"))
+    decide(log, "a+b", 2, photos_entry("2", DecisionAction.REJECT, "b/1.jpg"))
+    decide(log, "a+b", 3, entry("3", DecisionAction.UNDO, undone_id="2"))
+    store.add_album(album("a"))
+    assert [one.id for one in log.entries("a")] == ["1"]
+    assert log.decisions("a") == {"digest of a/1.jpg": Decision.REJECT}
+
+
+def photos_entry(entry_id: str, action: DecisionAction, path: str) -> DecisionEntry:
+    made = entry(entry_id, action, f"digest of {path}")
+    return dataclasses.replace(made, photos=(DecidedPhoto(f"digest of {path}", path),))
 
 
 def test_a_log_adds_all_entries_or_none(store: SqlRunStore, log: SqlDecisionLog) -> None:

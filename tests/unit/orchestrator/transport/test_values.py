@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 
+from orchestrator.domain.alteration import Edit
 from orchestrator.domain.photo import CameraFacts, Landmark, OwnerMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
@@ -17,7 +18,7 @@ from orchestrator.transport.converters import (
     image_message,
     run_message,
 )
-from tests.unit.values import face, quality
+from tests.unit.values import PENALTIES, face, quality
 
 NOW = datetime.datetime(2026, 5, 17, 10, tzinfo=datetime.UTC)
 DIGEST = "d" * 64
@@ -91,15 +92,17 @@ RECORD = ImageRecord(
     set_id=0,
     set_place=2,
     set_size=3,
+    altered_from_path="sub/b.jpg",
+    alterations=(Edit.CROPPED, Edit.MIRRORED),
 )
 
 
 def test_a_result_is_converted_without_loss() -> None:
-    assert values.image_value(image_message(RECORD, None)) == RECORD
+    assert values.image_value(image_message(RECORD, None, PENALTIES)) == RECORD
     unread = ImageRecord(
         path="b", content_digest="", size_bytes=0, error="torn", reason_code="UNREADABLE"
     )
-    assert values.image_value(image_message(unread, None)) == unread
+    assert values.image_value(image_message(unread, None, PENALTIES)) == unread
 
 
 def test_a_run_is_converted_without_loss() -> None:

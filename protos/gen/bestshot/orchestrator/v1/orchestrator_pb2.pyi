@@ -33,6 +33,12 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_BLANK: _ClassVar[ImageFilter]
     IMAGE_FILTER_MISFIRE: _ClassVar[ImageFilter]
     IMAGE_FILTER_ANIMATION: _ClassVar[ImageFilter]
+    IMAGE_FILTER_KEPT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_REJECTED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_UNDECIDED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_SOFT: _ClassVar[ImageFilter]
+    IMAGE_FILTER_DUPLICATE: _ClassVar[ImageFilter]
+    IMAGE_FILTER_IN_SET: _ClassVar[ImageFilter]
 
 class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +50,8 @@ class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_ACTION_SPLIT: _ClassVar[DecisionAction]
     DECISION_ACTION_MERGE: _ClassVar[DecisionAction]
     DECISION_ACTION_UNDO: _ClassVar[DecisionAction]
+    DECISION_ACTION_RATE: _ClassVar[DecisionAction]
+    DECISION_ACTION_LABEL: _ClassVar[DecisionAction]
 
 class PeopleAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -126,6 +134,12 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_UNSUPPORTED_FORMAT: _ClassVar[ReasonCode]
     REASON_CODE_SELECTED_WITH_SET: _ClassVar[ReasonCode]
     REASON_CODE_IN_SET: _ClassVar[ReasonCode]
+    REASON_CODE_VERSION: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_VERSION: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_FOR_GOAL: _ClassVar[ReasonCode]
+    REASON_CODE_BEYOND_GOAL: _ClassVar[ReasonCode]
+    REASON_CODE_KEPT_FROM_LAST_RUN: _ClassVar[ReasonCode]
+    REASON_CODE_NOT_BETTER_ENOUGH: _ClassVar[ReasonCode]
     REASON_CODE_COPY: _ClassVar[ReasonCode]
     REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
     REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
@@ -149,6 +163,12 @@ IMAGE_FILTER_SCREENSHOT: ImageFilter
 IMAGE_FILTER_BLANK: ImageFilter
 IMAGE_FILTER_MISFIRE: ImageFilter
 IMAGE_FILTER_ANIMATION: ImageFilter
+IMAGE_FILTER_KEPT: ImageFilter
+IMAGE_FILTER_REJECTED: ImageFilter
+IMAGE_FILTER_UNDECIDED: ImageFilter
+IMAGE_FILTER_SOFT: ImageFilter
+IMAGE_FILTER_DUPLICATE: ImageFilter
+IMAGE_FILTER_IN_SET: ImageFilter
 DECISION_ACTION_UNSPECIFIED: DecisionAction
 DECISION_ACTION_KEEP: DecisionAction
 DECISION_ACTION_REJECT: DecisionAction
@@ -157,6 +177,8 @@ DECISION_ACTION_MOVE: DecisionAction
 DECISION_ACTION_SPLIT: DecisionAction
 DECISION_ACTION_MERGE: DecisionAction
 DECISION_ACTION_UNDO: DecisionAction
+DECISION_ACTION_RATE: DecisionAction
+DECISION_ACTION_LABEL: DecisionAction
 PEOPLE_ACTION_UNSPECIFIED: PeopleAction
 PEOPLE_ACTION_NAME: PeopleAction
 PEOPLE_ACTION_MERGE: PeopleAction
@@ -215,6 +237,12 @@ REASON_CODE_OWNER_REJECT: ReasonCode
 REASON_CODE_UNSUPPORTED_FORMAT: ReasonCode
 REASON_CODE_SELECTED_WITH_SET: ReasonCode
 REASON_CODE_IN_SET: ReasonCode
+REASON_CODE_VERSION: ReasonCode
+REASON_CODE_SELECTED_VERSION: ReasonCode
+REASON_CODE_SELECTED_FOR_GOAL: ReasonCode
+REASON_CODE_BEYOND_GOAL: ReasonCode
+REASON_CODE_KEPT_FROM_LAST_RUN: ReasonCode
+REASON_CODE_NOT_BETTER_ENOUGH: ReasonCode
 REASON_CODE_COPY: ReasonCode
 REASON_CODE_MISFIRE: ReasonCode
 REASON_CODE_CONTENT_EXCLUDED: ReasonCode
@@ -250,10 +278,12 @@ class CreateAlbumRequest(_message.Message):
     def __init__(self, folder: _Optional[str] = ..., display_name: _Optional[str] = ..., folders: _Optional[_Iterable[str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateAlbumResponse(_message.Message):
-    __slots__ = ("album",)
+    __slots__ = ("album", "is_empty")
     ALBUM_FIELD_NUMBER: _ClassVar[int]
+    IS_EMPTY_FIELD_NUMBER: _ClassVar[int]
     album: Album
-    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ...) -> None: ...
+    is_empty: bool
+    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., is_empty: _Optional[bool] = ...) -> None: ...
 
 class GetAlbumRequest(_message.Message):
     __slots__ = ("album_id",)
@@ -338,16 +368,18 @@ class DeleteAlbumResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class StartRunRequest(_message.Message):
-    __slots__ = ("album_id", "config_overrides", "profile", "request_id")
+    __slots__ = ("album_id", "config_overrides", "profile", "reference_run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     CONFIG_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     config_overrides: _struct_pb2.Struct
     profile: str
+    reference_run_id: str
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., profile: _Optional[str] = ..., reference_run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class StartRunResponse(_message.Message):
     __slots__ = ("run",)
@@ -412,7 +444,7 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListImagesRequest(_message.Message):
-    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters")
+    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters", "camera", "capture_date", "score_ranges")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -422,6 +454,9 @@ class ListImagesRequest(_message.Message):
     SEARCH_FIELD_NUMBER: _ClassVar[int]
     SKIP_FIELD_NUMBER: _ClassVar[int]
     FILTERS_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_DATE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_RANGES_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     page_size: int
     page_token: str
@@ -431,7 +466,20 @@ class ListImagesRequest(_message.Message):
     search: str
     skip: int
     filters: _containers.RepeatedScalarFieldContainer[ImageFilter]
-    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ...) -> None: ...
+    camera: str
+    capture_date: str
+    score_ranges: _containers.RepeatedCompositeFieldContainer[ScoreRange]
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., camera: _Optional[str] = ..., capture_date: _Optional[str] = ..., score_ranges: _Optional[_Iterable[_Union[ScoreRange, _Mapping]]] = ...) -> None: ...
+
+class ScoreRange(_message.Message):
+    __slots__ = ("score", "minimum", "maximum")
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    score: str
+    minimum: float
+    maximum: float
+    def __init__(self, score: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ...) -> None: ...
 
 class ListImagesResponse(_message.Message):
     __slots__ = ("images", "next_page_token", "total_count")
@@ -484,16 +532,28 @@ class GetRunStatisticsRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class GetRunStatisticsResponse(_message.Message):
-    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes")
+    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes", "cameras", "capture_dates")
     IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     FILTER_COUNTS_FIELD_NUMBER: _ClassVar[int]
     HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_SIZES_FIELD_NUMBER: _ClassVar[int]
+    CAMERAS_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_DATES_FIELD_NUMBER: _ClassVar[int]
     image_count: int
     filter_counts: _containers.RepeatedCompositeFieldContainer[FilterCount]
     histograms: _containers.RepeatedCompositeFieldContainer[Histogram]
     cluster_sizes: _containers.RepeatedCompositeFieldContainer[ClusterSizeCount]
-    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ...) -> None: ...
+    cameras: _containers.RepeatedCompositeFieldContainer[ValueCount]
+    capture_dates: _containers.RepeatedCompositeFieldContainer[ValueCount]
+    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ..., cameras: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., capture_dates: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ...) -> None: ...
+
+class ValueCount(_message.Message):
+    __slots__ = ("value", "image_count")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    value: str
+    image_count: int
+    def __init__(self, value: _Optional[str] = ..., image_count: _Optional[int] = ...) -> None: ...
 
 class FilterCount(_message.Message):
     __slots__ = ("filter", "image_count")
@@ -524,14 +584,16 @@ class ClusterSizeCount(_message.Message):
     def __init__(self, image_count: _Optional[int] = ..., cluster_count: _Optional[int] = ...) -> None: ...
 
 class GetThumbnailRequest(_message.Message):
-    __slots__ = ("run_id", "path", "long_side_px")
+    __slots__ = ("run_id", "path", "long_side_px", "faces_only")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     LONG_SIDE_PX_FIELD_NUMBER: _ClassVar[int]
+    FACES_ONLY_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     path: str
     long_side_px: int
-    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ...) -> None: ...
+    faces_only: bool
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: _Optional[bool] = ...) -> None: ...
 
 class GetThumbnailResponse(_message.Message):
     __slots__ = ("jpeg",)
@@ -949,13 +1011,15 @@ class SetDecisionResponse(_message.Message):
     def __init__(self, previous_decision: _Optional[_Union[Decision, str]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ..., entry_id: _Optional[str] = ...) -> None: ...
 
 class AppendDecisionRequest(_message.Message):
-    __slots__ = ("album_id", "action", "paths", "target_path", "run_id", "decided_by", "request_id")
+    __slots__ = ("album_id", "action", "paths", "target_path", "run_id", "decided_by", "stars", "label", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PATHS_FIELD_NUMBER: _ClassVar[int]
     TARGET_PATH_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    STARS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     action: DecisionAction
@@ -963,8 +1027,10 @@ class AppendDecisionRequest(_message.Message):
     target_path: str
     run_id: str
     decided_by: str
+    stars: int
+    label: str
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ..., decided_by: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., paths: _Optional[_Iterable[str]] = ..., target_path: _Optional[str] = ..., run_id: _Optional[str] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class AppendDecisionResponse(_message.Message):
     __slots__ = ("entry", "changed_images")
@@ -975,7 +1041,7 @@ class AppendDecisionResponse(_message.Message):
     def __init__(self, entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class DecisionEntry(_message.Message):
-    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by")
+    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by", "stars", "label")
     ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PHOTOS_FIELD_NUMBER: _ClassVar[int]
@@ -984,6 +1050,8 @@ class DecisionEntry(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     IS_IN_FORCE_FIELD_NUMBER: _ClassVar[int]
     DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    STARS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
     id: str
     action: DecisionAction
     photos: _containers.RepeatedCompositeFieldContainer[DecidedPhoto]
@@ -992,7 +1060,9 @@ class DecisionEntry(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     is_in_force: bool
     decided_by: str
-    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ...) -> None: ...
+    stars: int
+    label: str
+    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
 
 class DecidedPhoto(_message.Message):
     __slots__ = ("content_digest", "path")
@@ -1297,7 +1367,7 @@ class Album(_message.Message):
     def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., folders: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes")
+    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes", "reference_run_id")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1337,6 +1407,7 @@ class Run(_message.Message):
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_RUN_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     album_id: str
     state: RunState
@@ -1355,7 +1426,8 @@ class Run(_message.Message):
     decisions: _containers.ScalarMap[str, Decision]
     corrections: _containers.RepeatedCompositeFieldContainer[Correction]
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ..., decisions: _Optional[_Mapping[str, Decision]] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    reference_run_id: str
+    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ..., decisions: _Optional[_Mapping[str, Decision]] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., reference_run_id: _Optional[str] = ...) -> None: ...
 
 class Correction(_message.Message):
     __slots__ = ("action", "content_digests", "target_digest")
@@ -1402,7 +1474,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class", "person_names")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class", "altered_from_path", "alterations", "user_mark", "face_signs", "person_names")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1444,6 +1516,10 @@ class ImageResult(_message.Message):
     SET_PLACE_FIELD_NUMBER: _ClassVar[int]
     SET_SIZE_FIELD_NUMBER: _ClassVar[int]
     CONTENT_CLASS_FIELD_NUMBER: _ClassVar[int]
+    ALTERED_FROM_PATH_FIELD_NUMBER: _ClassVar[int]
+    ALTERATIONS_FIELD_NUMBER: _ClassVar[int]
+    USER_MARK_FIELD_NUMBER: _ClassVar[int]
+    FACE_SIGNS_FIELD_NUMBER: _ClassVar[int]
     PERSON_NAMES_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
@@ -1486,11 +1562,33 @@ class ImageResult(_message.Message):
     set_place: int
     set_size: int
     content_class: ContentClass
+    altered_from_path: str
+    alterations: _containers.RepeatedScalarFieldContainer[str]
+    user_mark: UserMark
+    face_signs: _containers.RepeatedCompositeFieldContainer[FaceSigns]
     person_names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., person_names: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FaceSigns(_message.Message):
+    __slots__ = ("eyes", "smile", "is_prominent")
+    EYES_FIELD_NUMBER: _ClassVar[int]
+    SMILE_FIELD_NUMBER: _ClassVar[int]
+    IS_PROMINENT_FIELD_NUMBER: _ClassVar[int]
+    eyes: str
+    smile: str
+    is_prominent: bool
+    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: _Optional[bool] = ...) -> None: ...
+
+class UserMark(_message.Message):
+    __slots__ = ("stars", "label")
+    STARS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    stars: int
+    label: str
+    def __init__(self, stars: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
 
 class CameraFacts(_message.Message):
-    __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode")
+    __slots__ = ("make", "model", "lens", "focal_length_mm", "focal_length_35mm", "exposure_time_seconds", "f_number", "iso", "exposure_bias_ev", "exposure_mode", "is_flash_fired", "has_gps", "burst_id", "sequence_number", "drive_mode", "bracket_mode", "has_video")
     MAKE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     LENS_FIELD_NUMBER: _ClassVar[int]
@@ -1507,6 +1605,7 @@ class CameraFacts(_message.Message):
     SEQUENCE_NUMBER_FIELD_NUMBER: _ClassVar[int]
     DRIVE_MODE_FIELD_NUMBER: _ClassVar[int]
     BRACKET_MODE_FIELD_NUMBER: _ClassVar[int]
+    HAS_VIDEO_FIELD_NUMBER: _ClassVar[int]
     make: str
     model: str
     lens: str
@@ -1523,7 +1622,8 @@ class CameraFacts(_message.Message):
     sequence_number: int
     drive_mode: str
     bracket_mode: str
-    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ...) -> None: ...
+    has_video: bool
+    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ..., has_video: _Optional[bool] = ...) -> None: ...
 
 class OwnerMark(_message.Message):
     __slots__ = ("rating", "pick", "label", "source")

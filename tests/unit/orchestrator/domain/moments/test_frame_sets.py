@@ -3,12 +3,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.domain.moments.capture_time import Captures
@@ -18,11 +20,13 @@ from orchestrator.domain.moments.frame_sets import (
     exposure_brackets,
     find_sets,
     join_sets,
+    panoramas,
     places_in_sets,
 )
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.look_alikes import dark_frames, split_look_alikes
 from orchestrator.domain.moments.structure import Structures
+from orchestrator.domain.overlap import Overlap, Side
 from orchestrator.domain.photo import CameraFacts, ContentClass
 from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetParameters
 from orchestrator.records import ImageRecord
@@ -99,6 +103,21 @@ def test_black_burnt_out_and_unknown_frames_do_not_correlate() -> None:
     assert np.isnan(structures.brightening(first, second)).all()
 
 
+def test_a_photo_with_a_blurred_and_a_dark_copy_is_no_series() -> None:
+    sharp, dark = expose(view(1), 0), expose(view(1), -2)
+    blurred = np.asarray(gaussian_filter(sharp, 0.7), np.float32)
+    assert exposure_brackets(frames([sharp, blurred, dark])) == []
+    assert exposure_brackets(frames([sharp, dark])) == []
+
+
+def test_frames_that_state_one_exposure_are_no_series() -> None:
+    series = [expose(view(1), stops) for stops in (-2, 0, 2)]
+    same = CameraFacts(exposure_time_seconds=0.01, f_number=4.0, iso=100)
+    assert exposure_brackets(frames(series, facts=[same] * 3)) == []
+    times = [replace(same, exposure_time_seconds=0.01 * 4.0**step) for step in (-1, 0, 1)]
+    assert len(exposure_brackets(frames(series, facts=times))) == 1
+
+
 def test_series_are_found_from_burnt_out_to_nearly_black() -> None:
     series = [expose(view(seed), stops) for seed in (1, 2) for stops in range(-6, 4)]
     found = exposure_brackets(frames(series))
@@ -117,19 +136,20 @@ def test_shots_with_the_same_exposure_are_not_a_series() -> None:
 
 
 def test_a_series_has_one_folder_camera_and_minute() -> None:
-    pair = [expose(view(1), -1), expose(view(1), 1)]
-    assert rows_of(exposure_brackets(frames(pair))) == [(0, 1)]
-    assert rows_of(exposure_brackets(frames(pair, seconds=[0, 59]))) == [(0, 1)]
-    assert exposure_brackets(frames(pair, seconds=[0, 61])) == []
-    assert exposure_brackets(frames(pair, cameras=["a", "b"])) == []
-    assert exposure_brackets(frames(pair, folders=["a", "b"])) == []
+    series = [expose(view(1), stops) for stops in (-1, 0, 1)]
+    assert rows_of(exposure_brackets(frames(series))) == [(0, 1, 2)]
+    assert rows_of(exposure_brackets(frames(series, seconds=[0, 30, 59]))) == [(0, 1, 2)]
+    assert exposure_brackets(frames(series, seconds=[0, 30, 91])) == []
+    assert exposure_brackets(frames(series, cameras=["a", "a", "b"])) == []
+    assert exposure_brackets(frames(series, folders=["a", "a", "b"])) == []
 
 
 def test_a_series_is_found_by_time_if_the_names_are_far_apart() -> None:
     between = [expose(view(seed), 0) for seed in range(10, 30)]
-    pictures = [expose(view(1), -1), *between, expose(view(1), 1)]
-    seconds = [0.0, *(1000.0 * number for number in range(1, 21)), 1.0]
-    assert rows_of(exposure_brackets(frames(pictures, seconds))) == [(0, 21)]
+    dark, middle, bright = (expose(view(1), stops) for stops in (-1, 0, 1))
+    pictures = [dark, *between, middle, bright]
+    seconds = [0.0, *(1000.0 * number for number in range(1, 21)), 1.0, 2.0]
+    assert rows_of(exposure_brackets(frames(pictures, seconds))) == [(0, 21, 22)]
 
 
 @given(
@@ -201,7 +221,7 @@ def test_doubtful_photos_of_any_kind_are_split_off_and_the_others_stay() -> None
     assert split(pages, [0] * 6, doubtful) == [-1, -1, 0, 0, 1, 1]
 
 
-ALL = SetParameters(exposure_brackets="best", focus_stacks="best", bursts="best")
+ALL = SetParameters(exposure_brackets="best", focus_stacks="best", panoramas="best", bursts="best")
 
 
 def found_in(
@@ -265,14 +285,14 @@ def test_ignored_kinds_of_sets_are_not_searched_for() -> None:
     assert find_sets(frames(pictures, [0, 1], facts=facts), WITHOUT_SETS) == []
 
 
-@pytest.mark.parametrize(("profile", "labels"), [("builtin", [0, 0]), ("reference", [-1, -1])])
+@pytest.mark.parametrize(("profile", "labels"), [("builtin", [0] * 3), ("reference", [-1] * 3)])
 def test_a_run_joins_a_series_by_default(profile: str, labels: list[int]) -> None:
-    """By their embeddings, the two have nothing in common."""
-    records = [ImageRecord(name, name, 1, width_px=3, height_px=2) for name in "ab"]
+    """By their embeddings, the frames have nothing in common."""
+    records = [ImageRecord(name, name, 1, width_px=3, height_px=2) for name in "abc"]
     settings = PipelineConfig(ROOT / "configs", "builtin").load(profile)
     found = find_moments(
-        np.eye(2, dtype=np.float32),
-        np.stack([expose(view(1), -3), expose(view(1), 3)]),
+        np.eye(3, dtype=np.float32),
+        np.stack([expose(view(1), stops) for stops in (-3, 0, 3)]),
         records,
         resolve_auto(settings.cluster_scenes, (0.32, 0.256)),
         settings.keep_sets,
@@ -310,3 +330,80 @@ def test_an_album_without_readable_photos_has_no_moments() -> None:
     )
     assert found.labels.tolist() == []
     assert found.places == []
+
+
+MANUAL = CameraFacts(focal_length_mm=35.0, exposure_time_seconds=0.01, f_number=8.0, iso=100)
+
+
+def turn(x: float, y: float = 0.0, share: float = 0.5, **changes: Any) -> Overlap:
+    """What two frames show of which the second lies to the right by x, and below by y."""
+    side = Side(share=share, x=x, y=y, spread=50.0, chroma=20.0, length=1.0)
+    plain = Overlap(
+        match_count=50,
+        is_mirrored=False,
+        turn_degrees=1.0,
+        bend=0.02,
+        agreement=0.8,
+        lowest=0.3,
+        colour_shift=1.0,
+        first=side,
+        second=replace(side, x=-x, y=-y),
+    )
+    return replace(plain, **changes)
+
+
+def panoramas_in(
+    overlaps: Sequence[Overlap | None],
+    *,
+    seconds: Sequence[float] | None = None,
+    facts: Sequence[CameraFacts] | None = None,
+) -> list[tuple[int, ...]]:
+    """Panoramas among photos of which each follows the one before as an overlap says."""
+    count = len(overlaps) + 1
+    pictures = [expose(view(seed), 0) for seed in range(count)]
+    plain = frames(pictures, seconds or range(count), facts=facts or [MANUAL] * count)
+
+    def measure(pairs: Sequence[tuple[int, int]]) -> list[Overlap | None]:
+        return [overlaps[one] for one, _ in pairs]
+
+    return rows_of(panoramas(replace(plain, measure=measure)))
+
+
+def test_frames_that_show_more_on_one_side_are_a_panorama() -> None:
+    assert panoramas_in([turn(0.5), turn(0.4), turn(0.6)]) == [(0, 1, 2, 3)]
+    assert panoramas_in([turn(0, -0.5), turn(0.1, -0.5)]) == [(0, 1, 2)]
+    two = [turn(0.5), turn(0.5), None, turn(-0.5), turn(-0.5)]
+    assert panoramas_in(two) == [(0, 1, 2), (3, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    "overlap",
+    [
+        None,
+        turn(-0.5),  # back to where the first frame was
+        turn(0.1, share=0.9),  # the same scene again
+        turn(0.5, agreement=0.1),  # another place along the street
+        turn(0.5, turn_degrees=90.0),
+        turn(0.5, is_mirrored=True),
+    ],
+)
+def test_other_shots_are_no_panorama(overlap: Overlap | None) -> None:
+    assert panoramas_in([turn(0.5), overlap]) == []
+
+
+def test_a_panorama_is_taken_in_seconds_with_the_same_settings() -> None:
+    sweep = [turn(0.5), turn(0.5)]
+    assert panoramas_in(sweep, seconds=[0, 10, 20]) == [(0, 1, 2)]
+    assert panoramas_in(sweep, seconds=[0, 10, 30]) == []
+    zoomed = replace(MANUAL, focal_length_mm=50.0)
+    assert panoramas_in(sweep, facts=[MANUAL, MANUAL, zoomed]) == []
+    assert panoramas_in(sweep, facts=[CameraFacts()] * 3) == []
+
+
+def test_frames_of_one_view_are_not_even_measured() -> None:
+    def refuse(pairs: Sequence[tuple[int, int]]) -> list[Overlap | None]:
+        assert not pairs
+        return []
+
+    still = frames([expose(view(1), 0)] * 4, range(4), facts=[MANUAL] * 4)
+    assert panoramas(replace(still, measure=refuse)) == []

@@ -6,6 +6,7 @@ import re
 import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,48 @@ def test_a_profile_that_is_srgb_or_broken_changes_no_pixels(picture: Picture) ->
         assert (decode(tagged, max_pixels=MAX_PIXELS).pixels == picture()).all()
 
 
+def as_xyb_like(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Swaps and inverts channels, as a stand-in for XYB, which no available encoder writes."""
+    return np.stack([pixels[..., 2], 255 - pixels[..., 0], pixels[..., 1]], axis=-1)
+
+
+def xyb_like_profile(steps: int = 17) -> bytes:
+    """A profile that describes `as_xyb_like` by a table (A2B0) alone, like those of XYB JPEGs."""
+    levels = np.linspace(0, 255, steps).round().astype(np.uint8)
+    first, second, third = np.meshgrid(levels, levels, levels, indexing="ij")
+    srgb = np.stack([255 - second, third, first], axis=-1).reshape(steps, -1, 3)
+    lab = ImageCms.createProfile("LAB")
+    transform = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), lab, "RGB", "LAB")
+    applied = ImageCms.applyTransform(Image.fromarray(srgb), transform)
+    assert applied is not None
+    table = np.frombuffer(applied.tobytes(), np.uint8).reshape(-1, 3).copy()
+    table[:, 1:] ^= 128  # Pillow's a and b are signed, those of a profile begin at 0
+    identity = struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
+    lut = b"mft1" + bytes(4) + bytes([3, 3, steps, 0]) + identity
+    lut += bytes(range(256)) * 3 + table.tobytes() + bytes(range(256)) * 3
+    text = b"XYB-like"
+    name = b"desc" + bytes(4) + struct.pack(">I", len(text) + 1) + text + bytes(80)
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    directory, data = b"", b""
+    for tag, block in ((b"desc", name), (b"wtpt", white), (b"A2B0", lut)):
+        directory += tag + struct.pack(">2I", 128 + 4 + 3 * 12 + len(data), len(block))
+        data += block + bytes(-len(block) % 4)
+    body = struct.pack(">I", 3) + directory + data
+    header = struct.pack(">I4sI4s4s4s", 128 + len(body), b"", 0x02400000, b"scnr", b"RGB ", b"Lab ")
+    header += struct.pack(">6H4s", 2024, 1, 1, 0, 0, 0, b"acsp") + bytes(28)
+    header += struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + body
+
+
+def test_a_profile_that_is_only_a_table_is_applied(picture: Picture) -> None:
+    pixels = picture()
+    stored_pixels = as_xyb_like(pixels)
+    content = encoded(stored_pixels, "JPEG", quality=98, icc_profile=xyb_like_profile())
+    found = decode(content, max_pixels=MAX_PIXELS).pixels
+    assert mean_difference(found, pixels) < 4
+    assert mean_difference(found, stored_pixels) > 30
+
+
 def test_the_colours_of_a_palette_follow_the_profile(picture: Picture) -> None:
     image = Image.fromarray(picture()).quantize(32)
     profile = icc_profile("Linear", 1.0)
@@ -374,6 +417,28 @@ def test_display_p3_without_a_profile_is_converted(picture: Picture) -> None:
     grey = encoded(np.full((64, 64, 3), 120, np.uint8), "AVIF", quality=95)
     grey = grey.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x0c\0\x0d")
     assert np.abs(decode(grey, max_pixels=MAX_PIXELS).pixels.astype(int) - 120).max() <= 3
+
+
+def with_cicp(png: bytes, primaries: int, transfer: int) -> bytes:
+    """Adds a cICP chunk right after the header of a PNG."""
+    chunk = b"cICP" + bytes([primaries, transfer, 0, 1])
+    return png[:33] + struct.pack(">I", 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + png[33:]
+
+
+def test_code_points_of_a_png_count_instead_of_its_profile(picture: Picture) -> None:
+    pixels = as_pq_2020((picture() // 2) + 20)
+    linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    png, avif = (encoded(pixels, name, quality=100) for name in ("PNG", "AVIF"))
+    with_profile = encoded(pixels, "PNG", icc_profile=linear)
+    expected = decode(
+        avif.replace(b"colrnclx\0\x01\0\x0d", b"colrnclx\0\x09\0\x10"), max_pixels=MAX_PIXELS
+    ).pixels
+    for content in (png, with_profile):
+        found = decode(with_cicp(content, 9, 16), max_pixels=MAX_PIXELS).pixels
+        assert mean_difference(found, expected) < 6
+    assert mean_difference(decode(png, max_pixels=MAX_PIXELS).pixels, expected) > 12
+    plain = decode(with_cicp(with_profile, 1, 13), max_pixels=MAX_PIXELS).pixels
+    assert (plain == pixels).all()
 
 
 @pytest.mark.parametrize(
@@ -531,6 +596,14 @@ def test_a_dng_whose_pictures_are_beyond_its_end_is_unreadable(picture: Picture)
     without_preview = dng(picture(3, 320, 240), metadata_first=True, has_preview=False)
     with pytest.raises(InvalidImageError, match="truncated: 153000 bytes are missing"):
         decode(without_preview[:-153_000], max_pixels=10**6)
+
+
+def test_a_raw_file_is_recognized_by_its_sensor_data(picture: Picture) -> None:
+    content = dng(picture(3, 320, 240), has_preview=False)
+    without_version = content.replace(b"\x12\xc6", b"\xff\xc5", 1)  # like a PEF or ERF
+    assert decode(without_version, max_pixels=10**6).format == "RAW"
+    with pytest.raises(InvalidImageError, match="the RAW file cannot be read"):
+        decode(b"II\x1a\0\0\0HEAPCCDR" + bytes(200), max_pixels=10**6)  # Canon's CRW
 
 
 def test_a_plain_tiff_is_not_a_raw_file(picture: Callable[..., NDArray[np.uint8]]) -> None:

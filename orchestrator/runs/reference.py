@@ -1,0 +1,68 @@
+"""The earlier run of an album whose moments and picks a run keeps where nothing better came."""
+
+from __future__ import annotations
+
+from orchestrator.config import PipelineSettings
+from orchestrator.domain.photo import Reason
+from orchestrator.domain.stability import NO_REFERENCE, Reference
+from orchestrator.records import Run, RunState
+from orchestrator.runs.recorded_settings import read_settings
+from orchestrator.storage.run_store import SqlRunStore
+
+SEARCHED_COUNT = 20
+"""Newest runs of the album among which a reference is looked for."""
+_OWN_PICKS = (
+    Reason.SELECTED_BEST,
+    Reason.SELECTED_DISTINCT,
+    Reason.SELECTED_FOR_GOAL,
+    Reason.KEPT_FROM_LAST_RUN,
+)
+"""Reasons of picks that were the algorithm's own."""
+
+
+def find_reference(store: SqlRunStore, run: Run) -> str:
+    """Id of the newest completed run with the same models and grouping; empty if there is none."""
+    settings = read_settings(run)
+    if settings.select_best.stability_margin == 0:
+        return ""
+    for earlier in store.list_runs(run.album_id, SEARCHED_COUNT, 0):
+        if (
+            earlier.state is RunState.COMPLETED
+            and _digests(earlier) == _digests(run)
+            and _has_same_grouping(read_settings(earlier), settings)
+        ):
+            return earlier.id
+    return ""
+
+
+def read_reference(store: SqlRunStore, run: Run, settings: PipelineSettings) -> Reference:
+    """Reads the run's reference, as far as it applies under these settings.
+
+    Moments are kept only under the same grouping, and picks only under the same selection: other
+    settings are meant to change something.
+    """
+    earlier = store.find_run(run.reference_run_id) if run.reference_run_id else None
+    if earlier is None or settings.select_best.stability_margin == 0:
+        return NO_REFERENCE
+    then = read_settings(earlier)
+    if not _has_same_grouping(then, settings):
+        return NO_REFERENCE
+    photos = store.moments_and_reasons(earlier.id)
+    is_same_selection = (then.filter_quality, then.select_best) == (
+        settings.filter_quality,
+        settings.select_best,
+    )
+    return Reference(
+        moments={digest: moment for digest, moment, _ in photos},
+        picks=frozenset(
+            digest for digest, _, reason in photos if is_same_selection and reason in _OWN_PICKS
+        ),
+    )
+
+
+def _has_same_grouping(first: PipelineSettings, second: PipelineSettings) -> bool:
+    return (first.cluster_scenes, first.keep_sets) == (second.cluster_scenes, second.keep_sets)
+
+
+def _digests(run: Run) -> dict[str, str]:
+    return {role: model["digest"] for role, model in run.models.items()}

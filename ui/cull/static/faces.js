@@ -1,0 +1,70 @@
+// The faces strip: a row for each person of the moment, with what can be told of every face.
+
+import { Album } from "./album.js";
+import { byId, element } from "./elements.js";
+import { findPeople } from "./people.js";
+
+const EYES = { open: "eyes open", closed: "eyes closed", "": "eyes: can't tell" };
+const SMILE = { smiling: "smiling", not_smiling: "not smiling", "": "smile: can't tell" };
+
+// Fills the strip for the moment of a photo.
+export function renderFaces(current, pictures) {
+  const { photos } = current.at;
+  const people = findPeople(photos);
+  const rows = people.map((faces, person) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row", text: `Face ${person + 1}` }),
+      ...photos.map((photo) => cell(photo, faces.get(photo), person, current, pictures)),
+    ),
+  );
+  byId("faces").classList.toggle("single", photos.length === 1);
+  const note = people.length ? "" : "No faces were found in this moment.";
+  byId("faces").replaceChildren(
+    element("h2", { text: "Faces of this moment" }),
+    element("p", { class: "dim", text: note || "From left to right, matched by place only. Choose one to see it at 100% in all shots." }),
+    ...(note ? [] : [element("table", {}, element("tbody", {}, ...rows))]),
+  );
+}
+
+function cell(photo, index, person, current, pictures) {
+  const marks = [photo === current ? "current" : "", Album.decision(photo)].join(" ");
+  if (index === undefined) return element("td", { class: `none ${marks}`, text: "no face" });
+  const { eyes, smile } = photo.faces[index];
+  const words = `Face ${person + 1} in ${photo.name}: ${EYES[eyes]}, ${SMILE[smile]}`;
+  const picture = element("canvas", { width: 1, height: 1, "aria-hidden": "true" });
+  drawFace(picture, pictures.faces(photo), index);
+  return element(
+    "td",
+    { class: marks },
+    element(
+      "button",
+      { type: "button", "data-face": index, "data-path": photo.path, "aria-label": words, title: words },
+      picture,
+      element(
+        "span",
+        { class: "signs", "aria-hidden": "true" },
+        element("i", { class: `eyes ${eyes || "unknown"}` }),
+        element("i", { class: `smile ${smile || "unknown"}` }),
+        element("span", { text: caption(eyes, smile) }),
+      ),
+    ),
+  );
+}
+
+// The most important thing first: it is all there is room for.
+function caption(eyes, smile) {
+  if (eyes === "closed") return "closed";
+  if (!eyes) return "can't tell";
+  return smile === "smiling" ? "smiling" : "open";
+}
+
+// Copies one face from the row of a photo's faces.
+async function drawFace(canvas, { done }, index) {
+  const row = await done;
+  if (!row) return;
+  const side = row.naturalHeight;
+  canvas.width = canvas.height = side;
+  canvas.getContext("2d").drawImage(row, index * side, 0, side, side, 0, 0, side, side);
+}

@@ -1,0 +1,45 @@
+// The faces of a moment by person, matched from shot to shot by their places alone.
+
+export const NEAR = 0.25; // of the picture: a face farther away is somebody else's
+const MAX_ROWS = 8;
+const MAX_FACES = 24; // that the server draws
+
+// Rows of faces from left to right: each a map from a photo to the index of its face. Only people
+// with a prominent face, unless nobody has one.
+export function findPeople(photos) {
+  const rows = [];
+  const withMost = photos.toSorted((one, other) => other.faces.length - one.faces.length);
+  for (const photo of withMost) addFaces(rows, photo);
+  const prominent = rows.filter((row) =>
+    [...row.faces].some(([photo, index]) => photo.faces[index].prominent),
+  );
+  return (prominent.length ? prominent : rows)
+    .slice(0, MAX_ROWS)
+    .sort((one, other) => one.centre.x - other.centre.x)
+    .map((row) => row.faces);
+}
+
+// Gives each face to the nearest person who has none in this photo, the nearest pairs first.
+function addFaces(rows, photo) {
+  const centres = photo.faces.slice(0, MAX_FACES).map(centreOf);
+  const pairs = rows.flatMap((row) =>
+    centres.map((centre, index) => ({ row, index, far: distance(row.centre, centre) })),
+  );
+  const taken = new Set();
+  for (const { row, index, far } of pairs.sort((one, other) => one.far - other.far)) {
+    if (far >= NEAR || taken.has(index) || row.faces.has(photo)) continue;
+    row.faces.set(photo, index);
+    taken.add(index);
+  }
+  centres.forEach((centre, index) => {
+    if (!taken.has(index)) rows.push({ centre, faces: new Map([[photo, index]]) });
+  });
+}
+
+export function centreOf(face) {
+  return { x: face.left + face.width / 2, y: face.top + face.height / 2 };
+}
+
+export function distance(one, other) {
+  return Math.hypot(one.x - other.x, one.y - other.y);
+}

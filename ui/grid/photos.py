@@ -1,0 +1,69 @@
+"""Turns messages about a run and its photos into what the grid reads as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.cull.photos import photo_json
+
+Json = dict[str, Any]
+
+CHIPS: dict[str, tuple[str, pb.ImageFilter]] = {
+    "picks": ("Picks", pb.IMAGE_FILTER_SELECTED),
+    "undecided": ("Undecided", pb.IMAGE_FILTER_UNDECIDED),
+    "kept": ("Kept", pb.IMAGE_FILTER_KEPT),
+    "rejected": ("Rejected", pb.IMAGE_FILTER_REJECTED),
+    "not-picked": ("Not picked", pb.IMAGE_FILTER_NOT_SELECTED),
+    "eyes-closed": ("Eyes closed", pb.IMAGE_FILTER_EYES_CLOSED),
+    "soft": ("Soft", pb.IMAGE_FILTER_SOFT),
+    "duplicates": ("Duplicates", pb.IMAGE_FILTER_DUPLICATE),
+    "faces": ("Faces", pb.IMAGE_FILTER_WITH_FACES),
+    "sets": ("Sets", pb.IMAGE_FILTER_IN_SET),
+    "singles": ("Single shots", pb.IMAGE_FILTER_NOISE),
+    "unreadable": ("Unreadable", pb.IMAGE_FILTER_UNREADABLE),
+    "documents": ("Documents", pb.IMAGE_FILTER_DOCUMENT),
+    "screenshots": ("Screenshots", pb.IMAGE_FILTER_SCREENSHOT),
+    "animations": ("Animations", pb.IMAGE_FILTER_ANIMATION),
+    "blank": ("Blank", pb.IMAGE_FILTER_BLANK),
+    "misfires": ("Misfires", pb.IMAGE_FILTER_MISFIRE),
+}
+"""Title and filter by the name in the grid's address."""
+_LEFT_OUT = ("facts", "scores", "faces")
+"""What only a large view shows; it would be most of the answer."""
+
+
+def summary_json(
+    album: pb.Album, run: pb.Run, statistics: pb.GetRunStatisticsResponse, entry_count: int
+) -> Json:
+    """A run as the grid shows it before any photo.
+
+    `entry_count` is the length of the album's log before the photos are read.
+    """
+    counts = {entry.filter: entry.image_count for entry in statistics.filter_counts}
+    began = run.create_time.ToDatetime().astimezone()
+    return {
+        "album": {"id": album.id, "name": album.display_name},
+        "run": {"id": run.id, "title": f"run of {began:%Y-%m-%d %H:%M}"},
+        "entry_count": entry_count,
+        "chips": [
+            {"name": name, "title": title, "count": counts.get(wanted, 0)}
+            for name, (title, wanted) in CHIPS.items()
+        ],
+        "cameras": _values(statistics.cameras),
+        "dates": _values(statistics.capture_dates),
+    }
+
+
+def page_json(answer: pb.ListImagesResponse) -> Json:
+    """A page of photos, and how many there are in all."""
+    photos = [photo_json(image) for image in answer.images]
+    for photo in photos:
+        for key in _LEFT_OUT:
+            del photo[key]
+    return {"total": answer.total_count, "photos": photos}
+
+
+def _values(counted: Any) -> list[Json]:  # noqa: ANN401
+    return [{"value": one.value, "count": one.image_count} for one in counted]

@@ -1,0 +1,120 @@
+"""The grid over HTTP: its page, its files, and the JSON that it reads.
+
+It sends decisions to the Cull view's address, and listens to its events.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from ui.client import PAGE_SIZE, Orchestrator, OrchestratorError
+from ui.cull.routes import CONTENT_SECURITY_POLICY
+from ui.grid.photos import CHIPS, page_json, summary_json
+from ui.http_errors import http_error
+
+STATIC = Path(__file__).parent / "static"
+_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
+_FRESH = {"Cache-Control": "no-cache"}
+
+
+class Wanted(BaseModel):
+    """A page of the photos that pass all filters; `filters` are names in CHIPS."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filters: list[str] = []
+    search: str = ""
+    camera: str = ""
+    date: str = ""
+    skip: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    count: Annotated[int, Field(gt=0, le=PAGE_SIZE)] = PAGE_SIZE
+
+
+def grid_url(album_id: str, run_id: str) -> str:
+    """Address of the grid of a run."""
+    return f"/grid/{album_id}/{run_id}"
+
+
+def grid_router(api: Orchestrator) -> APIRouter:
+    """Serves the grid over the orchestrator's API."""
+    grid = _Grid(api)
+    router = APIRouter(prefix="/grid")
+    router.add_api_route("/files/{name}", grid.file)
+    router.add_api_route("/{album_id}/{run_id}", grid.page)
+    router.add_api_route("/{album_id}/{run_id}/summary", grid.summary, response_model=None)
+    router.add_api_route("/{album_id}/{run_id}/photos", grid.photos, response_model=None)
+    return router
+
+
+class _Grid:
+    """The handlers; a failed call to the orchestrator becomes the HTTP error of its kind."""
+
+    def __init__(self, api: Orchestrator) -> None:
+        self._api = api
+
+    async def file(self, name: str) -> Response:
+        """A module or the style."""
+        path = STATIC / name
+        if path.suffix not in _MEDIA_TYPES or path not in STATIC.iterdir():
+            raise HTTPException(404, f"there is no file {name!r}")
+        return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_FRESH)
+
+    async def page(self, album_id: str, run_id: str) -> Response:
+        """The page, the same for all runs."""
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, **_FRESH}
+        return FileResponse(STATIC / "grid.html", media_type="text/html", headers=headers)
+
+    async def summary(self, album_id: str, run_id: str) -> dict[str, Any]:
+        """Album, run and counts, as `summary_json` describes."""
+        call, stub = self._api.call, self._api.stub
+        try:
+            run = await self._find_run(album_id, run_id)
+            album = (await call(stub.GetAlbum, pb.GetAlbumRequest(album_id=album_id))).album
+            log = pb.ListDecisionsRequest(album_id=album_id, page_size=1)
+            entry_count = (await call(stub.ListDecisions, log)).total_count
+            counted = pb.GetRunStatisticsRequest(run_id=run_id)
+            statistics = await call(stub.GetRunStatistics, counted)
+        except OrchestratorError as error:
+            raise http_error(error) from error
+        return summary_json(album, run, statistics, entry_count)
+
+    async def photos(
+        self, album_id: str, run_id: str, wanted: Annotated[Wanted, Query()]
+    ) -> dict[str, Any]:
+        """A page of photos in the order of the moments."""
+        unknown = [name for name in wanted.filters if name not in CHIPS]
+        if unknown:
+            raise HTTPException(400, f"unknown filter {unknown[0]!r}; use {', '.join(CHIPS)}")
+        request = pb.ListImagesRequest(
+            run_id=run_id,
+            page_size=wanted.count,
+            skip=wanted.skip,
+            order_by="moment",
+            filters=[CHIPS[name][1] for name in dict.fromkeys(wanted.filters)],
+            search=wanted.search,
+            camera=wanted.camera,
+            capture_date=wanted.date,
+        )
+        try:
+            return page_json(await self._api.call(self._api.stub.ListImages, request))
+        except OrchestratorError as error:
+            raise http_error(error) from error
+
+    async def _find_run(self, album_id: str, run_id: str) -> pb.Run:
+        """Finds a completed run of the album.
+
+        Raises:
+            HTTPException: It belongs to another album, or is not completed.
+        """
+        run = await self._api.run(run_id)
+        if run.album_id != album_id:
+            raise HTTPException(404, f"run {run_id} does not belong to album {album_id}")
+        if run.state != pb.RUN_STATE_COMPLETED:
+            raise HTTPException(409, "This run has not completed; its photos have no results yet.")
+        return run

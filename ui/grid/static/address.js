@@ -1,0 +1,31 @@
+// The address of what the grid shows, so that Reload, Back and a copied link return to it.
+
+export function readAddress() {
+  const [, , albumId, runId] = location.pathname.split("/").map(decodeURIComponent);
+  const query = new URLSearchParams(location.search);
+  const filters = (query.get("filter") ?? "").split(",").filter(Boolean);
+  const text = (name) => query.get(name) ?? "";
+  return {
+    albumId,
+    runId,
+    photo: text("photo"),
+    wanted: { filters, search: text("search"), camera: text("camera"), date: text("date") },
+  };
+}
+
+// `isStep` says whether Back should return to what was shown before.
+export function writeAddress({ filters, search, camera, date }, photo, isStep) {
+  const values = { filter: filters.join(","), search, camera, date, photo };
+  const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value));
+  const url = `${location.pathname}${query.size ? `?${query}` : ""}`;
+  if (url === `${location.pathname}${location.search}`) return;
+  if (isStep) history.pushState(null, "", url);
+  else history.replaceState(null, "", url);
+}
+
+// The clipboard is closed to pages that come over plain HTTP from another host.
+export async function copyAddress() {
+  const done = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+  if (!done) window.prompt("Copy this link:", location.href);
+  return Boolean(done);
+}

@@ -1,0 +1,60 @@
+"""The bar above the tabs: the album and run that the page shows, and links to their views."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+from ui.client import Orchestrator, OrchestratorError
+from ui.cull.routes import cull_url
+from ui.grid.routes import grid_url
+from ui.pages import run_title
+from ui.templating import html, render
+from ui.views.albums import dropdown_names
+
+
+def build() -> gr.HTML:
+    """Adds the bar. Its script also keeps the page's address up to date."""
+    return html(render_bar([], [], "", ""), "bar.js")
+
+
+async def load_bar(api: Orchestrator, album_id: str, run_id: str) -> Any:  # noqa: ANN401
+    """Renders the bar; leaves it as it is while the orchestrator is away."""
+    try:
+        albums = await api.albums()
+        runs = await api.runs(album_id) if album_id else []
+    except OrchestratorError:
+        return gr.skip()
+    return render_bar(albums, runs, album_id, run_id)
+
+
+def render_bar(
+    albums: Sequence[pb.Album], runs: Sequence[pb.Run], album_id: str, run_id: str
+) -> str:
+    """Renders the bar with what can be chosen and what is."""
+    completed = {run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED}
+    return render(
+        "bar",
+        albums=dropdown_names(albums),
+        runs=[(run_title(run), run.id) for run in runs],
+        album_id=album_id,
+        run_id=run_id,
+        cull_url=cull_url(album_id, run_id) if run_id in completed else "",
+        grid_url=grid_url(album_id, run_id) if run_id in completed else "",
+    )
+
+
+async def choose_run(api: Orchestrator, album_id: str, wanted: str) -> Any:  # noqa: ANN401
+    """Returns `wanted` if it is a run of the album, else its newest completed or newest run."""
+    try:
+        runs = await api.runs(album_id) if album_id else []
+    except OrchestratorError:
+        return gr.skip()
+    known = [run.id for run in runs]
+    if wanted in known:
+        return wanted
+    completed = [run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED]
+    return next(iter([*completed, *known]), "")

@@ -48,7 +48,7 @@ VECTOR = np.array([0.28, 0.96], np.float32)
 
 
 class Services:
-    """All four roles: all pictures look alike; comparisons fail on request."""
+    """All four roles: pictures differ only in noise; comparisons fail on request."""
 
     def __init__(self) -> None:
         self.answer: Any = 0.5
@@ -65,8 +65,9 @@ class Services:
         return [np.array([1.0, 0.0], np.float32) for _ in images]
 
     async def score(self, images: Sequence[Any], model: ModelIdentity) -> Any:
+        first = self.scored_count
         self.scored_count += len(images)
-        return [quality() for _ in images]
+        return [quality(noise_level=2.0 * number) for number in range(first, self.scored_count)]
 
     async def analyze(self, images: Sequence[Any], model: ModelIdentity) -> Any:
         return [() for _ in images]

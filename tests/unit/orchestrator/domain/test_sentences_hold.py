@@ -244,7 +244,7 @@ def check_margin(one: Judged, pick: Verdict, other: Verdict) -> None:
     assert lead < rules().stability_margin
     assert pick.rank < other.rank
     if "is only" in one.sentence:
-        better, margin = one.stated(r"is only (\d\.\d+) better, which is less than (\d\.\d+)")
+        better, margin = one.stated(r"scores only (\d\.\d+) higher, less than the margin of (\d\.\d+)")
         assert better < margin
     else:
         assert lead <= 0
@@ -260,7 +260,7 @@ def check_beyond_goal(one: Judged, judged: dict[str, Judged]) -> None:
         assert coverage.ahead
         assert not judged[coverage.ahead].verdict.is_selected
     elif "last pick counted" in one.sentence:
-        value, last = one.stated(r"(?:score|:) (-?[\d.]+); the last pick counted (-?[\d.]+)\)")
+        value, last = one.stated(r"(?:score|:) (-?[\d.]+); the last pick had (-?[\d.]+)\)")
         assert value <= last
     if "this moment already has" in one.sentence:
         assert coverage.moment_count
@@ -287,7 +287,7 @@ def check_best(one: Judged, judged: dict[str, Judged]) -> None:
         (value,) = one.stated(rf"; {top.candidate.path} scores (-?[\d.]+), but")
         assert value > score
     else:
-        assert "preferred to" in one.sentence
+        assert "preferred in direct comparison to" in one.sentence
 
 
 def check_copy(one: Judged, original: Judged) -> None:
@@ -302,7 +302,7 @@ def check_copy(one: Judged, original: Judged) -> None:
         assert mine > theirs
         mine, theirs = one.stated(r"focus ([\d.]+) vs ([\d.]+)")
         assert mine < theirs
-    if "camera's data" in one.sentence:
+    if "without camera metadata" in one.sentence:
         assert original.candidate.file.has_camera
         assert not one.candidate.file.has_camera
 

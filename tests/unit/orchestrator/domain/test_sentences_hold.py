@@ -243,8 +243,10 @@ def check_margin(one: Judged, pick: Verdict, other: Verdict) -> None:
     lead = other.composite_score - pick.composite_score
     assert lead < rules().stability_margin
     assert pick.rank < other.rank
-    if "is only" in one.sentence:
-        better, margin = one.stated(r"scores only (\d\.\d+) higher, less than the margin of (\d\.\d+)")
+    if "scores only" in one.sentence:
+        better, margin = one.stated(
+            r"scores only (\d\.\d+) higher, less than the margin of (\d\.\d+)"
+        )
         assert better < margin
     else:
         assert lead <= 0

@@ -175,7 +175,7 @@ GoalShare = Annotated[
         "--share",
         parser=_parse_share,
         metavar="SHARE",
-        help="Pick this share of the photos, such as 10% or 0.1, spread likewise.",
+        help="Pick this share of the photos, such as 10% or 0.1, spread in the same way.",
     ),
 ]
 
@@ -641,7 +641,7 @@ def reselect(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Group and select again under other settings, from a run's stored scores, as a new run."""
+    """Group and select again with other settings, from a run's stored scores, as a new run."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api

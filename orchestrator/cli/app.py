@@ -794,7 +794,7 @@ def _print_photos(records: list[ImageRecord], console: Console) -> None:
 
 
 def main() -> None:
-    """Runs the command; a mistake by the user ends in a message and an exit code."""
+    """Runs the command; a user error ends it with a message and an exit code."""
     try:
         app()
     except ConfigError as error:

@@ -446,7 +446,7 @@ def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
 
 
 def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
-    """Ends a sentence with why a higher-scoring photo was not picked; empty if tied."""
+    """Explains why a higher-scoring photo was not picked, to end a sentence; empty if tied."""
     match verdict.reason:
         case Reason.BLURRED:
             return f"its sharpest region is below {filters.min_sharpness:g}"

@@ -40,7 +40,7 @@ MAX_DENSITY = 1.1
 another lens can."""
 
 NEAREST_COUNT = 3
-"""Each photo is compared with this many of the most similar by embedding, and by structure."""
+"""Each photo is compared with its most similar photos: this many by embedding, and by structure."""
 MIN_STRUCTURE = 0.8
 """Minimum correlation of miniatures for their structure to count as similar."""
 MIN_SIMILARITY = 0.3

@@ -82,7 +82,7 @@ def derive_offset(local: str, utc: str) -> str:
 
     Args:
         local: ISO 8601 without zone.
-        utc: The same moment, or a few minutes before it, likewise.
+        utc: The same instant in UTC, or a few minutes earlier, in the same format.
     """
     if "T" not in local:
         return ""

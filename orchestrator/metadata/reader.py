@@ -51,13 +51,13 @@ _MOTION_PHOTO = ("MotionPhoto", "MicroVideo")
 
 @dataclass(frozen=True, slots=True)
 class FileMetadata:
-    """What a file or a sidecar states.
+    """The metadata in a file or a sidecar.
 
     Attributes:
         capture_times: Known times, the most reliable first.
         camera: Make, model and serial number of the camera; empty if unknown.
         camera_facts: About the shot.
-        owner_mark: What the owner said, without a source.
+        owner_mark: The owner's mark, without a source.
     """
 
     capture_times: tuple[CaptureTime, ...] = ()
@@ -224,7 +224,7 @@ def _quicktime_time(blocks: Blocks) -> CaptureTime:
 
 
 def _owner_mark(rdf: etree._Element) -> OwnerMark:
-    """What the owner said; values that bestshot wrote itself are left out."""
+    """Reads the owner's mark; values that bestshot wrote itself are left out."""
     picks = [flags.get(get_property(rdf, key), "") for key, flags in _PICKS.items()]
     return OwnerMark(
         rating=_rating(_of_others(rdf, "xmp:Rating")),
@@ -247,7 +247,7 @@ def _darktable_label(rdf: etree._Element) -> str:
 
 
 def _rating(text: str) -> int | None:
-    """Stars or -1; None for none, which programs also write as 0."""
+    """Reads the stars or -1; None if there are none, which some programs write as 0."""
     try:
         value = float(text)
     except ValueError:

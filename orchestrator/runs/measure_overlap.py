@@ -217,7 +217,7 @@ def _soften(picture: Picture, shrinking: float) -> Picture:
 
 
 def _correlate(first: Grey, second: Grey, joint: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """Correlation in windows, over the textured ones; None if there are hardly any."""
+    """Correlates textured windows; None if there are hardly any."""
     mask = joint.astype(np.float32)
     one, other = first.astype(np.float32) * mask, second.astype(np.float32) * mask
 

@@ -75,7 +75,7 @@ def find_moments(
         embeddings: float32, (n, d), row i for record i.
         miniatures: float32, (n, 32, 32), likewise; NaN where there is none.
         records: Readable photos, ordered by path.
-        parameters: In force.
+        parameters: The clustering parameters in force.
         sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
         measure: Finds overlaps, for versions and panoramas.
@@ -154,7 +154,7 @@ def _measure(
 def _family_pairs(
     records: Sequence[ImageRecord], alterations: Sequence[Alteration | None]
 ) -> list[tuple[int, int]]:
-    """The rows of photos that are copies or versions of one picture, paired with the first one."""
+    """Pairs the rows of copies or versions of one picture with the first of them."""
     rows = {record.path: row for row, record in enumerate(records)}
     photos = [
         dataclasses.replace(
@@ -168,7 +168,7 @@ def _family_pairs(
 
 
 def captures_of(records: Sequence[ImageRecord]) -> Captures:
-    """When and with which camera photos were taken."""
+    """Returns when, and with which camera, photos were taken."""
     seconds = np.array([capture_seconds(record.capture_time) for record in records])
     return Captures(seconds, [record.camera for record in records])
 

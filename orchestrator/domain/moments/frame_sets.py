@@ -74,8 +74,8 @@ class Frames:
     Attributes:
         folders: (n,), folder of each; photos of two folders do not follow each other.
         shapes: (n,), width and height in pixels.
-        captures: Of the n photos.
-        structures: Of the n photos.
+        captures: Captures of the n photos.
+        structures: Structures of the n photos.
         facts: What the n files state about the shots.
         measure: Finds the overlap of each pair of rows.
     """
@@ -126,7 +126,7 @@ def find_sets(frames: Frames, parameters: SetParameters) -> list[FrameSet]:
 
 
 def _stated_bursts(frames: Frames) -> list[FrameSet]:
-    """Photos of one camera and folder with one burst identifier, by time."""
+    """Groups photos of one camera and folder with the same burst identifier, by time."""
     bursts: dict[tuple[str, str, str], list[int]] = {}
     for row, facts in enumerate(frames.facts):
         if facts.burst_id:
@@ -200,7 +200,7 @@ def _series(
 
 
 def _by_time(frames: Frames, rows: Sequence[int]) -> list[int]:
-    """By time and the camera's own count, unknown times last, then by path."""
+    """Sorts by time and the camera's own count, unknown times last, then by path."""
 
     def key(row: int) -> tuple[float, int, int]:
         seconds = float(frames.captures.seconds[row])
@@ -341,7 +341,7 @@ def join_pairs(labels: NDArray[np.int64], pairs: Sequence[tuple[int, int]]) -> N
 
 
 def _following_pairs(frames: Frames) -> tuple[Indices, Indices]:
-    """Pairs that could be neighbours in a series: first < second, each once."""
+    """Finds pairs that could be neighbours in a series: first < second, each once."""
     count = len(frames)
     by_time = np.lexsort((np.arange(count), frames.captures.seconds))
     pairs = [np.empty((0, 2), np.intp)]

@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 
 
 def dark_frames(miniatures: Miniatures) -> Mask:
-    """Which photos are nearly black: (n,); one without a miniature is not."""
+    """Marks photos that are nearly black: (n,); photos without a miniature are not marked."""
     return np.asarray(miniatures.mean(axis=(1, 2)) < DARK)
 
 

@@ -56,7 +56,7 @@ class TimeTerm:
     weight: float
 
     def take(self, rows: Indices) -> TimeTerm:
-        """The term of some photos, in the given order."""
+        """Returns the term of some photos, in the given order."""
         return TimeTerm(self.seconds[rows], self.cameras[rows], self.weight)
 
     @property
@@ -65,11 +65,11 @@ class TimeTerm:
         return self.weight * 2.0**-19 + 2.0**-23
 
     def order(self) -> Indices:
-        """The photos by camera, then time: shots of one moment come close to each other."""
+        """Orders photos by camera, then time, so that shots of one moment are close together."""
         return np.lexsort((self.seconds, self.cameras))
 
     def of_pairs(self, first: Indices, second: Indices) -> Doubles:
-        """The term of pairs of photos; the two arrays are broadcast."""
+        """Returns the term of pairs of photos; the two arrays are broadcast."""
         apart = np.abs(self.seconds[first] - self.seconds[second])
         is_known = ~np.isnan(apart) & (self.cameras[first] == self.cameras[second])
         powers = np.log10((1.0 + np.where(is_known, apart, 0.0)) / NEUTRAL_SECONDS)
@@ -117,7 +117,7 @@ class TimeTerm:
         return bool(pause >= FAR_SECONDS)  # not for NaN
 
     def _terms(self, apart: Doubles) -> Singles:
-        """The term by the seconds between two photos, in single precision."""
+        """Computes the term from the seconds between two photos, in single precision."""
         found = apart.astype(np.float32)
         found += np.float32(1.0)
         found /= np.float32(NEUTRAL_SECONDS)

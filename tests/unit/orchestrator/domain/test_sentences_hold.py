@@ -225,7 +225,7 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
 
 
 def check_outcome(one: Judged, judged: dict[str, Judged]) -> None:
-    """What the reason says about another photo's result is so."""
+    """Checks that what the reason says about another photo's result is true."""
     rival = judged[one.verdict.lost_to] if one.verdict.lost_to else None
     if one.verdict.reason is Reason.NOT_BETTER_ENOUGH:
         assert rival

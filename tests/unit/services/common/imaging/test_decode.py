@@ -288,7 +288,7 @@ def test_a_profile_that_is_srgb_or_broken_changes_no_pixels(picture: Picture) ->
 
 
 def as_xyb_like(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Swaps and inverts channels, as a stand-in for XYB, which no encoder at hand writes."""
+    """Swaps and inverts channels, as a stand-in for XYB, which none of our encoders write."""
     return np.stack([pixels[..., 2], 255 - pixels[..., 0], pixels[..., 1]], axis=-1)
 
 

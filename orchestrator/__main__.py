@@ -125,7 +125,7 @@ async def serve(
     folder: Path,
     engine: Engine,
 ) -> None:
-    """Wires everything and serves until stopped."""
+    """Connects all parts and serves until stopped."""
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)
     parts = build_orchestrator(

@@ -179,7 +179,7 @@ class Curator:
         return pending
 
     def current(self, run: Run) -> Run:
-        """Adds the latest progress to a stored run: it is only stored every two seconds."""
+        """Adds the latest progress to a stored run, because it is stored only every two seconds."""
         return self._worker.live(run.id) or run
 
     async def run(self, run_id: str) -> Run:
@@ -270,7 +270,7 @@ class Curator:
     def watch_decisions(
         self, album_id: str, known_count: int | None, run_id: str
     ) -> AsyncIterator[Addition]:
-        """Yields what is added to an album's log; see `DecisionWatch.watch`."""
+        """Yields additions to an album's log; see `DecisionWatch.watch`."""
         return self._watch.watch(album_id, known_count, run_id)
 
     async def ask_models(self) -> dict[str, ModelIdentity | BestshotError]:

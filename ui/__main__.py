@@ -47,7 +47,7 @@ def main() -> None:
 
 
 async def serve(invocation: Invocation, shared: SharedSettings, settings: UiSettings) -> None:
-    """Wires everything and serves until stopped."""
+    """Connects all parts and serves until stopped."""
     check_tls(shared.tls)
     login = read_login(settings)
     host, _ = split_address(settings.address)

@@ -73,7 +73,7 @@ class Page:
 
     def __init__(self, api: Orchestrator, delete_upload: Callable[[str], None]) -> None:
         self._api = api
-        # Ids, not dropdowns: Gradio refuses a value that its server has not offered this session.
+        # ids instead of dropdowns: Gradio rejects a value that was not offered in this session
         self.album = gr.Textbox("", visible="hidden", elem_id="album-id")
         self.run = gr.Textbox("", visible="hidden", elem_id="run-id")
         with gr.Row(elem_classes="top"):
@@ -218,7 +218,7 @@ class Page:
     # The page as a whole
 
     async def load(self, request: gr.Request) -> Updates:
-        """Fills the page when it is opened, with what its address says."""
+        """Fills the page when it is opened, according to its address."""
         query = dict(request.query_params)
         wanted = query.get("album", "")
         listed = await albums.render_list(self._api, wanted)
@@ -235,7 +235,7 @@ class Page:
         _, *tabs = self._open_tab(query)
         try:
             panel = await detail.render_detail(self._api, run_id, photo) if photo else ""
-        except OrchestratorError:  # the link is older than the photo's removal
+        except OrchestratorError:  # the photo was removed after the link was made
             photo, panel = "", ""
         return [run_id, *tabs[:2], panel, (run_id, photo) if photo else CLOSED]
 
@@ -265,7 +265,7 @@ class Page:
         return [chosen, await albums.render_list(self._api, album_id)]
 
     async def show_albums(self, album_id: str) -> str:
-        """Shows the albums, with what their last runs have come to."""
+        """Shows the albums with the outcome of their last runs."""
         return await albums.render_list(self._api, album_id)
 
     async def show_bar(self, album_id: str, run_id: str) -> Any:  # noqa: ANN401
@@ -343,7 +343,7 @@ class Page:
     async def show_comparison(
         self, is_comparing: bool, album_id: str | None, run_id: str | None, other_id: str | None
     ) -> Updates:
-        """Compares the run with another one of its album if that shows, because it is slow."""
+        """Compares the run with another one if the section is open, because it is slow."""
         if not is_comparing:
             return [gr.skip(), gr.skip()]
         return await compare.load_runs(self._api, album_id, run_id, other_id)
@@ -459,7 +459,7 @@ class Page:
     ) -> Updates:
         """Shows the effect of decisions on the gallery and the open photo.
 
-        This is separate from the decisions themselves, whose answers may overtake one another: it
+        This is separate from the decisions themselves, whose responses may arrive out of order: it
         runs after the last of them.
         """
         panel = (
@@ -478,7 +478,7 @@ class Page:
         return await metrics.load_page(self._api, run_id, query, page)
 
     async def first_table_page(self, run_id: str | None, *chosen: Any) -> Updates:  # noqa: ANN401
-        """Shows the first page of the table after a change of what it shows."""
+        """Shows the first page of the table after a change of search, filter, bounds or order."""
         *query, _ = chosen
         return await metrics.load_page(self._api, run_id, query, 1)
 
@@ -498,7 +498,7 @@ class Page:
         run_id: str | None,
         *chosen: Any,  # noqa: ANN401
     ) -> Updates:
-        """Shows the page of the table that Page Up or Page Down asks for."""
+        """Shows the page of the table that Page Up or Page Down leads to."""
         *query, page = chosen
         return await metrics.load_page(self._api, run_id, query, int(page or 1) + event.by)
 

@@ -11,19 +11,19 @@ from ui.scores import SCORES, score_value
 
 
 def photo_url(run_id: str, path: str, long_side_px: int) -> str:
-    """URL of a photo's picture on this server."""
+    """Returns the URL of a photo's picture on this server."""
     return f"/photos/{quote(run_id)}/{long_side_px}/{quote(path)}"
 
 
 def score_line(image: pb.ImageResult) -> str:
-    """For example "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"; empty if unreadable."""
+    """Formats scores: "IQA: 0.72 | AVA: 6.3 | Sharp: 0.55 | Score: 0.61"; empty if unreadable."""
     if image.status != pb.IMAGE_STATUS_SCORED:
         return ""
     return score_caption((score, score_value(image, score)) for score in SCORES)
 
 
 def status(image: pb.ImageResult) -> str:
-    """A photo's result: unreadable, kept, rejected, selected or not selected."""
+    """Returns a photo's result: unreadable, kept, rejected, selected or not selected."""
     if image.status == pb.IMAGE_STATUS_UNREADABLE:
         return "unreadable"
     if image.decision == pb.DECISION_KEEP:
@@ -41,12 +41,12 @@ def moment_title(image: pb.ImageResult) -> str:
 
 
 def pluralize(number: int, word: str) -> str:
-    """For example "1 photo", "2 photos"."""
+    """Formats a count, for example "1 photo" or "2 photos"."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def duration(seconds: float) -> str:
-    """For example "8 s", "2 min 5 s", "1 h 3 min"."""
+    """Formats a duration, for example "8 s", "2 min 5 s" or "1 h 3 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

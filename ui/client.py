@@ -76,7 +76,7 @@ class Orchestrator:
     async def watch_decisions(
         self, request: pb.WatchDecisionsRequest
     ) -> AsyncIterator[pb.WatchDecisionsResponse]:
-        """Reports what is added to an album's log, until the orchestrator goes away."""
+        """Yields additions to an album's log until the orchestrator goes away."""
         async for addition in self._stream(self.stub.WatchDecisions, request, None):
             yield addition
 

@@ -90,7 +90,7 @@ def build() -> list[gr.components.Component]:
 
 
 def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> list[Any]:
-    """Updates for the components of `build`: values of `config`, help and bounds as described."""
+    """Returns updates for the components of `build`: values from `config`, help and bounds."""
     settings = {setting.key: setting for setting in described.settings}
     updates: list[Any] = []
     for control in CONTROLS:

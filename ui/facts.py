@@ -1,4 +1,4 @@
-"""What is known of a photo besides its scores, in the words of photographers."""
+"""Describes what is known about a photo besides its scores, in photographers' terms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 
 def fact_lines(image: pb.ImageResult) -> list[str]:
-    """When and how a photo was taken, its size, and its owner's rating; nothing if unknown."""
+    """Describes when and how a photo was taken, its size and its owner's rating, where known."""
     return [line for line in _lines(image) if line]
 
 
@@ -43,7 +43,7 @@ def _exposure(image: pb.ImageResult) -> str:
 
 
 def _series(facts: pb.CameraFacts) -> str:
-    """Burst or bracket; empty for a single shot."""
+    """Describes the burst or bracket; empty for a single shot."""
     parts = []
     if facts.bracket_mode not in ("", "none"):
         parts.append(f"{facts.bracket_mode} bracket")

@@ -1,4 +1,4 @@
-"""Failed calls to the orchestrator as HTTP errors."""
+"""Translates failed calls to the orchestrator into HTTP errors."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ _STATUS = {
 
 
 def http_error(error: OrchestratorError) -> HTTPException:
-    """Translates a failed call; a code without an entry of its own is 500."""
+    """Translates a failed call; unlisted codes become 500."""
     return HTTPException(_STATUS.get(error.code, 500), f"{error.message} {error.advice}".strip())

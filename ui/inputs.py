@@ -69,12 +69,10 @@ class CheckedBlocks(gr.Blocks):
                 block_fn, inputs, state, explicit_call
             )
         except gr.Error as error:
-            # Gradio names a value and all choices, which its server forgets when it restarts
+            # Gradio's message lists the choices, which its server forgets when it restarts
             if "not in the list of choices" not in str(error.message):
                 raise
-            raise make_error(
-                "This page is older than what it shows. Reload it, then try again."
-            ) from error
+            raise make_error("This page is out of date. Reload it, then try again.") from error
         return checked
 
     def has_upload(self, path: str) -> bool:
@@ -135,7 +133,7 @@ class RequestLimits:
         self._uploading: list[int] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves the request, or refuses it."""
+        """Serves or rejects the request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         path = scope["path"]

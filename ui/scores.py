@@ -1,4 +1,4 @@
-"""The per-image scores of a result, read from the messages of the API."""
+"""Reads the per-image scores of a result from the API's messages."""
 
 from __future__ import annotations
 

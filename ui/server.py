@@ -122,13 +122,13 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
 
 
 async def _until_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
-    """Awaits `work`, which is cancelled if the browser goes away before: it takes other photos."""
+    """Awaits `work`; cancels it if the browser disconnects, for example to load other photos."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise HTTPException(499, "the browser has gone")
+            raise HTTPException(499, "the browser has disconnected")
         return working.result()
     finally:
         working.cancel()

@@ -37,7 +37,7 @@ def render(template: str, **values: object) -> str:
 
 
 def html(value: str = "", script: str = "") -> gr.HTML:
-    """Adds a place for rendered templates to the page.
+    """Adds a component that shows rendered templates to the page.
 
     Args:
         value: Initial content.

@@ -17,7 +17,7 @@ def theme() -> gr.themes.Base:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
-        # a contrast of at least 4.5 with white text; that of Gradio's blue is 3.7
+        # contrast with white text is at least 4.5; Gradio's blue has only 3.7
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",

@@ -177,7 +177,7 @@ GoalShare = Annotated[
         "--share",
         parser=_parse_share,
         metavar="SHARE",
-        help="Pick this share of the photos, such as 10% or 0.1, spread likewise.",
+        help="Pick this share of the photos, such as 10% or 0.1, spread in the same way.",
     ),
 ]
 
@@ -643,7 +643,7 @@ def reselect(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Group and select again under other settings, from a run's stored scores, as a new run."""
+    """Group and select again with other settings, from a run's stored scores, as a new run."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api
@@ -796,7 +796,7 @@ def _print_photos(records: list[ImageRecord], console: Console) -> None:
 
 
 def main() -> None:
-    """Runs the command; a mistake by the user ends in a message and an exit code."""
+    """Runs the command; a user error ends it with a message and an exit code."""
     try:
         app()
     except ConfigError as error:

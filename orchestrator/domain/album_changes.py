@@ -1,4 +1,4 @@
-"""What has happened to an album's files between two runs."""
+"""Describes how an album's files have changed between two runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class AlbumChanges:
     """Numbers of photos.
 
     Attributes:
-        added: New paths, except those that are renamed.
-        changed: Paths with other content than before.
-        renamed: New paths with the content of a path that is gone.
-        removed: Paths that are gone, except those that are renamed.
+        added: New paths, excluding renamed files.
+        changed: Paths whose content has changed.
+        renamed: New paths whose content was at a path that no longer exists.
+        removed: Paths that no longer exist, excluding renamed files.
     """
 
     added: int
@@ -31,11 +31,11 @@ def find_album_changes(before: Mapping[str, str], after: Mapping[str, str]) -> A
 
     Args:
         before: Content digests by path.
-        after: The same later.
+        after: Likewise, at a later time.
     """
     new = Counter(after[path] for path in after.keys() - before.keys())
     gone = Counter(before[path] for path in before.keys() - after.keys())
-    del new[""], gone[""]  # files that could not be read are not known to be the same
+    del new[""], gone[""]  # the content of unreadable files is unknown
     renamed = (new & gone).total()
     return AlbumChanges(
         added=len(after.keys() - before.keys()) - renamed,
@@ -46,7 +46,7 @@ def find_album_changes(before: Mapping[str, str], after: Mapping[str, str]) -> A
 
 
 def describe_album_changes(changes: AlbumChanges, reused_count: int) -> str:
-    """Says for a person what has changed since the last run; empty if nothing has.
+    """Summarizes what has changed since the last run; empty if nothing has.
 
     Args:
         changes: The changes.

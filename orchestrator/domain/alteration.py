@@ -1,4 +1,4 @@
-"""What a version of a photo differs by."""
+"""How an edited version of a photo differs from the original."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ UseOfVersions = Literal["original", "edits", "all", "compete"]
 
 
 class Edit(StrEnum):
-    """What a version differs by from its original."""
+    """A way in which a version differs from its original."""
 
     CROPPED = "cropped"
     FRAMED = "framed"
@@ -22,11 +22,11 @@ class Edit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """How a photo was made from another one, judging by their content.
+    """How a photo was made from another one, inferred from their content.
 
     Attributes:
-        original: Path of that photo.
-        edits: What it differs by, at least one.
+        original: Path of the other photo.
+        edits: How the two differ; at least one edit.
     """
 
     original: str
@@ -34,5 +34,5 @@ class Alteration:
 
     @property
     def words(self) -> str:
-        """For sentences, such as "a cropped, mirrored version"."""
+        """Describes the version for a sentence, for example "a cropped, mirrored version"."""
         return f"a {', '.join(self.edits)} version"

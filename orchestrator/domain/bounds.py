@@ -15,7 +15,7 @@ Penalty = Annotated[float, Ge(-1), Le(0)]
 Similarity = Annotated[float, Ge(-1), Le(1)]
 """A cosine similarity."""
 Distance = Annotated[float, Ge(0), Le(2)]
-"""A cosine distance, or a euclidean distance of unit vectors: both end at 2."""
+"""A cosine distance, or a euclidean distance of unit vectors: both have a maximum of 2."""
 Count = Annotated[int, Ge(1)]
 Auto = Literal["auto"]
 """Placeholder for the value calibrated for the embedding model."""

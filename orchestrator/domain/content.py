@@ -1,4 +1,4 @@
-"""Tells what kind of picture a file holds, by a heuristic on its scores and its metadata."""
+"""Classifies the picture in a file, using a heuristic on its scores and metadata."""
 
 from __future__ import annotations
 
@@ -8,46 +8,48 @@ from typing import Literal
 from orchestrator.domain.photo import ContentClass, FileFacts, QualityScores
 
 MIN_SIDE_PX = 16
-"""A smaller picture is a spacer or a tracking pixel, and counts as blank."""
+"""A smaller picture is a spacer or a tracking pixel and counts as blank."""
 PLAIN_LEVELS = 4
-"""Range of the luminance grid up to which a picture without edges shows nothing: its cells average
-noise out, and a lens cap's differ by one level."""
+"""A picture without edges shows nothing if its luminance grid has at most this range: the cells
+average out noise, and with a lens cap on they differ by one level."""
 BLACK, BURNT = 0.06, 0.97
-"""Brightness up to which, and from which on, a plain frame of a camera was not exposed."""
+"""A plain frame is a misfire if its brightness is at most the first or, with a camera, at least the
+second."""
 FLAT_SHARE, DRAWN_RANGE = 0.8, 0.2
-"""Share of pixels without any change around them, and tonal range, from which on a picture was
-drawn: sensors leave noise, and what compression flattens is mostly sky or darkness. A made screen
-of a chat has 0.93, a portrait on white 0.66."""
+"""A picture was drawn if at least this share of its pixels has no change around them and its tonal
+range is at least this: sensors leave noise, and compression mostly flattens sky and shadows. A
+generated chat screen has a share of 0.93, a portrait on white 0.66."""
 PAPER_LEVEL, PAPER_SHARE = 0.75, 0.6
-"""A page is at least this bright, relative to its brightest cell, in at least this share of it."""
+"""A page is at least this bright, relative to its brightest cell, over at least this share of its
+area."""
 PAPER_COLOUR = 0.15
-"""Colourfulness up to which a page is paper and print."""
+"""Maximum colourfulness of a page of paper and print."""
 PRINT_DETAIL, PRINT_SHARE = 6, 0.3
-"""Detail of a cell with print, and the share of a page that has it."""
+"""Minimum detail of a cell with print, and the minimum share of such cells on a page."""
 PRINT_STEEPNESS = 0.5
-"""Focus from which on edges are those of print."""
+"""Minimum focus score of a page: the edges of print are steep."""
 
 Treatment = Literal["photo", "keep", "exclude"]
 
 
 @dataclass(frozen=True, slots=True)
 class ContentTreatment:
-    """What becomes of pictures that are not photos: judged as photos, all kept, or kept out."""
+    """How to treat pictures that are not photos."""
 
     document: Treatment
-    """pages of text: `photo`, judge them as photos; `keep`, select them all; `exclude`, keep them
-    out of the picks. The kind is a heuristic (`content_class`)"""
+    """how to treat pages of text: `photo` ranks them like photos, `keep` selects them all, and
+    `exclude` never selects them. The kind comes from a heuristic (`content_class`)"""
     screenshot: Treatment
-    """likewise pictures of screens, and drawings"""
+    """likewise for screenshots and drawings"""
     animation: Treatment
-    """likewise pictures of several frames"""
+    """likewise for pictures with several frames"""
     blank: Treatment
-    """likewise pictures that show nothing, or are a few pixels large"""
+    """likewise for pictures that show nothing or are only a few pixels in size"""
     misfire: Treatment
-    """likewise frames that came out black or burnt out, as with the lens cap on"""
+    """likewise for frames that came out black or blown out, for example with the lens cap on"""
 
     def of(self, content: ContentClass) -> Treatment:
-        """The treatment of a kind."""
+        """Returns how to treat a kind of picture."""
         if content is ContentClass.PHOTO:
             return "photo"
         treatment: Treatment = getattr(self, content.name.lower())
@@ -55,11 +57,11 @@ class ContentTreatment:
 
 
 def classify(quality: QualityScores, file: FileFacts, *, is_animated: bool) -> ContentClass:
-    """Tells the kind of a picture; a photo where nothing says otherwise.
+    """Classifies a picture; without evidence to the contrary it is a photo.
 
     Args:
-        quality: Its scores; what older models did not measure says nothing.
-        file: What is known of its file.
+        quality: Its scores; those that older models did not measure are ignored.
+        file: What is known about its file.
         is_animated: Whether it has several frames.
     """
     if is_animated:
@@ -85,7 +87,7 @@ def _is_plain(quality: QualityScores) -> bool:
 
 
 def _is_page(quality: QualityScores) -> bool:
-    """Whether it is mostly bright paper with print all over it."""
+    """Whether it is mostly bright paper covered with print."""
     paper = PAPER_LEVEL * max(quality.luminance_grid)
     bright = sum(level >= paper for level in quality.luminance_grid)
     printed = sum(detail >= PRINT_DETAIL for detail in quality.detail_grid)

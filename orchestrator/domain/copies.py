@@ -1,4 +1,4 @@
-"""Finds copies and versions of one picture, and which of them is the original."""
+"""Finds copies and versions of the same picture, and decides which one is the original."""
 
 from __future__ import annotations
 
@@ -12,43 +12,45 @@ from numpy.typing import NDArray
 from orchestrator.domain.photo import Candidate
 
 SAME_LEVEL = 4
-"""Grey levels by which a cell of a copy's luminance grid differs at most: JPEG and scaling move the
-mean of a cell by one, and rounding by another."""
+"""Maximum difference in grey levels between cells of two copies' luminance grids: JPEG and scaling
+shift a cell's mean by one, and rounding by another."""
 MIN_LEVELS = 8
-"""Range of the luminance grid from which on a picture shows something to be recognized by."""
+"""Minimum range of the luminance grid for a picture to be recognizable."""
 MIN_SAME_SHARE = 0.25
-"""Share of the cells that something laid over a picture leaves as they are."""
+"""Minimum share of the cells that an overlay leaves unchanged."""
 MORE_DETAIL, MORE_DETAIL_LEVELS = 1.15, 2.0
-"""A cell has more detail than another at this ratio and this many grey levels more."""
+"""A cell has more detail than another if it exceeds it by this ratio and this many grey levels."""
 OVERLAY_SHARE, OVERLAY_EDGE_SHARE, OVERLAY_LOSS_SHARE = 0.8, 0.3, 0.02
-"""What is laid over a picture adds detail to at least the first share of the cells whose luminance
-it changes and, at its edges, to at most the second share of the others, and takes it from at most
-the third share of all. A moving subject adds and takes; a sharper frame adds detail everywhere."""
+"""An overlay adds detail to at least the first share of the cells whose luminance it changes and,
+at its edges, to at most the second share of the others; it removes detail from at most the third
+share of all cells. A moving subject both adds and removes detail; a sharper frame adds it
+everywhere."""
 OTHER_SHARPNESS = 0.25
-"""Difference of sharpness from which on two pictures of one size are not copies but two frames, or
-one is a blurred version: their scores decide. JPEG of quality 20 takes up to 0.18 from the sharp
-pictures that ship with Python packages."""
+"""Two pictures of the same size whose sharpness differs by at least this much are not copies but
+two frames, or one is a blurred version: their scores decide. JPEG at quality 20 lowers the
+sharpness of the sharp pictures that ship with Python packages by up to 0.18."""
 MORE_LENGTH = 1.05
-"""Ratio of long sides from which on one picture has more pixels."""
+"""Minimum ratio of long sides for one picture to count as having more pixels."""
 ENLARGED_FOCUS, CRISP_FOCUS, MORE_SHARPNESS = 0.45, 0.80, 0.10
-"""A picture was enlarged if its focus is at most the first, that of a smaller copy at least the
-second, and its sharpness, which is measured at one scale, at most this much more: a soft original
-makes a soft copy, because shrinking steepens edges at most by the ratio of the sides."""
+"""A picture was enlarged if its focus is at most the first value, the focus of a smaller copy is at
+least the second, and its sharpness, which is measured at a fixed scale, exceeds the copy's by at
+most the third. A soft original makes a soft copy, because shrinking steepens edges at most by the
+ratio of the sides."""
 LESS_COMPRESSED = 1.5
-"""Ratio of bytes per pixel from which on a file is less compressed: re-saving at the same quality
-changes them less."""
+"""Minimum ratio of bits per pixel for a file to count as less compressed: re-saving at the same
+quality changes it less than this."""
 GRAIN_RATIO, GRAIN_LEVELS = 2.0, 0.5
-"""A picture this much noisier than its copy, by ratio and grey levels, holds grain or sharpening
-rather than what compression took from the copy."""
+"""If a picture is noisier than its copy by more than this ratio and this many grey levels, its
+larger file holds grain or sharpening, not detail that compression removed from the copy."""
 MAX_ALL_PAIRS_COUNT, NEAREST_COUNT = 2000, 100
-"""In a moment of more than the first number of photos, a photo is compared with this many that are
-next to it in brightness, and not with all."""
+"""In a moment with more photos than the first number, each photo is compared only with the second
+number of photos that are closest to it in brightness."""
 
 Grid = NDArray[np.float32]
 
 
 class CopyRule(StrEnum):
-    """What makes another file the original of a copy; the first that applies decides."""
+    """Why another file is the original of a copy; the first rule that applies decides."""
 
     DAMAGED = "damaged"
     VERSION = "version"
@@ -67,7 +69,7 @@ class Copy:
 
     Attributes:
         original: Path of the original.
-        rule: What the original is preferred by; None if the user keeps that photo.
+        rule: Why the original is preferred; None if the user keeps that photo.
     """
 
     original: str
@@ -75,16 +77,16 @@ class Copy:
 
 
 def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, Copy]:
-    """Finds the copies and versions among photos of one moment.
+    """Finds the copies and versions among the photos of one moment.
 
-    Copies show the same at every place of a grid of 16 x 16 cells, whatever their size, or differ
-    by something laid over one of them. Frames of a burst from a tripod may do so too. Therefore
-    photos known to be taken at different times are no copies, and nothing is decided between files
-    that do not differ as copies do: they compete by their scores.
+    Copies of any size look the same in every cell of a 16 x 16 grid, or differ only by an overlay
+    on one of them. So may the frames of a burst from a tripod. Photos that are known to have been
+    taken at different times are therefore not copies, and files that do not differ in the way that
+    copies do compete by their scores.
 
     Args:
         photos: The photos of a moment that may compete.
-        kept: Paths of those that the user keeps; they are never copies of others.
+        kept: Paths of the photos that the user keeps; they are never copies of others.
 
     Returns:
         What each copy is a copy of, by its path.
@@ -102,12 +104,12 @@ def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, 
 
 
 def long_side(photo: Candidate) -> int:
-    """Long side of the file's picture in pixels."""
+    """Returns the picture's long side in pixels."""
     return max(photo.file.width_px, photo.file.height_px)
 
 
 def bits_per_pixel(photo: Candidate) -> float:
-    """Size of the file over its pixels."""
+    """Returns the size of the file divided by its number of pixels."""
     pixels = photo.file.width_px * photo.file.height_px
     return 8.0 * photo.file.size_bytes / pixels if pixels else 0.0
 
@@ -118,7 +120,7 @@ def _can_be_recognized(photo: Candidate) -> bool:
 
 
 def find_families(photos: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Groups photos that are copies or versions of each other or of a third.
+    """Groups photos that are copies or versions of each other or of a third photo.
 
     Returns:
         Groups of at least two photos, in the given order.
@@ -152,7 +154,7 @@ def _copy_pairs(photos: Sequence[Candidate]) -> Iterator[tuple[int, int]]:
 
 
 def _alike(luminance: Grid) -> list[tuple[int, int]]:
-    """Pairs of rows that agree in enough cells."""
+    """Finds pairs of rows that agree in enough cells."""
     count, cells = luminance.shape
     order = np.argsort(luminance.mean(axis=1), kind="stable")
     reach = count if count <= MAX_ALL_PAIRS_COUNT else NEAREST_COUNT
@@ -176,15 +178,15 @@ def _are_copies(first: Candidate, second: Candidate) -> bool:
 
 
 def _find_changed(first: Candidate, second: Candidate) -> NDArray[np.bool_]:
-    """The cells whose luminance differs."""
+    """Returns which cells differ in luminance."""
     ours, theirs = (np.array(photo.quality.luminance_grid, np.int64) for photo in (first, second))
     return np.asarray(np.abs(ours - theirs) > SAME_LEVEL)
 
 
 def _is_overlaid(photo: Candidate, clean: Candidate) -> bool:
-    """Whether something, such as a watermark, was laid over a photo."""
+    """Whether an overlay, such as a watermark, was added to a photo."""
     changed = _find_changed(photo, clean)
-    if not changed.any() or len(photo.faces) > len(clean.faces):  # somebody stepped in
+    if not changed.any() or len(photo.faces) > len(clean.faces):  # a person entered the frame
         return False
     more, less = _has_more_detail(photo, clean), _has_more_detail(clean, photo)
     return bool(
@@ -230,11 +232,11 @@ _RULES: tuple[tuple[CopyRule, Callable[[Candidate, Candidate], bool]], ...] = (
     (CopyRule.CAMERA, lambda photo, other: other.file.has_camera and not photo.file.has_camera),
     (CopyRule.COMPRESSED, _is_more_compressed),
 )
-"""Whether `photo` loses to `other`, in the order in which they are asked."""
+"""Tests whether `photo` loses to `other`, in the order in which they are applied."""
 
 
 def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
-    """Leaves out, rule by rule, the photos that lose to one that is still there."""
+    """Eliminates, rule by rule, the photos that lose to one that is still in the running."""
     left = list(family)
     for _, loses in _RULES:
         lost = [

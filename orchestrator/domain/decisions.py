@@ -68,7 +68,7 @@ class DecisionEntry:
         create_time: When it was decided.
         target: Target of a MOVE; None otherwise.
         undone_id: The entry reverted by an UNDO; empty otherwise.
-        decided_by: Who decided, as the program that stored it says; empty if unknown.
+        decided_by: Who decided, as reported by the program that stored the entry; empty if unknown.
         stars: With RATE, 1 to 5, or 0 to remove the stars; 0 otherwise.
         label: With LABEL, a `ColourLabel`, or empty to remove the label; empty otherwise.
     """
@@ -293,8 +293,8 @@ def correct_moments(
 ) -> Labels:
     """Applies corrections to the moments that the algorithm found.
 
-    Photos that are not in the run are skipped; a MOVE whose target is missing does nothing. A
-    moment that is left with one photo becomes noise, like a single shot.
+    Photos that are not in the run are skipped; a MOVE whose target is missing does nothing. If only
+    one photo is left in a moment, it becomes noise, like a single shot.
 
     Args:
         labels: int64, (n,), NOISE for single shots.

@@ -109,7 +109,8 @@ class Grouping:
             also None if computing it would take more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Parameter of HDBSCAN.
         separate_hours: A longer pause splits moments; None if pauses do not split them.
-        separate_distance: Photos this close are not split by a pause; None likewise.
+        separate_distance: Photos this close are not split by a pause; None if pauses do not split
+            moments.
         pause_inside: Seconds between it and `nearest_inside`; None if unknown or not used.
         pause_outside: Seconds between it and `nearest_outside`.
     """
@@ -242,7 +243,7 @@ def neighbours_of(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Photos:
-    """The inputs of photos' distances; `term` is None if capture time does not count."""
+    """The data behind the distances between photos; `term` is None if capture time is not used."""
 
     embeddings: Embeddings
     term: TimeTerm | None
@@ -351,7 +352,7 @@ def _distance(closeness: float, metric: str) -> float:
 
 
 def _closeness(index: int, photos: _Photos) -> NDArray[np.float64]:
-    """1 minus the distance of a row to each row, in float64 like the clustering."""
+    """Returns 1 minus the distance from a row to each row, in float64 like the clustering."""
     vectors = photos.embeddings
     found = vectors.astype(np.float64) @ vectors[index].astype(np.float64)
     if photos.term is not None:

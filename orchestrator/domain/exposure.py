@@ -1,4 +1,4 @@
-"""The exposure of a shot in words."""
+"""Describes the exposure of a shot in words."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from orchestrator.domain.photo import CameraFacts
 
 _LONGEST_FRACTION_SECONDS = 0.3
-"""Up to this, cameras show an exposure time as a fraction."""
+"""Cameras show exposure times up to this one as a fraction."""
 
 
 def exposure_caption(facts: CameraFacts) -> str:
-    """For example "1/200 s, f/2.8, ISO 800, 50 mm, +0.7 EV"; empty if nothing is known.
+    """Formats the exposure; empty if nothing is known.
 
-    Exposure bias is left out at 0.
+    For example: "1/200 s, f/2.8, ISO 800, 50 mm, +0.7 EV". An exposure bias of 0 is left out.
     """
     return ", ".join(_parts(facts))
 

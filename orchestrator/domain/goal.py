@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from orchestrator.domain.bounds import Count
 
 MOMENT_COST = 0.2
-"""What each pick of a moment takes off the scores of the moment's other photos. A heuristic: a
-second shot is picked only where the best of the remaining moments is that much worse."""
+"""How much each pick from a moment lowers the scores of the moment's other photos. A heuristic: a
+second shot is picked only if the best photo of the remaining moments is worse by this much."""
 TIME_COST = 0.02
-"""What each pick takes off the scores of photos taken at about the same time. A heuristic too."""
+"""How much each pick lowers the scores of photos taken at about the same time. Also a heuristic."""
 FAULT_COST = 1.0
-"""What a photo below a floor loses: it is picked only when nothing else is left."""
+"""How much a photo below a floor loses: it is picked only if nothing else is left."""
 NEAR_SECONDS = 1800.0
-"""Photos at most this far apart are taken at about the same time."""
+"""Photos taken at most this far apart count as taken at about the same time."""
 
 Pick = Literal["moments", "one_per_moment", "count", "share", "all_but_failures"]
 
@@ -32,9 +32,9 @@ class Goal:
 
     pick: Pick
     """which photos to pick: `moments` = the best of each moment, up to `max_images_per_cluster`;
-    `one_per_moment` = only the best of each; `count` or `share` = that many of the whole album,
-    spread over moments and time; `all_but_failures` = every photo that passes the floors and the
-    minimum score"""
+    `one_per_moment` = only the best of each; `count` or `share` = that many photos from the whole
+    album, spread over moments and time; `all_but_failures` = every photo that passes the floors and
+    the minimum score"""
     count: Count
     """number of photos for `count` (`--count 50`). Photos that you keep come first, and are all
     picked even if there are more; a set of photos that is kept as a whole counts as one"""
@@ -57,7 +57,7 @@ class Goal:
 
 
 BEST_OF_MOMENTS = Goal(pick="moments", count=50, share=0.1)
-"""The goal of runs that were stored before there were goals."""
+"""The goal of runs that were stored before goals were introduced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Entrant:
         score: Its composite score.
         seconds: When it was taken; NaN if unknown.
         is_kept: Whether it is picked in any case.
-        is_faulty: Whether it is below a floor, and only the best of a moment that is so as a whole.
+        is_faulty: Whether it is below a floor, like every photo of its moment.
     """
 
     path: str
@@ -85,14 +85,14 @@ class Coverage:
 
     Attributes:
         requested: Number of photos requested.
-        place: In the order of picking, from 1; None if it was not picked.
-        moment_count: Other picks of its moment: before it, or in the end if it was not picked.
-        near_count: Likewise, picks at about the same time.
-        value: Its score less the costs of both, and of its faults.
+        place: Its position in the order of picking, from 1; None if it was not picked.
+        moment_count: Number of picks from its moment before it, or in the end if it was not picked.
+        near_count: Likewise, for picks taken at about the same time.
+        value: Its score minus the costs of these picks and of its fault.
         last_value: The value of the last pick; None if all picks are kept in any case.
         is_faulty: Whether it is below a floor.
-        ahead: Path of the photo of its moment that was next and was not picked either; None if it
-            was next itself.
+        ahead: Path of the photo that was next in its moment and was not picked either; None if this
+            photo was next.
         preferred_to: Path of a photo with a higher score that was not picked, because more picks
             counted against it; None if there is none.
     """
@@ -111,18 +111,18 @@ class Coverage:
 def spread(queues: Sequence[Sequence[Entrant]], requested: int) -> dict[str, Coverage]:
     """Picks photos for an album, spread over its moments and over time.
 
-    Greedy: it picks the photos that are kept in any case, and then, again and again, the photo with
-    the highest value among the next ones of all moments:
+    A greedy algorithm picks the photos that are kept in any case, and then repeatedly the photo
+    with the highest value among the next photos of all moments:
 
         score - MOMENT_COST x (picks of its moment) - TIME_COST x (picks within NEAR_SECONDS of it)
 
-    less FAULT_COST if it is below a floor. So a further pick of the same moment or hour is worth
-    less and less. The photos of a moment come in their order. The result for a smaller number is
-    the beginning of that for a larger one.
+    minus FAULT_COST if it is below a floor. Each further pick from the same moment or time is
+    therefore worth less. The photos of a moment are picked in their order. The result for a smaller
+    number is the beginning of the result for a larger one.
 
     Args:
         queues: The photos of each moment that may be picked, best first.
-        requested: Number of photos to pick; all kept ones are picked even if there are more.
+        requested: Number of photos to pick; all kept photos are picked even if there are more.
 
     Returns:
         By path, how each photo did.
@@ -203,7 +203,7 @@ class _Spread:
         )
 
     def _compare(self, left_out: Mapping[int, Coverage]) -> dict[int, Coverage]:
-        """Names the best photo by score that each pick came before although it scores less."""
+        """Finds the best-scoring photo that each pick came ahead of despite a lower score."""
         sound = [row for row, coverage in left_out.items() if not coverage.is_faulty]
         if not sound:
             return self._taken
@@ -217,7 +217,7 @@ class _Spread:
         }
 
     def _follow(self, heads: Sequence[int]) -> dict[int, Coverage]:
-        """Places the photos that come after the next one of their moment."""
+        """Covers the photos that come after the next photo of their moment."""
         return {
             row: replace(self._place(row, None), ahead=self._entrants[head].path)
             for head in heads

@@ -1,4 +1,4 @@
-"""What two photos both show, as measured on their pictures (see `runs/measure_overlap`)."""
+"""The part that two photos have in common, as measured by `runs/measure_overlap`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ class Side:
     """One of the two pictures.
 
     Attributes:
-        share: Share of the picture that the other one shows too.
-        x: Where the centre of the other one lies, in widths from this one's centre to the right.
-        y: Likewise in heights, downwards.
-        spread: Standard deviation of the 8-bit levels of the rest; 0 if there is no rest.
-        chroma: Mean distance from grey of the joint part, in 8-bit levels.
-        length: Long side of this whole picture, laid on the other one, in long sides of that.
+        share: Share of the picture that the other one also shows.
+        x: Offset of the other picture's centre to the right of this one's, in widths of this one.
+        y: Likewise downwards, in heights.
+        spread: Standard deviation of the 8-bit levels outside the common part; 0 if nothing is
+            outside.
+        chroma: Mean distance from grey in the common part, in 8-bit levels.
+        length: Long side of this whole picture when aligned with the other one, in long sides of
+            the other one.
     """
 
     share: float
@@ -28,18 +30,18 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What two photos both show.
+    """The part that two photos have in common.
 
     Attributes:
-        match_count: Local features that lie in the same places of both.
+        match_count: Number of local features that are in the same places in both.
         is_mirrored: Whether the pictures match when one is mirrored left to right.
-        turn_degrees: By how much one is turned against the other: 0 to 180.
-        bend: How far the corners are from where moving, turning and scaling would put them, as a
-            share of the long side: what perspective adds.
-        agreement: Correlation of the fine structure that all but a fifth of the textured parts
-            exceed, after laying one picture on the other: -1 to 1.
-        lowest: The same for all but a twentieth.
-        colour_shift: Mean difference of the colours apart from brightness, in 8-bit levels.
+        turn_degrees: How far one is rotated relative to the other: 0 to 180.
+        bend: How far the corners are from where shifting, rotating and scaling would put them, as a
+            share of the long side: the effect of perspective.
+        agreement: Correlation of the fine structure, after aligning the pictures, that all but a
+            fifth of the textured parts exceed: -1 to 1.
+        lowest: Likewise, for all but a twentieth.
+        colour_shift: Mean difference in colour, ignoring brightness, in 8-bit levels.
         first: The first picture.
         second: The second picture.
     """
@@ -55,5 +57,5 @@ class Overlap:
     second: Side
 
     def swap(self) -> Overlap:
-        """The same with the pictures in the other order."""
+        """Returns the same overlap with the pictures in the other order."""
         return replace(self, first=self.second, second=self.first)

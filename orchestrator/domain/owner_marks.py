@@ -12,7 +12,7 @@ PICKED, REJECTED = "picked", "rejected"
 
 
 def owner_decision(mark: OwnerMark) -> Decision | None:
-    """Reads a mark as a decision; None if it says neither. A flag counts before the stars."""
+    """Reads a mark as a decision; None if it is not one. A flag takes precedence over the stars."""
     if mark.pick == REJECTED:
         return Decision.REJECT
     if mark.pick == PICKED:

@@ -70,7 +70,7 @@ class FaceScores:
 
     @property
     def area(self) -> float:
-        """Share of the picture that the box covers."""
+        """Returns the share of the picture that the box covers."""
         return self.width * self.height
 
 
@@ -87,14 +87,14 @@ class ContentClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What is known of a photo's file; zero or empty where it is not.
+    """What is known about a photo's file; zero or empty where unknown.
 
     Attributes:
         width_px: Width of the upright photo.
         height_px: Height of the upright photo.
         size_bytes: Size of the file.
         capture_time: Local time from EXIF, ISO 8601 without zone.
-        has_camera: Whether it names the camera.
+        has_camera: Whether the file names the camera.
         is_damaged: Whether it could be read only in part.
         is_edit: Whether its name marks it as an edited copy of a photo in the album.
     """
@@ -208,7 +208,7 @@ class Candidate:
         quality: Its quality scores.
         faces: Largest first.
         cluster_id: Its moment; -1 = noise.
-        file: What is known of its file.
+        file: What is known about its file.
         content: Its kind.
         owner_mark: How its owner marked it in another program.
         frame_set: Its place in a set of photos that belong together; None if it is not in a set.
@@ -235,7 +235,7 @@ class Decision(StrEnum):
 
     @property
     def past_tense(self) -> str:
-        """The past tense, for sentences: "kept" or "rejected"."""
+        """Returns the past tense, for sentences: "kept" or "rejected"."""
         return "kept" if self is Decision.KEEP else "rejected"
 
 

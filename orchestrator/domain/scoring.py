@@ -27,8 +27,9 @@ class PersonPenalties:
     """Penalties for face faults."""
 
     eyes_closed: Penalty
-    """added when the worst prominent face's eyes score is below `eyes_threshold`: in full if it is
-    at most half of that and all faces are as bad, about half of it if the others are good"""
+    """added when the worst prominent face's eyes score is below `eyes_threshold`: in full if the
+    score is at most half of the threshold and all faces are as bad, about half if the others are
+    good"""
     face_turned: Penalty
     """likewise for the pose score and `pose_threshold`"""
     not_smiling: Penalty
@@ -47,35 +48,35 @@ class PersonPenalties:
 
 MIN_FACE_SIZE, FULL_FACE_SIZE = 0.025, 0.05
 """Shares of the picture's long side: up to the first, a face is too small for its scores to count;
-from the second on they count in full. On a canonical image these are 26 and 51 pixels; the networks
-look at eyes in 64 x 64."""
+from the second, they count in full. On a canonical image these are 26 and 51 pixels; the networks
+see eyes at 64 x 64."""
 MIN_FACE_CONFIDENCE, FULL_FACE_CONFIDENCE = 0.6, 0.8
-"""Up to the first, a face may be a statue, a poster or a false detection: its scores do not count;
-from the second on they count in full."""
+"""Up to the first confidence, a face may be a statue, a poster or a false detection, and its scores
+do not count; from the second, they count in full."""
 LEVEL_PITCH_DEGREES, LOWERED_PITCH_DEGREES = -12.0, -24.0
-"""From the second pitch on, a head is lowered so far that lids seen from above look closed: its
-eyes cannot be told. Frontal faces measure within 11 degrees of level."""
+"""From the second pitch on, a head is lowered so far that its eyelids look closed from above, so
+the state of its eyes is unknown. Frontal faces measure within 11 degrees of level."""
 SURELY_CLOSED, UNSURELY_CLOSED = 0.05, 0.25
-"""Up to the first eyes score, eyes are closed even in a laughing face; from the second on they may
-be narrowed by the laugh, which cannot be told. Closed eyes score 0.00 to 0.02."""
+"""Up to the first eyes score, eyes are closed even in a laughing face; from the second on, the
+laugh may have narrowed them, so their state is unknown. Closed eyes score 0.00 to 0.02."""
 SMILE, LAUGH = 0.5, 0.9
-"""Smile scores between which a face goes over to laughing."""
+"""Smile scores between which a smile becomes a laugh."""
 CANNOT_TELL = 0.5
-"""Score of what cannot be told: it is no fault at the thresholds' defaults."""
+"""Score of eyes whose state is unknown: at the default thresholds it is not a fault."""
 SURE_SHARE = 0.5
-"""Share of a threshold at which a fault is sure; from there to the threshold, its penalty falls to
-nothing, so that a hair's breadth does not decide."""
+"""Share of a threshold at which a fault is certain; from there to the threshold, its penalty falls
+to zero, so that a tiny difference does not decide."""
 SINGLE_SHARE = 0.5
-"""Share of a penalty that one face costs however many others there are; the rest is in proportion
-to the faces, so that of two frames of a group the one with fewer shut eyes wins."""
+"""Share of a penalty that a single face costs, no matter how many others there are; the rest is in
+proportion to the faces, so that of two shots of a group, the one with fewer closed eyes wins."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorstFace:
     """Face-size-weighted worst case over the prominent faces of a photo, each 0 to 1.
 
-    An extent is the weighted mean of what the faces lack of a full score, over what the worst one
-    lacks: 1 if all are equally bad, and the less, the fewer are.
+    An extent is the weighted mean of how far the faces fall short of a full score, divided by how
+    far the worst one does: 1 if all are equally bad, and lower if fewer are.
     """
 
     pose_score: float
@@ -106,7 +107,7 @@ NO_FAULT_WORDS = {FaceFault.EYES_CLOSED: "eyes open", FaceFault.NOT_SMILING: "sm
 
 @dataclass(frozen=True, slots=True)
 class FaceCheck:
-    """A worst score beside its threshold, each 0 to 1, and the penalty for falling below it.
+    """A worst score with its threshold, each 0 to 1, and the penalty for falling below it.
 
     Attributes:
         fault: What a low score means.
@@ -129,7 +130,7 @@ class FaceCheck:
 
     @property
     def cost(self) -> float:
-        """What the fault costs: all of `penalty` if it is sure and on all faces; 0.0 without it."""
+        """What the fault costs: all of `penalty` if it is certain and on all faces; else less."""
         if not self.is_fault:
             return 0.0
         sure = _ramp(self.threshold - self.score, 0.0, self.threshold * (1 - SURE_SHARE))
@@ -142,10 +143,11 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
     A face's score s counts as 1 - w (1 - s). The weight w is its area over the largest face's, and
     less for a tiny or uncertain face: the largest face counts in full, and the smaller or less
     certain one is, the less its faults count. Unlike in a mean, a good face does not make up for a
-    bad one. Eyes that cannot be told, in a lowered or laughing face, are neither open nor closed.
+    bad one. Eyes whose state is unknown, in a lowered or laughing face, are neither open nor
+    closed.
 
     Returns:
-        The minimum of each score, and how many faces are as bad; None without faces that count.
+        The minimum of each score, and how many faces are as bad; None if no faces count.
     """
     counting = [face for face in faces if rate_trust(face) > 0]
     if not counting:
@@ -171,7 +173,7 @@ def _aggregate(weights: Sequence[float], scores: Sequence[float]) -> tuple[float
 
 
 def _eyes_told(face: FaceScores) -> float:
-    """The eyes score, as far as it can be told."""
+    """Returns the eyes score, adjusted where the state of the eyes is uncertain."""
     lowered = _ramp(face.pitch_degrees or 0.0, LEVEL_PITCH_DEGREES, LOWERED_PITCH_DEGREES)
     laughing = _ramp(face.smile_score, SMILE, LAUGH) * _ramp(
         face.eyes_score, SURELY_CLOSED, UNSURELY_CLOSED
@@ -181,7 +183,7 @@ def _eyes_told(face: FaceScores) -> float:
 
 
 def rate_trust(face: FaceScores) -> float:
-    """How far a face is large and certain enough for its scores to count, 0 to 1.
+    """Returns how much a face's scores count, given its size and certainty, 0 to 1.
 
     Width and height are relative to those of the picture, so the smaller of them is relative to the
     long side.
@@ -199,11 +201,11 @@ def _ramp(value: float, start: float, end: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class FaceSigns:
-    """What can be told of one face; named as in orchestrator.proto.
+    """What is known about one face; named as in orchestrator.proto.
 
     Attributes:
-        eyes: "open", "closed", or empty if it cannot be told.
-        smile: "smiling", "not_smiling", or empty if it cannot be told.
+        eyes: "open", "closed", or empty if unknown.
+        smile: "smiling", "not_smiling", or empty if unknown.
         is_prominent: Whether it counts for the scores of its photo.
     """
 
@@ -215,8 +217,8 @@ class FaceSigns:
 def read_signs(faces: Sequence[FaceScores], penalties: PersonPenalties) -> tuple[FaceSigns, ...]:
     """Reads each face's scores with the thresholds of a run, in the order of the faces.
 
-    Nothing can be told of a face that is too small or too uncertain to count, nor of eyes whose low
-    score may come from a lowered head or a laugh.
+    Faces that are too small or too uncertain to count are unknown, and so are eyes whose low score
+    may come from a lowered head or a laugh.
     """
     counting = [face.width for face in faces if rate_trust(face) > 0]
     fewest = penalties.prominent_face_ratio * max(counting, default=0.0)
@@ -271,9 +273,9 @@ def face_faults(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[Fa
 
 
 def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> str:
-    """For example "2 faces | eyes open | no smile".
+    """Builds a caption, for example "2 faces | eyes open | no smile".
 
-    Empty without faces; just the number of faces if none of them counts.
+    It is empty without faces, and only the number of faces if none of them counts.
     """
     if not faces:
         return ""

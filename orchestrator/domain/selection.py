@@ -37,12 +37,12 @@ MAX_COMPARED_COUNT = 100
 round robin of n photos takes n (n - 1) / 2 comparisons, or 200 million for 20,000 photos."""
 
 FACE_DIFFERENCE = 0.02
-"""Difference of penalties from which on the faces of two photos differ clearly, and the comparator
-does not rank one ahead of the other: it sees whole pictures, in which a blink vanishes."""
+"""If their penalties differ by at least this much, the faces of two photos differ clearly, and the
+comparator does not move the worse one ahead: it sees whole pictures, in which a blink is lost."""
 TECHNICAL_DIFFERENCE, NOISE_DIFFERENCE = 0.05, 1.0
-"""Differences of scores from 0 to 1, and of noise in grey levels, from which on the comparator may
-decide between two photos: it learned blur, noise and exposure, not what makes a shot good. A tilt
-is not measured, so a pair that differs in that alone is left to the score. A heuristic."""
+"""Minimum differences in scores from 0 to 1, and in noise in grey levels, for the comparator to
+decide between two photos: it learned blur, noise and exposure, not what makes a shot good. Tilt is
+not measured, so the score decides between photos that differ only in tilt. A heuristic."""
 _MANY_TAKEN = 64
 _FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
 _BY_RANK = (Reason.SELECTED_BEST, Reason.SELECTED_DISTINCT, Reason.SELECTED_FOR_GOAL)
@@ -58,7 +58,7 @@ Comparisons = Mapping[Pair, float]
 class FilterParameters:
     """Floors below which a photo is not selected if another photo of its moment passes them.
 
-    The best of a moment that is below them as a whole is selected, and says so.
+    If all photos of a moment are below them, the best one is selected, and its reason says so.
     """
 
     min_iqa_score: Share
@@ -137,9 +137,9 @@ class Verdict:
             by score alone; 0 if this photo was not tied.
         points: Sum of its win probabilities against those; None if it was not tied.
         rank: Place in its moment, from 1.
-        moment_size: Photos of its moment.
-        copy_rule: By what `lost_to` is preferred, if it is the original of this copy; None if the
-            user keeps that one.
+        moment_size: Number of photos in its moment.
+        copy_rule: Why `lost_to` is preferred, if it is the original of this copy; None if the user
+            keeps it.
         outranked: Path of the best photo that ranks higher by score or comparison, but stays behind
             this one, a pick of an earlier run; None if there is none.
         coverage: How it did in the competition for an album-wide goal; None if it took no part.
@@ -217,7 +217,7 @@ class _Taken:
         own = self._embeddings[photo.index]
         near = self.photos
         if len(near) > _MANY_TAKEN:
-            # the user may keep many: a product, not a loop, finds the few that can be closest
+            # the user may keep many photos, so a matrix product first finds the few closest
             similarity = self._stack_taken() @ own
             doubt = 4.0 * (len(own) + 4) * 2.0**-24
             places = np.flatnonzero(similarity >= similarity.max() - doubt)
@@ -250,7 +250,7 @@ class Selection:
         decisions: Photos that the user keeps or rejects, by content digest; they override
             everything else. If there is none, the mark of the photo's owner counts in the same way,
             provided that the parameters allow it.
-        sets: What is done with photos that belong together.
+        sets: How to treat photos that belong together.
         earlier_picks: Content digests of photos that an earlier run picked.
     """
 
@@ -283,10 +283,10 @@ class Selection:
     def verdicts(self, comparisons: Comparisons) -> list[Verdict]:
         """Picks the best photos of each moment.
 
-        A moment always yields a photo, unless the user rejects all of it or the goal is a number of
-        photos: floors, scores and faces rank the shots of a moment, and there is nothing better to
-        keep instead of the only one. If all are below the floors, the best of them is picked, and
-        its reason says so.
+        A moment always yields a photo, unless the user rejects all its photos or the goal is a
+        number of photos: floors, scores and faces only rank the shots of a moment, because there is
+        nothing better to keep instead. If all of them are below the floors, the best one is picked,
+        and its reason says so.
 
         Args:
             comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
@@ -355,7 +355,7 @@ class Selection:
         return {path: fall for path, fall in falls.items() if fall is not None}
 
     def _find_copies(self, moment: Sequence[_Scored]) -> dict[str, Copy]:
-        """The copies of other photos, of those that the user has not rejected."""
+        """Finds the copies among the photos that the user has not rejected."""
         if len(moment) < 2:
             return {}
         kept = {photo.path for photo in moment if self._decision(photo) is Decision.KEEP}
@@ -371,7 +371,7 @@ class Selection:
         return is_excluded or decision is Decision.REJECT
 
     def _check(self, photo: _Scored, copy: Copy | None) -> _Fall | None:
-        """Why a photo may not compete; None if it may."""
+        """Returns why a photo may not compete; None if it may."""
         decision = self._decision(photo)
         if decision is not None:
             if decision is Decision.KEEP:
@@ -390,7 +390,7 @@ class Selection:
         return None if fault is None else _Fall(fault)
 
     def _find_fault(self, candidate: Candidate) -> Reason | None:
-        """The floor that a photo is below; None if it is above all of them."""
+        """Returns the floor that a photo is below; None if it is above all of them."""
         if candidate.quality.focus_score < self.filters.min_sharpness:
             return Reason.BLURRED
         if candidate.quality.iqa_score < self.filters.min_iqa_score:
@@ -406,7 +406,7 @@ class Selection:
         return decision is Decision.KEEP or (decision is None and self._treatment(photo) == "keep")
 
     def _keep_reason(self, photo: _Scored) -> Reason:
-        """Why a photo is kept in any case."""
+        """Returns why a photo is kept in any case."""
         if self._is_decided_by_user(photo):
             return Reason.USER_KEEP
         is_owners = self._decision(photo) is Decision.KEEP
@@ -457,7 +457,7 @@ class Selection:
     def _move_up_earlier_picks(
         self, ranked: Sequence[_Scored]
     ) -> tuple[list[_Scored], dict[str, list[str]]]:
-        """Moves the picks of an earlier run up past photos that are not better by the margin.
+        """Moves an earlier run's picks ahead of photos that are not better by the margin.
 
         Returns:
             The photos, and for each pick that moved, the paths of those that it passed, best first.
@@ -551,7 +551,7 @@ class Selection:
         return use == "all" or (is_failure_hunt and use != "ignore")
 
     def _with_middles_first(self, ranked: Sequence[_Scored]) -> list[_Scored]:
-        """Swaps the best photo of each set for its middle one if that is to represent the set."""
+        """Moves the middle photo of each set first if it is to represent the set."""
         found = list(ranked)
         sets: dict[int, list[int]] = {}
         for place, photo in enumerate(ranked):
@@ -665,7 +665,7 @@ class _Ranking:
 
 
 def _find_eligible(moment: Sequence[_Scored], fallen: Mapping[str, _Fall]) -> list[_Scored]:
-    """The photos that compete: those above the floors, or if none is, all that only fell by one."""
+    """Returns the photos above the floors or, if none is, those that were only below a floor."""
     above = [photo for photo in moment if photo.path not in fallen]
     if above:
         return above

@@ -20,7 +20,7 @@ class SetKind(StrEnum):
 
     @property
     def words(self) -> str:
-        """For sentences, with its article."""
+        """Returns the name with its article, for sentences."""
         return f"{'an' if self is SetKind.EXPOSURE_BRACKET else 'a'} {self.value.replace('_', ' ')}"
 
 
@@ -29,19 +29,19 @@ class SetParameters:
     """Settings of `keep_sets`."""
 
     exposure_brackets: Use
-    """frames of one view at different exposures, which are always of one moment: `best` picks at
-    most one of them, as among other photos; `middle` picks the one of middle exposure instead;
+    """frames of one view at different exposures, which always belong to one moment: `best` picks at
+    most one of them, as with other photos; `middle` picks the one with the middle exposure instead;
     `all` picks all of them if it picks one; `ignore` does not look for them"""
     focus_stacks: UseWithoutMiddle
-    """likewise frames that the camera marked as a series of focus distances"""
+    """likewise for frames that the camera marked as a series of focus distances"""
     panoramas: UseWithoutMiddle
-    """likewise frames that overlap, each showing more on one side, taken seconds apart with the
+    """likewise for overlapping frames, each showing more on one side, taken seconds apart with the
     same focal length and exposure"""
     bursts: UseWithoutMiddle
-    """likewise frames to which the camera or phone gave the identifier of one burst"""
+    """likewise for frames to which the camera or phone gave the same burst identifier"""
 
     def use_of(self, kind: SetKind) -> Use:
-        """What is done with sets of a kind."""
+        """Returns how to treat sets of a kind."""
         uses: dict[SetKind, Use] = {
             SetKind.EXPOSURE_BRACKET: self.exposure_brackets,
             SetKind.FOCUS_STACK: self.focus_stacks,
@@ -54,7 +54,7 @@ class SetParameters:
 WITHOUT_SETS = SetParameters(
     exposure_brackets="ignore", focus_stacks="ignore", panoramas="ignore", bursts="ignore"
 )
-"""No sets are looked for."""
+"""Settings that do not look for any sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class SetPlace:
     """A photo's place in a set.
 
     Attributes:
-        kind: Of the set.
-        number: Of the set within its run, from 0 by its first photo.
-        place: In the set, from 1: frames of a bracket from dark to bright, others by time.
-        size: Photos of the set.
+        kind: Kind of the set.
+        number: Number of the set within its run, from 0, ordered by first photo.
+        place: Position in the set, from 1: frames of a bracket from dark to bright, others by time.
+        size: Number of photos in the set.
     """
 
     kind: SetKind

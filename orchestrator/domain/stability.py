@@ -1,4 +1,4 @@
-"""Keeps moments and picks of an earlier run where nothing that concerns them has changed."""
+"""Keeps an earlier run's moments and picks where nothing that affects them has changed."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def keep_moments(
     """Restores the moments of an earlier run that no added or removed photo has touched.
 
     Clustering is global: a new photo can move the borders of moments that it has nothing to do
-    with. Old and new moments that share photos belong together; such a group keeps its old moments
-    unless a photo of it is new, or one of an old moment is gone.
+    with. Old and new moments that share photos form a group, which keeps its old moments unless one
+    of its photos is new or a photo of an old moment is gone.
 
     Args:
         labels: int64, (n,), the new moments, NOISE for single shots.
@@ -62,7 +62,7 @@ def keep_moments(
     touched = {
         groups.find(row)
         for row, (label, digest) in enumerate(zip(old, content_digests, strict=True))
-        # a file of the same content may be new, and then a single shot is no longer one
+        # a new file may have the same content, and then a single shot is no longer single
         if label is None or label in broken or (label == NOISE and digest in copied)
     }
     moments = np.where(labels == NOISE, NOISE, labels)
@@ -76,7 +76,7 @@ def keep_moments(
 
 
 class _Groups:
-    """Rows that are joined, directly or by way of others."""
+    """Groups of rows that are joined, directly or through others."""
 
     def __init__(self, count: int) -> None:
         self._parents = list(range(count))

@@ -69,7 +69,7 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _find_highest(judged: Iterable[tuple[Candidate, Verdict]]) -> dict[int, Verdict]:
-    """The verdict with the highest score of each cluster that was not picked."""
+    """Finds, for each cluster, the highest-scoring verdict that was not picked."""
     highest: dict[int, Verdict] = {}
     for candidate, verdict in judged:
         if candidate.cluster_id == NOISE or verdict.is_selected:
@@ -90,14 +90,14 @@ def describe_unreadable(error: str) -> str:
 
 
 def describe_unsupported(formats: Sequence[str]) -> tuple[str, ...]:
-    """Writes a note that counts photos in unsupported formats; none if there are none."""
+    """Writes a note that counts photos in unsupported formats, if there are any."""
     counts = sorted(Counter(formats).items())
     listed = ", ".join(f"{count} {name}" for name, count in counts)
     return (f"Not supported: {listed}.",) if listed else ()
 
 
 def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
-    """Writes a note on sidecars that could not be read; none if all could.
+    """Writes a note about sidecars that could not be read, if there are any.
 
     Args:
         problems: Error messages by path.
@@ -106,7 +106,7 @@ def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
         return []
     path = min(problems)
     counted = f"{pluralize(len(problems), 'sidecar')} could not be read"
-    return [f"{counted}, so their ratings and times do not count ({path}: {problems[path]})."]
+    return [f"{counted}, so their ratings and times are ignored ({path}: {problems[path]})."]
 
 
 def describe_damage(damage: str) -> str:
@@ -284,7 +284,7 @@ def _write_sentence(
                 f"Not selected: {_describe_fault(verdict, quality, filters)}{_name_rival(rival)}."
             )
         case Reason.NOISE_EXCLUDED:
-            return "Not selected: a single shot, and include_noise is off."
+            return "Not selected: it is a single shot, and include_noise is off."
         case Reason.BELOW_MIN_SCORE:
             value, limit = format_comparison(
                 verdict.composite_score, parameters.min_score_threshold
@@ -294,7 +294,7 @@ def _write_sentence(
                 f"{_describe_faults(verdict, parameters.person_penalties)}{_name_rival(rival)}."
             )
     if rival is None:
-        raise ValueError(f"verdict {verdict.reason} on {verdict.path} names no photo it lost to")
+        raise ValueError(f"{verdict.path} has reason {verdict.reason}, but lost to no photo")
     return _explain_lost(candidate, verdict, rival, parameters)
 
 
@@ -311,8 +311,8 @@ def _explain_kept(
     by_path: Mapping[str, tuple[Candidate, Verdict]],
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence for a pick of an earlier run that stays ahead of a slightly better photo."""
-    text = f"Selected: picked in the last run too, score {verdict.composite_score:.2f}"
+    """Writes the sentence for an earlier run's pick that stays ahead of a slightly better photo."""
+    text = f"Selected: also picked in the last run, score {verdict.composite_score:.2f}"
     faults = _describe_faults(verdict, parameters.person_penalties)
     other = by_path.get(verdict.outranked or "")
     if other is not None:
@@ -321,12 +321,12 @@ def _explain_kept(
 
 
 def _compare_to_margin(pick: Verdict, other: Verdict, margin: float) -> str:
-    """Why a photo that ranks higher does not replace the pick of an earlier run."""
+    """Explains why a photo that ranks higher does not replace the pick of an earlier run."""
     lead = other.composite_score - pick.composite_score
     if lead <= 0:
-        return f"{other.path} wins the comparison, but does not score more"
+        return f"{other.path} wins the comparison but does not score higher"
     better, limit = format_comparison(lead, margin)
-    return f"{other.path} is only {better} better, which is less than {limit}"
+    return f"{other.path} scores only {better} higher, less than the margin of {limit}"
 
 
 def _explain_further(
@@ -335,7 +335,7 @@ def _explain_further(
     by_path: Mapping[str, tuple[Candidate, Verdict]],
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence for a photo that was picked otherwise than as the best of its moment."""
+    """Writes the sentence for a photo that was picked, but not as the best of its moment."""
     if verdict.reason is Reason.USER_KEEP:
         return "Selected: you kept this photo."
     if verdict.reason is Reason.OWNER_KEEP:
@@ -368,7 +368,7 @@ def _explain_best(
     filters: FilterParameters,
     parameters: SelectionParameters,
 ) -> str:
-    """The sentence for the pick of a moment; `highest` scores most of those not picked."""
+    """Writes the sentence for a moment's pick; `highest` is the best-scoring photo not picked."""
     place = (
         "the only shot of its moment"
         if verdict.moment_size == 1
@@ -387,7 +387,7 @@ def _explain_best(
 
 
 def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:
-    """The sentence for a further pick of a moment that the goal allows."""
+    """Writes the sentence for another pick from the same moment that the goal allows."""
     score, faults = verdict.composite_score, _describe_faults(verdict, parameters.person_penalties)
     if verdict.coverage is None:
         value, limit = format_comparison(score, parameters.min_score_threshold)
@@ -397,13 +397,13 @@ def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:
         )
     others = pluralize(verdict.coverage.moment_count, "other pick")
     return (
-        f"Also selected: score {score:.2f}, high enough although its moment already has {others}"
+        f"Also selected: score {score:.2f}, high enough even though its moment already has {others}"
         f"{faults}{_describe_place(verdict)}."
     )
 
 
 def _describe_place(verdict: Verdict) -> str:
-    """A pick's place in the competition for an album-wide goal; empty without one."""
+    """Describes a pick's place in the competition for an album-wide goal; empty without one."""
     coverage = verdict.coverage
     if coverage is None or coverage.place is None:
         return ""
@@ -417,12 +417,12 @@ def _describe_place(verdict: Verdict) -> str:
 
 
 def _explain_beyond_goal(verdict: Verdict, coverage: Coverage) -> str:
-    """The sentence for a photo that was left out because enough others were picked."""
+    """Writes the sentence for a photo that was left out because enough others were picked."""
     start = f"Not selected: {pluralize(coverage.requested, 'photo')} requested"
     if coverage.ahead is not None:
         return f"{start}, and {coverage.ahead}, which ranks higher, was not selected either."
     if coverage.last_value is None:
-        return f"{start}, and at least as many are kept in any case."
+        return f"{start}, and at least that many are always kept."
     cause = (
         f"this moment already has {pluralize(coverage.moment_count, 'pick')}"
         if coverage.moment_count
@@ -432,11 +432,11 @@ def _explain_beyond_goal(verdict: Verdict, coverage: Coverage) -> str:
     costs = _list_costs(verdict, coverage)
     if costs:
         value = f"{verdict.composite_score:.2f}, {costs}: {value}"
-    return f"{start}, and {cause} (score {value}; the last pick counted {last})."
+    return f"{start}, and {cause} (score {value}; the last pick had {last})."
 
 
 def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
-    """Names what is taken off the score of a photo that was left out; empty if nothing is."""
+    """Lists the deductions from the score of a photo that was left out; empty if there are none."""
     costs = [
         (coverage.moment_count * MOMENT_COST, "for picks of its moment"),
         (coverage.near_count * TIME_COST, f"for picks within {NEAR_SECONDS / 60:g} minutes"),
@@ -446,7 +446,7 @@ def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
 
 
 def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
-    """Why a photo with a higher score was not picked, as the end of a sentence; empty if tied."""
+    """Explains why a higher-scoring photo was not picked, to end a sentence; empty if tied."""
     match verdict.reason:
         case Reason.BLURRED:
             return f"its sharpest region is below {filters.min_sharpness:g}"
@@ -529,7 +529,7 @@ def _place_in_set(candidate: Candidate) -> str:
     """Names a photo's place in its set."""
     own = candidate.frame_set
     if own is None:
-        raise ValueError(f"{candidate.path} is in no set")
+        raise ValueError(f"{candidate.path} is not in a set")
     return f"frame {own.place} of {own.size} of {own.kind.words}"
 
 
@@ -538,7 +538,7 @@ def _describe_win(verdict: Verdict) -> str:
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
-    text = f", preferred to {others} with about the same score in direct comparison"
+    text = f", preferred in direct comparison to {others} with about the same score"
     if verdict.uncompared_count:
         text += f" ({verdict.uncompared_count} more were not compared: too many ties)"
     return text
@@ -578,7 +578,7 @@ def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParam
 
 
 def _explain_kind(candidate: Candidate, verdict: Verdict) -> str:
-    """The sentence for a picture whose kind decided."""
+    """Writes the sentence for a picture that was picked or left out because of its kind."""
     kind, file = candidate.content, candidate.file
     setting = f"select_best.content.{kind.value}"
     if verdict.reason is Reason.CONTENT_KEPT:
@@ -587,7 +587,7 @@ def _explain_kind(candidate: Candidate, verdict: Verdict) -> str:
         brightness = candidate.quality.brightness or 0.0
         look = "black" if brightness < 0.5 else "blown out"
         return (
-            f"Not selected: a misfire: the frame is {look} and shows nothing "
+            f"Not selected: a misfire, because the frame is {look} and shows nothing "
             f"(brightness {brightness:.2f})."
         )
     if kind is ContentClass.BLANK:
@@ -645,7 +645,7 @@ def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
 
 
 def _name_keeper(verdict: Verdict) -> str:
-    """Who kept a photo; empty if nobody did."""
+    """Names who kept a photo; empty if nobody did."""
     keepers = {
         Reason.USER_KEEP: "you",
         Reason.OWNER_KEEP: "its owner",

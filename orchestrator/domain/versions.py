@@ -1,8 +1,8 @@
 """Finds versions of one photo: mirrored, turned, cropped, framed, black-and-white or filtered ones.
 
-A version matches its original in every part after a change that no second shot of the scene makes.
-Where nothing of the kind was changed, this module says nothing: copies are compared by `copies`,
-and frames of a burst by their scores.
+A version matches its original in every part, after a change that a second shot of the scene would
+not make. If there was no such change, this module decides nothing: `copies` compares copies, and
+frames of a burst compete by their scores.
 """
 
 from __future__ import annotations
@@ -18,33 +18,34 @@ from orchestrator.domain.overlap import Overlap, Side
 from orchestrator.domain.photo import FileFacts
 
 MIN_AGREEMENT, MIN_LOWEST, MAX_BEND = 0.8, 0.25, 0.01
-"""What versions of one photo reach in `Overlap`. In an album of 124 real photos and a made
+"""Limits on `Overlap` for versions of one photo. In an album of 124 real photos and a generated
 version of each, 103 are found with the builtin embedding: all 45 that are mirrored, turned, black
-and white or sepia, 6 of 12 crops to a sixth of the picture, and 7 of 11 with strong contrast.
-No photo is taken for a version of another scene. Other shots of one scene by hand reach an
+and white or sepia, 6 of 12 crops to a sixth of the picture, and 7 of 11 with strong contrast. No
+photo is mistaken for a version of another scene. Hand-held shots of the same scene reach an
 agreement of 0.84 with a bend of 0.02, except for frames of a burst."""
 WHOLE_SHARE, CROPPED_SHARE = 0.93, 0.90
-"""A picture lies wholly in another one from the first share on, and is a part of it if that one
-shows at most the second share in common."""
+"""A picture lies entirely within another one if the other shows at least the first share of it, and
+is only a part of it if it shows at most the second share of the other."""
 PLAIN_SPREAD = 8.0
-"""Spread of levels up to which what surrounds the other picture is a frame."""
+"""Maximum spread of levels for the area around the other picture to count as a frame."""
 GREY_CHROMA, COLOUR_CHROMA = 2.0, 6.0
-"""Chroma up to which a picture is black and white, and from which on it has colours."""
+"""Maximum chroma of a black-and-white picture, and minimum chroma of one with colours."""
 OTHER_COLOURS = 8.0
-"""Colour shift of a filter; frames of a burst, between which the camera adjusts its white balance,
-reach 6."""
+"""Minimum colour shift of a filter; frames of a burst, between which the camera adjusts its white
+balance, reach 6."""
 MAX_TURN_ERROR = 3.0
-"""Degrees by which a turned version is off a quarter turn."""
+"""Maximum difference of a turned version from a quarter turn, in degrees."""
 MAX_DENSITY = 1.1
-"""Resolution of a crop, relative to its original: no program adds any, but another lens does."""
+"""Maximum resolution of a crop relative to its original: a crop adds none, but
+another lens can."""
 
 NEAREST_COUNT = 3
-"""Photos with which one is compared: those most alike by embedding, and as many by structure."""
+"""Each photo is compared with its most similar photos: this many by embedding, and by structure."""
 MIN_STRUCTURE = 0.8
-"""Correlation of miniatures from which on the structure is alike."""
+"""Minimum correlation of miniatures for their structure to count as similar."""
 MIN_SIMILARITY = 0.3
-"""Cosine similarity of embeddings from which on photos may be versions: with the weakest embedding,
-all but a few of the made versions are above it."""
+"""Minimum cosine similarity of the embeddings of possible versions: with the weakest embedding, all
+but a few of the generated versions are above it."""
 _ROWS_AT_A_TIME = 512
 
 Indices = NDArray[np.intp]
@@ -53,11 +54,11 @@ Singles = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class VersionPhoto:
-    """What is known of a photo among which versions are looked for.
+    """What is known about a photo that may be a version of another.
 
     Attributes:
         path: Relative to the album.
-        file: What is known of its file.
+        file: What is known about its file.
     """
 
     path: str
@@ -72,15 +73,15 @@ class VersionPhoto:
 def pairs_to_check(
     files: Sequence[FileFacts], embeddings: Singles, miniatures: Singles
 ) -> tuple[Indices, Indices]:
-    """Pairs of photos that may be versions of one: first < second, each once.
+    """Finds pairs of photos that may be versions of the same photo: first < second, each once.
 
-    Photos that the camera took at different times are not, so in an album straight from a camera
-    there are none to check. The others are compared with those of the most similar structure, and
-    with those of the most similar embedding that have another size in pixels, as what is cropped or
-    framed has. The number of pairs grows with the number of photos and not with its square.
+    Photos that a camera took at different times are not, so an album straight from a camera has
+    none to check. The others are compared with the photos of the most similar structure, and with
+    the photos of the most similar embedding that have a different size in pixels, as cropped and
+    framed versions do. The number of pairs grows linearly with the number of photos.
 
     Args:
-        files: What is known of the n files.
+        files: What is known about the n files.
         embeddings: float32, (n, d), unit rows.
         miniatures: float32, (n, 32, 32); NaN where there is none.
     """
@@ -100,10 +101,11 @@ def pairs_to_check(
 
 
 def upright_structures(miniatures: Singles) -> Singles:
-    """Miniatures as unit vectors, each turned and mirrored to one side: (n, 256).
+    """Turns miniatures into unit vectors in a standard orientation: (n, 256).
 
-    The brighter half comes to lie on the left and at the top, and the stronger contrast of the two
-    from left to right. So turned and mirrored versions get about the same vector.
+    Each is turned and mirrored so that the brighter half is on the left and at the top, and the
+    stronger of the two contrasts runs from left to right. Turned and mirrored versions therefore
+    get about the same vector.
     """
     count = len(miniatures)
     parts = miniatures.reshape(count, 16, 2, 16, 2).mean(axis=(2, 4))
@@ -119,7 +121,7 @@ def upright_structures(miniatures: Singles) -> Singles:
 
 
 def _nearest_pairs(rows: Indices, vectors: Singles, floor: float) -> Indices:
-    """Pairs of some rows and the few rows most similar to each, (m, 2)."""
+    """Pairs some rows with the few rows most similar to each, (m, 2)."""
     pairs = [np.empty((0, 2), np.intp)]
     count = min(NEAREST_COUNT, len(vectors) - 1)
     for start in range(0, len(rows) if count > 0 else 0, _ROWS_AT_A_TIME):
@@ -138,12 +140,12 @@ def find_versions(
     pairs: Sequence[tuple[int, int]],
     overlaps: Sequence[Overlap | None],
 ) -> list[Alteration | None]:
-    """What each photo is a version of; of several, the one that agrees most.
+    """Finds what each photo is a version of; among several, the one that agrees most.
 
     Args:
         photos: The n photos.
         pairs: Rows of pairs, each once.
-        overlaps: What each pair has in common.
+        overlaps: The overlap of each pair.
     """
     found: list[Alteration | None] = [None] * len(photos)
     best: dict[int, tuple[float, int]] = {}
@@ -179,15 +181,15 @@ def _rank(photo: VersionPhoto) -> tuple[bool, int, float, str]:
 
 
 def edits_of(photo: VersionPhoto, other: VersionPhoto, overlap: Overlap) -> tuple[Edit, ...] | None:
-    """What a photo differs by if the other one is its original.
+    """Finds how a photo differs from the other one, if that is its original.
 
     Args:
         photo: The first picture of the overlap.
         other: The second one.
-        overlap: What both show.
+        overlap: What they have in common.
 
     Returns:
-        None if they are no versions of one photo; empty if this one is unchanged.
+        None if they are not versions of one photo; empty if this one is unchanged.
     """
     if overlap.agreement < MIN_AGREEMENT or overlap.lowest < MIN_LOWEST or overlap.bend > MAX_BEND:
         return None
@@ -213,7 +215,7 @@ def edits_of(photo: VersionPhoto, other: VersionPhoto, overlap: Overlap) -> tupl
 
 
 def _is_frame(side: Side) -> bool:
-    """Whether what a picture shows beyond the other one is plain."""
+    """Whether the part of a picture outside the other one is plain."""
     return side.spread <= PLAIN_SPREAD
 
 

@@ -7,7 +7,7 @@ _MAX_DIGITS = 15
 
 
 def pluralize(count: int, noun: str) -> str:
-    """For example "1 photo", "2 photos"."""
+    """Formats a count with its noun, for example "1 photo" or "2 photos"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

@@ -48,7 +48,7 @@ def write_file(
 
     Args:
         target: The file.
-        content: Read to its end.
+        content: The stream, which is read to its end.
         albums: Folders in which no file may be replaced, even with `force`.
         force: Replace an existing file.
 

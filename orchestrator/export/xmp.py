@@ -76,7 +76,7 @@ def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool
 
 
 def find_overruled(record: ImageRecord, existing: bytes) -> list[str]:
-    """Names what an existing sidecar keeps although the user gave something else in bestshot.
+    """Names values that an existing sidecar keeps although they differ from the user's in bestshot.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.
@@ -92,7 +92,7 @@ def find_overruled(record: ImageRecord, existing: bytes) -> list[str]:
 
 
 def _values(record: ImageRecord) -> dict[str, tuple[str, str, str]]:
-    """What the user, the owner and the selection say of each property; empty if nothing."""
+    """Returns the value of each property from user, owner and selection; empty if there is none."""
     owner, user = record.owner_mark, record.user_mark
     return {
         "xmp:Rating": (

@@ -196,7 +196,7 @@ def _exif_blocks(
 
 def contains_video(content: bytes) -> bool:
     """Whether an MP4 file follows the picture; programs that remove it may leave its XMP."""
-    return content.find(b"ftyp", 16) > 0  # a HEIF has one of its own at 4
+    return content.find(b"ftyp", 16) > 0  # a HEIF has its own at offset 4
 
 
 def _has_samsung_video(content: bytes) -> bool:

@@ -26,8 +26,8 @@ _OFFSET = re.compile(r"\s*([+-])(\d\d):?(\d\d)")
 _MAX_OFFSET_MINUTES = 15 * 60
 """Beyond the 14 hours of Kiribati."""
 _OFFSET_STEP_MINUTES, _MAX_DRIFT_MINUTES = 15, 5
-"""Offsets of time zones are multiples of the first; a fix of the GPS may be older than the shot by
-less than the second. Both together are a heuristic."""
+"""Offsets of time zones are multiples of the first; a GPS fix may be older than the shot by less
+than the second value. Both together are a heuristic."""
 
 
 def parse_time(text: str, source: str, *, fraction: str = "", offset: str = "") -> CaptureTime:
@@ -82,7 +82,7 @@ def derive_offset(local: str, utc: str) -> str:
 
     Args:
         local: ISO 8601 without zone.
-        utc: The same moment, or a few minutes before it, likewise.
+        utc: The same instant in UTC, or a few minutes earlier, in the same format.
     """
     if "T" not in local:
         return ""

@@ -14,7 +14,7 @@ _MAKE, _MODEL, _MODIFY_DATE, _RATING = 0x010F, 0x0110, 0x0132, 0x4746
 _EXPOSURE_TIME, _F_NUMBER, _SHUTTER_SPEED, _APERTURE = 0x829A, 0x829D, 0x9201, 0x9202
 _ISO, _SENSITIVITY_INDICES = 0x8827, (0x8832, 0x8831)
 _MAX_SHORT_ISO = 65535
-"""What a camera writes if its ISO does not fit; another tag then has it."""
+"""Value that a camera writes if its ISO does not fit; the ISO is then in another tag."""
 _DATE_TIME_ORIGINAL, _DATE_TIME_DIGITIZED = 0x9003, 0x9004
 _TIMES = (
     ("EXIF DateTimeOriginal", _DATE_TIME_ORIGINAL, 0x9291, 0x9011),
@@ -35,8 +35,8 @@ _MAX_TEXT = 200
 def capture_times(blocks: Blocks) -> list[CaptureTime]:
     """The times of the EXIF, the most reliable first; unknown ones have no values.
 
-    The offset from UTC is that of the time's own tag; else that of the last change, if the file was
-    not changed since; else it follows from the time of the GPS.
+    The offset from UTC comes from the time's own tag; otherwise from the last change, if the file
+    has not changed since; otherwise from the GPS time.
     """
     changed = blocks.image.text(_MODIFY_DATE)
     utc = _gps_time(blocks.gps)
@@ -53,14 +53,14 @@ def capture_times(blocks: Blocks) -> list[CaptureTime]:
 
 
 def camera_name(blocks: Blocks) -> str:
-    """Make, model and serial number, which tell cameras apart; empty if unknown."""
+    """Returns make, model and serial number, which distinguish cameras; empty if unknown."""
     make, model = blocks.image.text(_MAKE), blocks.image.text(_MODEL)
     name = model if model.startswith(make) else f"{make} {model}"
     return clean_text(f"{name} {blocks.exif.text(_BODY_SERIAL_NUMBER)}")
 
 
 def camera_facts(blocks: Blocks) -> CameraFacts:
-    """What the EXIF and the maker note state about the shot."""
+    """Reads the facts about the shot from the EXIF and the maker note."""
     exif = blocks.exif
     make = clean_text(blocks.image.text(_MAKE))
     sequence = read_maker_note(blocks.maker_note, make)
@@ -115,7 +115,7 @@ def _f_number(exif: Directory) -> float | None:
 
 
 def _apex(exif: Directory, tag: int) -> float | None:
-    """A logarithm to base 2; None for none, for which scanners write 0."""
+    """Reads a base-2 logarithm; None if there is none, for which scanners write 0."""
     value = exif.number(tag)
     return value if value and abs(value) <= _MAX_APEX else None
 

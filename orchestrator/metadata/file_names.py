@@ -18,11 +18,11 @@ _STAMP = re.compile(rf"(?<!\d){_DATE}(?:{_BETWEEN}{_TIME}(?!\d)|(?!\d))")
 """For example PXL_20240501_100000123, IMG-20240501-WA0003, signal-2024-05-01-100000,
 "2024-05-01 10.00.00", "Screenshot 2024-05-01 at 10.00.00 AM", BURST20240501100000123."""
 _UTC_PREFIX = "PXL_"
-"""Google's camera names its files by UTC; all others by local time."""
+"""Google's camera uses UTC in file names; all others use local time."""
 
 
 def time_in_name(name: str) -> CaptureTime:
-    """Reads the time in a file's name: a date alone where the name has no time of day.
+    """Reads the time in a file's name: only a date if the name has no time of day.
 
     Args:
         name: Name of the file, without folders.

@@ -53,7 +53,7 @@ _NOT_APPLICABLE = 65535
 
 
 def read_maker_note(note: MakerNote, make: str) -> Sequence:
-    """Reads what is known of a maker note; notes of other makers say nothing.
+    """Reads the known parts of a maker note; notes from unsupported makers give nothing.
 
     Args:
         note: The maker note.

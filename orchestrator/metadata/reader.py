@@ -1,4 +1,4 @@
-"""Reads what a file or a sidecar states, and puts together what is known of a photo."""
+"""Reads the metadata of files and sidecars, and combines what is known about a photo."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ METADATA_VERSION = "2"
 """Keys the feature cache: raise it whenever `read_metadata` returns something else."""
 
 IN_FILE = "the file"
-"""Source of a mark that lies in the photo itself."""
+"""Source of a mark stored in the photo itself."""
 _XMP_TIMES = (
     *("exif:DateTimeOriginal", "photoshop:DateCreated"),
     *("exif:DateTimeDigitized", "xmp:CreateDate"),
@@ -51,13 +51,13 @@ _MOTION_PHOTO = ("MotionPhoto", "MicroVideo")
 
 @dataclass(frozen=True, slots=True)
 class FileMetadata:
-    """What a file or a sidecar states.
+    """The metadata in a file or a sidecar.
 
     Attributes:
         capture_times: Known times, the most reliable first.
         camera: Make, model and serial number of the camera; empty if unknown.
         camera_facts: About the shot.
-        owner_mark: What the owner said, without a source.
+        owner_mark: The owner's mark, without a source.
     """
 
     capture_times: tuple[CaptureTime, ...] = ()
@@ -124,7 +124,7 @@ def assemble_facts(
     sidecars: Mapping[str, FileMetadata],
     companions: Mapping[str, FileMetadata] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Puts together what is known of a photo, as fields of `ImageRecord`.
+    """Combines what is known about a photo, as fields of `ImageRecord`.
 
     The capture time comes from the file, else from a sidecar, else from a companion, else from the
     file's name. Camera and camera facts come from the first companion with a camera if the file
@@ -204,7 +204,7 @@ def _iptc_time(blocks: Blocks) -> CaptureTime:
 
 
 def _png_time(blocks: Blocks) -> CaptureTime:
-    """The time in a PNG's text, which the standard asks to be as in e-mails (RFC 1123)."""
+    """Reads the time in a PNG's text, which the standard wants in e-mail format (RFC 1123)."""
     try:
         text = email.utils.parsedate_to_datetime(blocks.png_time).isoformat()
     except (ValueError, IndexError, TypeError, OverflowError):
@@ -224,7 +224,7 @@ def _quicktime_time(blocks: Blocks) -> CaptureTime:
 
 
 def _owner_mark(rdf: etree._Element) -> OwnerMark:
-    """What the owner said; values that bestshot wrote itself are left out."""
+    """Reads the owner's mark; values that bestshot wrote itself are left out."""
     picks = [flags.get(get_property(rdf, key), "") for key, flags in _PICKS.items()]
     return OwnerMark(
         rating=_rating(_of_others(rdf, "xmp:Rating")),
@@ -247,7 +247,7 @@ def _darktable_label(rdf: etree._Element) -> str:
 
 
 def _rating(text: str) -> int | None:
-    """Stars or -1; None for none, which programs also write as 0."""
+    """Reads the stars or -1; None if there are none, which some programs write as 0."""
     try:
         value = float(text)
     except ValueError:

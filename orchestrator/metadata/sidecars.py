@@ -15,8 +15,7 @@ def order_sidecars(path: str, companion_paths: Sequence[str]) -> list[str]:
 
     The whole name of the photo (`a.jpg.xmp`: darktable, digiKam) comes before its stem (`a.xmp`:
     Adobe's programs, Capture One), because the latter may also be that of a RAW file, and both come
-    before the sidecars of the photo's companions (`a.dng.xmp`); equals are in the order of their
-    paths.
+    before the sidecars of the photo's companions (`a.dng.xmp`); ties are ordered by path.
 
     Args:
         path: The photo.

@@ -1,4 +1,4 @@
-"""Tells watchers of an album's log what is added to it."""
+"""Notifies watchers of an album's log of new entries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Addition:
 
     Attributes:
         entries: Oldest first.
-        entry_count: Entries of the log up to these.
+        entry_count: Number of entries in the log, including these.
         records: Photos of the watched run that they are about, and of the same moments.
         decisions: Current decisions on photos, by content digest.
     """
@@ -57,7 +57,7 @@ class DecisionWatch:
     async def watch(
         self, album_id: str, known_count: int | None, run_id: str
     ) -> AsyncIterator[Addition]:
-        """Yields what is after `known_count` entries at once, and then whatever is added.
+        """Yields the entries after `known_count` at once, and then new ones as they are added.
 
         Args:
             album_id: The album.
@@ -91,7 +91,7 @@ class DecisionWatch:
     def _read(
         self, album_id: str, known: int, count: int, run_id: str, first: int | None = None
     ) -> Addition:
-        """Reads what is after `known` entries, and the photos of those after `first`."""
+        """Reads the entries after `known`, and the photos of the entries after `first`."""
         first = known if first is None else first
         if first >= count:
             return Addition([], count, [], {})

@@ -1,4 +1,4 @@
-"""Measures what two pictures both show, by local features, on thumbnails: a heuristic.
+"""Measures the overlap of two pictures with local features on thumbnails: a heuristic.
 
 Features are found by SIFT (Lowe 2004), compared as RootSIFT (Arandjelovic and Zisserman 2012), and
 the plane homography between them is fitted by MAGSAC++ (Barath et al. 2020). Mirroring a picture
@@ -19,14 +19,14 @@ from services.common.imaging.decode import RgbImage
 
 FEATURE_COUNT = 300
 MATCH_RATIO = 0.8
-"""A feature matches if its nearest one is nearer by this ratio than the next (Lowe 2004)."""
+"""A feature matches if the nearest one is closer than the next by this ratio (Lowe 2004)."""
 MIN_MATCHES = 12
 FIT_PX = 3.0
-"""Distance up to which a match agrees with the homography, in pixels of the thumbnail."""
+"""Maximum distance of a match that fits the homography, in pixels of the thumbnail."""
 WINDOW_PX = 5.0
 """Standard deviation of the window in which fine structure is compared."""
 TEXTURE_VARIANCE = 36.0
-"""Variance in a window, of 8-bit levels, from which on there is something to compare."""
+"""Minimum variance of the 8-bit levels in a window for a comparison to be meaningful."""
 MIN_JOINT_SHARE = 0.05
 
 Doubles = NDArray[np.float64]
@@ -102,7 +102,7 @@ def _mirror(picture: Picture) -> Picture:
 
 
 def _matches(first: Singles, second: Singles) -> NDArray[np.intp]:
-    """Pairs of features that are clearly nearest, (m, 2), each second one once."""
+    """Finds pairs of features that clearly match, (m, 2), using each second feature once."""
     if len(first) < MIN_MATCHES or len(second) < MIN_MATCHES:
         return np.empty((0, 2), np.intp)
     similarity = first @ second.T
@@ -119,7 +119,7 @@ def _matches(first: Singles, second: Singles) -> NDArray[np.intp]:
 def _measure(
     first: Picture, second: Picture, homography: Doubles, count: int, *, is_mirrored: bool
 ) -> Overlap | None:
-    """Lays the second picture on the first; `homography` maps places of the second to the first."""
+    """Aligns the second picture with the first; `homography` maps its points to the first."""
     corners = _map(homography, _corners(second.grey))
     if corners is None or (back := _inverse(homography)) is None:
         return None
@@ -127,7 +127,7 @@ def _measure(
     lengths = _length(corners, second.grey, first.grey)
     if others is None or not 0.05 < lengths < 20.0:
         return None
-    if lengths > 1.0:  # what is finer is laid on what is coarser
+    if lengths > 1.0:  # align the finer picture with the coarser one
         found = _measure_laid(second, first, back, others)
         laid = None if found is None else (found[0], found[2], found[1])
     else:
@@ -165,7 +165,7 @@ class _Part:
 def _measure_laid(
     coarse: Picture, fine: Picture, homography: Doubles, corners: Doubles
 ) -> tuple[_Comparison, _Part, _Part] | None:
-    """Compares the joint part; returns the comparison, and the parts of both pictures."""
+    """Compares the common part; returns the comparison, and the parts of both pictures."""
     size = coarse.grey.shape[1], coarse.grey.shape[0]
     softened = _soften(fine, 1.0 / _length(corners, fine.grey, coarse.grey))
     joint = cv2.warpPerspective(np.full(fine.grey.shape, 255, np.uint8), homography, size) == 255
@@ -217,7 +217,7 @@ def _soften(picture: Picture, shrinking: float) -> Picture:
 
 
 def _correlate(first: Grey, second: Grey, joint: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """Correlation in windows, over the textured ones; None if there are hardly any."""
+    """Correlates textured windows; None if there are hardly any."""
     mask = joint.astype(np.float32)
     one, other = first.astype(np.float32) * mask, second.astype(np.float32) * mask
 
@@ -272,7 +272,7 @@ def _map(homography: Doubles, places: Doubles) -> Doubles | None:
 
 
 def _length(corners: Doubles, of: Grey, among: Grey) -> float:
-    """Long side of a picture that is laid on another one, in long sides of that."""
+    """Long side of a picture aligned with another one, in long sides of the other one."""
     x, y = corners.T
     area = 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
     scale = math.sqrt(area / (of.shape[0] * of.shape[1]))
@@ -285,7 +285,7 @@ def _turn(corners: Doubles) -> float:
 
 
 def _bend(corners: Doubles, grey: Grey) -> float:
-    """Largest distance of a corner from the best place by moving, turning and scaling, in px."""
+    """Largest distance of a corner from the best fit by shift, rotation and scaling, in px."""
     source = _corners(grey) @ np.array([1.0, 1.0j])
     target = corners @ np.array([1.0, 1.0j])
     source, target = source - source.mean(), target - target.mean()

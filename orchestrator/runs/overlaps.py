@@ -1,4 +1,4 @@
-"""Finds what pairs of photos both show, from their thumbnails, and remembers it."""
+"""Finds the overlaps of pairs of photos from their thumbnails, and caches them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from orchestrator.runs.measure_overlap import Picture
 
 OVERLAP_ROLE, OVERLAP_VERSION = "overlap", "1"
-"""Cache role, and the part of its key to change whenever overlaps are measured otherwise."""
+"""Cache role, and the part of its key to change whenever the measurement changes."""
 KEPT_COUNT = 256
-"""Pictures kept with their features, 0.5 MB each."""
+"""Maximum number of pictures kept with their features, 0.5 MB each."""
 
 DigestPair = tuple[str, str]
 
@@ -41,7 +41,7 @@ class Overlaps:
         self._kept: OrderedDict[str, Picture | None] = OrderedDict()
 
     def measure(self, pairs: Sequence[DigestPair]) -> list[Overlap | None]:
-        """What the photos of each pair of content digests both show; None if that is nothing."""
+        """Finds the overlap of each pair of content digests; None if there is none."""
         found: list[Overlap | None] = []
         for start in range(0, len(pairs), READ_COUNT):
             found += self._measure_part(pairs[start : start + READ_COUNT])
@@ -91,7 +91,7 @@ def _key(pair: DigestPair) -> Key:
 
 
 def _read(payload: bytes, pair: DigestPair) -> Overlap | None:
-    """The overlap of a pair in its order; it is stored in the order of the digests."""
+    """Returns the overlap in the order of the pair; it is stored in the order of the digests."""
     stored: dict[str, Any] | None = codec.unpack_json(payload)
     if stored is None:
         return None

@@ -365,7 +365,7 @@ class Pipeline:
     async def _find_facts(
         self, photo: PhotoFile, digest: str, features: Mapping[Key, bytes]
     ) -> dict[str, Any]:
-        """What a photo, its sidecars and its RAW file state, as fields of `ImageRecord`."""
+        """Combines what a photo, its sidecars and its RAW file state, as `ImageRecord` fields."""
         sidecars = await self._read_sidecars(photo)
         if not digest:
             return {}
@@ -435,7 +435,7 @@ class Pipeline:
         except InvalidImageError as error:
             return error.message
         except StalledError as error:
-            # a single file that hangs counts as unreadable, but if the whole album is gone, waiting
+            # a single hanging file counts as unreadable, but if the whole album is gone, waiting
             # for every file would take forever
             await self._threads.reads.run(self._source.check_reachable)
             return error.message

@@ -1,4 +1,4 @@
-"""The earlier run of an album whose moments and picks a run keeps where nothing better came."""
+"""Finds the earlier run whose moments and picks a run keeps unless something better appears."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.runs.recorded_settings import read_settings
 from orchestrator.storage.run_store import SqlRunStore
 
 SEARCHED_COUNT = 20
-"""Newest runs of the album among which a reference is looked for."""
+"""Number of the album's newest runs to search for a reference."""
 _OWN_PICKS = (
     Reason.SELECTED_BEST,
     Reason.SELECTED_DISTINCT,
@@ -21,7 +21,7 @@ _OWN_PICKS = (
 
 
 def find_reference(store: SqlRunStore, run: Run) -> str:
-    """Id of the newest completed run with the same models and grouping; empty if there is none."""
+    """Finds the id of the newest completed run with the same models and grouping, if any."""
     settings = read_settings(run)
     if settings.select_best.stability_margin == 0:
         return ""
@@ -36,10 +36,10 @@ def find_reference(store: SqlRunStore, run: Run) -> str:
 
 
 def read_reference(store: SqlRunStore, run: Run, settings: PipelineSettings) -> Reference:
-    """Reads the run's reference, as far as it applies under these settings.
+    """Reads the parts of the run's reference that apply under these settings.
 
-    Moments are kept only under the same grouping, and picks only under the same selection: other
-    settings are meant to change something.
+    Moments are kept only under the same grouping, and picks only under the same selection:
+    different settings are meant to change the result.
     """
     earlier = store.find_run(run.reference_run_id) if run.reference_run_id else None
     if earlier is None or settings.select_best.stability_margin == 0:

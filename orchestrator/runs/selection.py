@@ -32,7 +32,7 @@ from orchestrator.records import ImageRecord
 logger = logging.getLogger(__name__)
 
 PAGES = (ContentClass.DOCUMENT, ContentClass.SCREENSHOT)
-"""Kinds of pictures whose embeddings hardly tell one from another."""
+"""Kinds of pictures whose embeddings hardly distinguish them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,11 +51,11 @@ class Moments:
 
 
 MeasureOverlaps = Callable[[Sequence[tuple[str, str]]], Sequence[Overlap | None]]
-"""Finds what both photos of each pair of content digests show."""
+"""Finds the overlap of each pair of content digests."""
 
 
 def measure_nothing(pairs: Sequence[tuple[str, str]]) -> Sequence[Overlap | None]:
-    """Says that no photos have anything in common."""
+    """Reports no overlaps."""
     return [None] * len(pairs)
 
 
@@ -75,11 +75,11 @@ def find_moments(
         embeddings: float32, (n, d), row i for record i.
         miniatures: float32, (n, 32, 32), likewise; NaN where there is none.
         records: Readable photos, ordered by path.
-        parameters: In force.
+        parameters: The clustering parameters in force.
         sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
         measure: Finds overlaps, for versions and panoramas.
-        reference: The earlier run whose moments are kept where no photo is new.
+        reference: The earlier run whose moments are kept unless they have new photos.
     """
     if not records:
         return Moments(np.empty(0, np.intp), [], [])
@@ -146,7 +146,7 @@ def _find_alterations(
 def _measure(
     records: Sequence[ImageRecord], pairs: Sequence[tuple[int, int]], measure: MeasureOverlaps
 ) -> Sequence[Overlap | None]:
-    """What the records of each pair of rows both show."""
+    """Finds the overlap of the records in each pair of rows."""
     digests = [record.content_digest for record in records]
     return measure([(digests[one], digests[other]) for one, other in pairs])
 
@@ -154,7 +154,7 @@ def _measure(
 def _family_pairs(
     records: Sequence[ImageRecord], alterations: Sequence[Alteration | None]
 ) -> list[tuple[int, int]]:
-    """The rows of photos that are copies or versions of one picture, paired with the first one."""
+    """Pairs the rows of copies or versions of one picture with the first of them."""
     rows = {record.path: row for row, record in enumerate(records)}
     photos = [
         dataclasses.replace(
@@ -168,7 +168,7 @@ def _family_pairs(
 
 
 def captures_of(records: Sequence[ImageRecord]) -> Captures:
-    """When and with which camera photos were taken."""
+    """Returns when, and with which camera, photos were taken."""
     seconds = np.array([capture_seconds(record.capture_time) for record in records])
     return Captures(seconds, [record.camera for record in records])
 
@@ -176,7 +176,7 @@ def captures_of(records: Sequence[ImageRecord]) -> Captures:
 def aligned_captures(
     captures: Captures, embeddings: Embedding, parameters: ClusterParameters
 ) -> tuple[Captures, list[ClockOffset]]:
-    """Captures with the clocks of different cameras set by each other, where that is known."""
+    """Returns captures with the clocks of different cameras adjusted, where offsets are known."""
     if parameters.capture_time.weight == 0.0:
         return captures, []
     epsilon = parameters.cluster_selection_epsilon
@@ -229,7 +229,7 @@ def build_selection(
         embeddings: float32, (n, d), row i for record i.
         settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
-        reference: The earlier run whose picks are kept where nothing better came.
+        reference: The earlier run whose picks are kept unless a better photo is found.
     """
     return Selection(
         [_candidate(record) for record in records],
@@ -280,9 +280,10 @@ def _candidate(record: ImageRecord) -> Candidate:
 
 
 def file_facts(record: ImageRecord) -> FileFacts:
-    """What a record knows of its file.
+    """Returns what a record knows about its file.
 
-    A capture time counts only if the camera wrote it: copies have others by their names and edits.
+    A capture time counts only if the camera wrote it: copies may have a different time from their
+    name or an edit.
     """
     is_original = "DateTimeOriginal" in record.capture_time_source
     return FileFacts(

@@ -268,7 +268,7 @@ class Worker:
         )
 
     def _describe_changes(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
-        """Says what has happened to the album since its last run, if there was one."""
+        """Describes how the album has changed since its last run, if there was one."""
         before = self._store.last_contents(run.album_id)
         after = {record.path: record.content_digest for record in outcome.records}
         changes = find_album_changes(before, after) if before else None

@@ -108,7 +108,7 @@ def is_raw_file(path: str) -> bool:
 
 
 def is_film(path: str) -> bool:
-    """Whether a path is that of a video."""
+    """Whether a path is a video's."""
     return _kind(path) == "film" and not path.lower().endswith(".aae")
 
 

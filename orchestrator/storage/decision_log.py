@@ -117,7 +117,7 @@ def carry_decisions(connection: Connection, album: Album) -> None:
         if set(album.folders) & set(other.folders):
             # An imported entry may be older than the one before it; the order of a log counts.
             latest = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-            for entry in _list_shared(connection, other, album):
+            for entry in _collect_shared_entries(connection, other, album):
                 latest = max(latest, entry.create_time)
                 timed.append((latest, entry))
     log: list[DecisionEntry] = []
@@ -134,7 +134,9 @@ def carry_decisions(connection: Connection, album: Album) -> None:
         _write_decisions(connection, album.id, log, log)
 
 
-def _list_shared(connection: Connection, source: Album, album: Album) -> Iterator[DecisionEntry]:
+def _collect_shared_entries(
+    connection: Connection, source: Album, album: Album
+) -> Iterator[DecisionEntry]:
     """The entries of one album's log that concern photos in folders of another one."""
     folders = AlbumFolders(source)
     shared = {Path(folder) for folder in album.folders}

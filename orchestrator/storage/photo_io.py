@@ -1,8 +1,8 @@
 """Threads for reading photos, separate from those that answer calls, as a read may never return.
 
-A network folder whose server is gone blocks a thread within the kernel, where nothing can end it.
-These threads are daemons, so they do not keep the process alive, and a thread that hangs is
-replaced by another one, up to a bound.
+A network folder whose server is gone blocks a thread within the kernel, where it cannot be
+interrupted. These threads are daemons, so they do not keep the process alive, and a thread that
+hangs is replaced by another one, up to a bound.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class RenditionFiles:
     """JPEG files by key, bounded by their total size; thread-safe.
 
     The time of a file's last change is when it was last read, and the oldest goes first. Several
-    processes may share the folder: each keeps the bound by what it knows of.
+    processes may share the folder: each applies the limit to the files that it knows of.
 
     Args:
         folder: Created with the first file.

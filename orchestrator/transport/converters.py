@@ -261,7 +261,7 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
 def addition_message(
     addition: Addition, penalties: PersonPenalties | None
 ) -> pb.WatchDecisionsResponse:
-    """Translates what was added to a log; without a run, there are neither photos nor penalties."""
+    """Translates additions to a log; without a run, there are neither photos nor penalties."""
     message = pb.WatchDecisionsResponse(
         entries=[entry_message(entry, is_in_force=False) for entry in addition.entries],
         entry_count=addition.entry_count,

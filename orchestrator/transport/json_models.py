@@ -1,4 +1,4 @@
-"""Response models of the JSON mirror, except those that are our dataclasses."""
+"""Response models of the JSON mirror that are not already dataclasses elsewhere."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Repeats:
                 await asyncio.to_thread(self._answers.unlock, key)
 
     async def shield(self, work: Awaitable[AnswerT]) -> AnswerT:
-        """Awaits `work`, which goes on if the caller disconnects: a retry may need its answer."""
+        """Awaits `work`, which continues if the caller disconnects: a retry may need its answer."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._forget)

@@ -465,7 +465,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def WatchDecisions(
         self, request: pb.WatchDecisionsRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.WatchDecisionsResponse]:
-        """Streams what is added to an album's log."""
+        """Streams additions to an album's log."""
         await self._reader.album(request.album_id)
         penalties = None
         if request.run_id:

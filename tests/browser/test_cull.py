@@ -281,7 +281,7 @@ def test_the_faces_strip_matches_faces_by_place_and_says_what_it_cannot_tell(
         "Face 1 in 001-1.jpg: eyes closed, smiling",
         "Face 1 in 001-2.jpg: eyes open, smiling",
         "Face 2 in 001-1.jpg: eyes open, smiling",
-        "Face 2 in 001-2.jpg: eyes: can't tell, smile: can't tell",
+        "Face 2 in 001-2.jpg: eyes: unknown, smile: unknown",
         "Face 2 in 001-3.jpg: eyes open, smiling",
     ]
     expect(strip.locator("canvas").first).to_have_attribute("width", "256")

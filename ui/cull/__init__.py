@@ -1,1 +1,1 @@
-"""The Cull view: a full window to keep and reject the photos of a run by keys."""
+"""The Cull view: a full window for keeping and rejecting a run's photos with the keyboard."""

@@ -1,4 +1,4 @@
-"""Decisions as the Cull view sends them: in batches that may be repeated."""
+"""Decisions in the form that the Cull view sends: batches that can be repeated safely."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Entry(BaseModel):
 class Batch(BaseModel):
     """Entries to add, all or none.
 
-    A batch whose answer was lost is sent again as it is: its `request_id` and the ids of its
-    entries see to it that nothing is stored twice.
+    If the response to a batch is lost, the batch is sent again unchanged: its `request_id` and the
+    ids of its entries ensure that nothing is stored twice.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -63,7 +63,7 @@ class Batch(BaseModel):
 def import_request(
     album_id: str, run_id: str, batch: Batch, user: str
 ) -> pb.ImportDecisionsRequest:
-    """The call that adds a user's batch to the album's log and applies it to the run."""
+    """Builds the call that adds a user's batch to the album's log and applies it to the run."""
     return pb.ImportDecisionsRequest(
         album_id=album_id,
         run_id=run_id,

@@ -1,4 +1,4 @@
-"""Turns messages about a run and its photos into what the Cull view reads as JSON."""
+"""Turns messages about a run and its photos into the JSON that the Cull view reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DECISIONS = {pb.DECISION_KEEP: "keep", pb.DECISION_REJECT: "reject"}
 def album_json(
     album: pb.Album, run: pb.Run, images: Iterable[pb.ImageResult], entry_count: int
 ) -> Json:
-    """A run as the view loads it: its album, and every photo in the order of the moments.
+    """Builds the data for a run: its album, and every photo in the order of the moments.
 
     `entry_count` is the length of the album's log before the photos were read.
     """
@@ -44,7 +44,7 @@ def album_json(
 
 
 def addition_json(addition: pb.WatchDecisionsResponse) -> Json:
-    """Decisions that were added to the log, here or elsewhere, and the photos as they are now."""
+    """Describes new decisions in the log, from here or elsewhere, and the affected photos."""
     return {
         "ids": [entry.id for entry in addition.entries],
         "regrouped": any(entry.action in _CORRECTIONS for entry in addition.entries),
@@ -54,7 +54,7 @@ def addition_json(addition: pb.WatchDecisionsResponse) -> Json:
 
 
 def photo_json(image: pb.ImageResult) -> Json:
-    """A photo. `moment` is its cluster's number from 0, and null for a shot of its own."""
+    """Describes a photo. `moment` is its cluster's number from 0, or null for a single shot."""
     readable = image.status == pb.IMAGE_STATUS_SCORED
     clustered = image.HasField("cluster_id") and image.cluster_id >= 0
     return {
@@ -82,7 +82,7 @@ def photo_json(image: pb.ImageResult) -> Json:
 
 
 def _set(image: pb.ImageResult) -> Json | None:
-    """Its place in a bracket, a focus stack or a burst."""
+    """Describes its position in a bracket, focus stack or burst."""
     if not image.set_kind:
         return None
     kind = image.set_kind.replace("_", " ")

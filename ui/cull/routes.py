@@ -24,11 +24,11 @@ CONTENT_SECURITY_POLICY = (
 )
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _FRESH = {"Cache-Control": "no-cache"}
-"""The browser asks each time whether a file has changed."""
+"""Makes the browser check each time whether a file has changed."""
 
 
 def cull_url(album_id: str, run_id: str) -> str:
-    """Address of the view of a run."""
+    """Returns the address of a run's view."""
     return f"/cull/{album_id}/{run_id}"
 
 
@@ -47,25 +47,25 @@ def cull_router(api: Orchestrator) -> APIRouter:
 
 
 class _CullView:
-    """The handlers; a failed call to the orchestrator becomes the HTTP error of its kind."""
+    """Handles requests; a failed call to the orchestrator becomes the matching HTTP error."""
 
     def __init__(self, api: Orchestrator) -> None:
         self._api = api
 
     async def file(self, name: str) -> Response:
-        """A module, the style or the icon."""
+        """Serves a module, the style sheet or the icon."""
         path = STATIC / name
         if path.suffix not in _MEDIA_TYPES or path not in STATIC.iterdir():
             raise HTTPException(404, f"there is no file {name!r}")
         return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_FRESH)
 
     async def page(self, album_id: str, run_id: str) -> Response:
-        """The page, the same for all runs."""
+        """Serves the page, which is the same for all runs."""
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, **_FRESH}
         return FileResponse(STATIC / "cull.html", media_type="text/html", headers=headers)
 
     async def photos(self, album_id: str, run_id: str) -> dict[str, Any]:
-        """All photos of a run, as `album_json` describes."""
+        """Returns all photos of a run, as described by `album_json`."""
         call, stub = self._api.call, self._api.stub
         with _http_errors():
             run = await self._find_run(album_id, run_id)
@@ -84,8 +84,8 @@ class _CullView:
     async def events(
         self, album_id: str, run_id: str, known: int, last_event_id: Annotated[str, Header()] = ""
     ) -> Response:
-        """Server-sent events: what is added to the album's log after `known` entries."""
-        if last_event_id.isdecimal():  # of a stream that the browser opens again
+        """Streams additions to the album's log after `known` entries, as server-sent events."""
+        if last_event_id.isdecimal():  # the browser is reopening a stream
             known = int(last_event_id)
         request = pb.WatchDecisionsRequest(
             album_id=album_id, run_id=run_id, known_entry_count=known
@@ -136,9 +136,9 @@ def _http_errors() -> Iterator[None]:
 async def _events(
     first: pb.WatchDecisionsResponse, additions: AsyncIterator[pb.WatchDecisionsResponse]
 ) -> AsyncIterator[str]:
-    """One event per addition; its id is the length of the log."""
+    """Yields one event per addition; its id is the length of the log."""
     yield _event(first)
-    with contextlib.suppress(OrchestratorError):  # the browser connects again
+    with contextlib.suppress(OrchestratorError):  # the browser reconnects
         async for addition in additions:
             yield _event(addition)
 

@@ -1,4 +1,4 @@
-"""Turns messages about a run and its photos into what the grid reads as JSON."""
+"""Turns messages about a run and its photos into the JSON that the grid reads."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ CHIPS: dict[str, tuple[str, pb.ImageFilter]] = {
 }
 """Title and filter by the name in the grid's address."""
 _LEFT_OUT = ("facts", "scores", "faces")
-"""What only a large view shows; it would be most of the answer."""
+"""Fields that only a large view shows; they would make up most of the response."""
 
 
 def summary_json(
     album: pb.Album, run: pb.Run, statistics: pb.GetRunStatisticsResponse, entry_count: int
 ) -> Json:
-    """A run as the grid shows it before any photo.
+    """Describes a run as the grid shows it before the photos load.
 
     `entry_count` is the length of the album's log before the photos are read.
     """
@@ -57,7 +57,7 @@ def summary_json(
 
 
 def page_json(answer: pb.ListImagesResponse) -> Json:
-    """A page of photos, and how many there are in all."""
+    """Describes a page of photos, with the total number of photos."""
     photos = [photo_json(image) for image in answer.images]
     for photo in photos:
         for key in _LEFT_OUT:

@@ -1,6 +1,6 @@
 """The grid over HTTP: its page, its files, and the JSON that it reads.
 
-It sends decisions to the Cull view's address, and listens to its events.
+The grid sends its decisions to the Cull view's address, and listens to that view's events.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FRESH = {"Cache-Control": "no-cache"}
 
 
 class Wanted(BaseModel):
-    """A page of the photos that pass all filters; `filters` are names in CHIPS."""
+    """A request for a page of the photos that pass all filters; `filters` are names in CHIPS."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +37,7 @@ class Wanted(BaseModel):
 
 
 def grid_url(album_id: str, run_id: str) -> str:
-    """Address of the grid of a run."""
+    """Returns the address of a run's grid."""
     return f"/grid/{album_id}/{run_id}"
 
 
@@ -53,25 +53,25 @@ def grid_router(api: Orchestrator) -> APIRouter:
 
 
 class _Grid:
-    """The handlers; a failed call to the orchestrator becomes the HTTP error of its kind."""
+    """Handles requests; a failed call to the orchestrator becomes the matching HTTP error."""
 
     def __init__(self, api: Orchestrator) -> None:
         self._api = api
 
     async def file(self, name: str) -> Response:
-        """A module or the style."""
+        """Serves a module or the style sheet."""
         path = STATIC / name
         if path.suffix not in _MEDIA_TYPES or path not in STATIC.iterdir():
             raise HTTPException(404, f"there is no file {name!r}")
         return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_FRESH)
 
     async def page(self, album_id: str, run_id: str) -> Response:
-        """The page, the same for all runs."""
+        """Serves the page, which is the same for all runs."""
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, **_FRESH}
         return FileResponse(STATIC / "grid.html", media_type="text/html", headers=headers)
 
     async def summary(self, album_id: str, run_id: str) -> dict[str, Any]:
-        """Album, run and counts, as `summary_json` describes."""
+        """Returns album, run and counts, as described by `summary_json`."""
         call, stub = self._api.call, self._api.stub
         try:
             run = await self._find_run(album_id, run_id)
@@ -87,7 +87,7 @@ class _Grid:
     async def photos(
         self, album_id: str, run_id: str, wanted: Annotated[Wanted, Query()]
     ) -> dict[str, Any]:
-        """A page of photos in the order of the moments."""
+        """Returns a page of photos in the order of the moments."""
         unknown = [name for name in wanted.filters if name not in CHIPS]
         if unknown:
             raise HTTPException(400, f"unknown filter {unknown[0]!r}; use {', '.join(CHIPS)}")

@@ -32,7 +32,7 @@ document.addEventListener("click", (event) => {
   if (tab) write({ tab: NAMES[tab.textContent.trim()] });
 });
 
-// A photo that opens is a step that Back takes back; another photo after it is not.
+// Back closes a photo that was opened; switching to another photo adds no step to the history.
 let opened = new URLSearchParams(location.search).get("photo") ?? "";
 document.addEventListener("bestshot:opened", ({ detail }) => {
   write({ photo: detail }, Boolean(detail) && !opened);

@@ -25,7 +25,7 @@ element.addEventListener("click", (event) => {
   }
 });
 
-// The clipboard is closed to pages that come over plain HTTP from another host.
+// The clipboard is not available to pages served over plain HTTP by another host.
 async function copy_link(button) {
   const done = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
   if (done) button.textContent = "Link copied";
@@ -50,7 +50,7 @@ function look(canvas, event) {
   panel.style.setProperty("--y", `${(100 * (event.clientY - box.top)) / box.height}%`);
 }
 
-let before = null; // what had the focus before the photo was opened
+let before = null; // the element that had the focus before the photo was opened
 
 function trap(event) {
   const panel = root();
@@ -66,7 +66,7 @@ function trap(event) {
 }
 document.addEventListener("keydown", trap);
 
-// Back and Forward ask for the photo of the address that they lead to.
+// Back and Forward open the photo in the address that they lead to.
 function go(event) {
   if (!element.isConnected) return document.removeEventListener("bestshot:go", go);
   if (event.detail) trigger("open_photo", { photo: event.detail });

@@ -1,4 +1,4 @@
-// Rows and headings of a table, and photos in a strip.
+// Handles clicks on the rows and headings of a table, and on photos in a strip.
 element.addEventListener("click", (event) => {
   const order = event.target.closest("[data-order]");
   const photo = event.target.closest("[data-photo]");

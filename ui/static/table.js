@@ -1,4 +1,4 @@
-// Rows and headings of the metrics table. At its end, Page Down goes on to the next page.
+// Rows and headings of the metrics table. At the end of a page, Page Down goes to the next one.
 element.addEventListener("click", (event) => {
   const order = event.target.closest("[data-order]");
   const photo = event.target.closest("[data-photo]");

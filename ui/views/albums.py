@@ -154,7 +154,7 @@ async def choose_album(api: Orchestrator, wanted: str) -> str:
 def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
     """Lists the name and the id of each album, newest first.
 
-    Albums of one name also show their folders and when they were created.
+    Albums with the same name also show their folders and when they were created.
     """
     count = Counter(album.display_name for album in albums)
     return [

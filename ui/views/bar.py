@@ -34,7 +34,7 @@ async def load_bar(api: Orchestrator, album_id: str, run_id: str) -> Any:  # noq
 def render_bar(
     albums: Sequence[pb.Album], runs: Sequence[pb.Run], album_id: str, run_id: str
 ) -> str:
-    """Renders the bar with what can be chosen and what is."""
+    """Renders the bar with the choices and the current selection."""
     completed = {run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED}
     return render(
         "bar",

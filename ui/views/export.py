@@ -59,7 +59,7 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
             )
             parquet = gr.Checkbox(False, label="Parquet table")
             force = gr.Checkbox(
-                False, label="Replace files that bestshot did not write or that have since changed"
+                False, label="Replace files that bestshot did not write or that have changed since"
             )
     write = gr.Button("Write", variant="primary")
     written = gr.Markdown()

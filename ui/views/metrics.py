@@ -29,7 +29,7 @@ class MetricsView:
         score: A score that must be within bounds; empty = none.
         minimum, maximum: Its bounds.
         page: Page number, from 1.
-        previous, following: Buttons that turn the page.
+        previous, following: Buttons for the previous and next page.
         order: Session state: the field that the table is sorted by.
         downloads: Links to the files.
     """
@@ -50,7 +50,7 @@ class MetricsView:
 
     @property
     def chosen(self) -> list[gr.components.Component]:
-        """What decides which photos are shown, and in which order."""
+        """The inputs that determine which photos are shown, and in what order."""
         bounds = [self.score, self.minimum, self.maximum]
         return [self.search, self.filter_by, *bounds, self.order]
 

@@ -20,7 +20,7 @@ async def render_models(api: Orchestrator) -> list[str]:
 
 
 def badge(served: Sequence[pb.ServedModel]) -> str:
-    """What a reader of the scores should know about the models: heuristics and fallbacks."""
+    """Returns what users should know about the models: heuristics and fallbacks."""
     return render(
         "badge",
         heuristics=[entry.role.capitalize() for entry in served if entry.model.is_heuristic],

@@ -31,11 +31,11 @@ class ResultsView:
 
     Attributes:
         filter_by: Which photos to show.
-        order_by: In which order to show them.
+        order_by: The order to show them in.
         page: Page number, from 1.
         pages: Number of pages.
         gallery: The photos.
-        previous, following: Buttons that turn the page.
+        previous, following: Buttons for the previous and next page.
     """
 
     filter_by: gr.Dropdown

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from orchestrator.domain.moments.capture_time import Captures
 
 AGREEING_SECONDS = 60.0
-"""Span of the differences that agree: two people seldom release within a second."""
+"""Differences within this span agree: two people seldom press the shutter in the same second."""
 OCCASION_SECONDS = 600.0
-"""A pause after which look-alikes are another occasion."""
+"""After a pause of this length, look-alikes count as another occasion."""
 MIN_OCCASIONS, MIN_AGREEING_SHARE = 3, 0.5
-"""Occasions that have to agree, and share of all pairs of look-alikes that belong to them."""
+"""Minimum number of occasions that agree, and their minimum share of all look-alike pairs."""
 MAX_COUNT = 20_000
-"""Photos per camera up to which clocks are compared, because the work grows with their product."""
+"""Maximum photos per camera for comparing clocks, because the work grows with their product."""
 _ROWS_AT_A_TIME = 512
 
 Indices = NDArray[np.intp]
@@ -30,13 +30,13 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class ClockOffset:
-    """How far a camera's clock is ahead of another one's.
+    """How far one camera's clock is ahead of another's.
 
     Attributes:
         camera: The camera.
         reference: The other camera.
         seconds: How far ahead; negative if it is behind.
-        pair_count: Pairs of look-alikes that agree on that.
+        pair_count: Number of look-alike pairs that agree on this.
     """
 
     camera: str
@@ -48,7 +48,7 @@ class ClockOffset:
 def align_clocks(
     embeddings: NDArray[np.float32], captures: Captures, radius: float
 ) -> tuple[Captures, list[ClockOffset]]:
-    """Sets the clocks of cameras by that of the camera that took most photos, where that is known.
+    """Adjusts camera clocks to the camera that took the most photos, where the offset is known.
 
     Args:
         embeddings: float32, (n, d), unit rows.
@@ -73,7 +73,7 @@ def align_clocks(
 
 
 def _rows_by_camera(captures: Captures) -> dict[str, Indices]:
-    """The photos of known time of each camera, the camera with most of them first."""
+    """Lists each camera's photos of known time, the camera with the most photos first."""
     rows: dict[str, list[int]] = {}
     for row, camera in enumerate(captures.cameras):
         if camera and not np.isnan(captures.seconds[row]):
@@ -89,7 +89,7 @@ def _find_offset(
     camera: str,
     radius: float,
 ) -> ClockOffset | None:
-    """The offset of a camera from the first one; None if too few look-alikes agree."""
+    """Finds a camera's offset from the first one; None if too few look-alikes agree."""
     reference = next(iter(rows))
     mine, theirs = rows[camera], rows[reference]
     if max(len(mine), len(theirs)) > MAX_COUNT:
@@ -109,7 +109,7 @@ def _find_offset(
 def _look_alikes(
     first: NDArray[np.float32], second: NDArray[np.float32], radius: float
 ) -> tuple[Indices, Indices]:
-    """Pairs of rows that are each other's nearest, and within a radius."""
+    """Finds pairs of rows that are each other's nearest and within a radius."""
     nearest, similarity = _nearest(first, second)
     back, _ = _nearest(second, first)
     own = np.arange(len(first))
@@ -142,7 +142,7 @@ def _find_agreeing(differences: NDArray[np.float64]) -> Indices:
 
 
 def describe_offsets(offsets: Sequence[ClockOffset]) -> list[str]:
-    """Sentences about the offsets, for the user."""
+    """Describes the offsets to the user."""
     return [
         f"The clock of {one.camera} was taken to be {format_seconds(abs(one.seconds))} "
         f"{'behind' if one.seconds < 0 else 'ahead of'} that of {one.reference}, because "

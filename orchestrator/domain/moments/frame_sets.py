@@ -1,10 +1,10 @@
 """Photos that were taken to belong together, whatever their embeddings say.
 
-What the camera stated comes first: the identifier of a burst, and that it varied exposure or focus
-from shot to shot. Most cameras do not say so: an exposure bracket is also found as a series of
-frames of one view at different exposures, among photos that follow each other in the folder or in
-time, by their structure (see `structure`), and a panorama by what each frame and the next one show
-(see `overlap`). The work grows with the number of photos and not with its square.
+What the camera recorded comes first: the identifier of a burst, and whether it varied exposure or
+focus from shot to shot. Most cameras do not record this, so an exposure bracket is also found as a
+series of frames of one view at different exposures, among photos that follow each other in the
+folder or in time, by their structure (see `structure`), and a panorama by the overlap of each frame
+with the next one (see `overlap`). The work grows linearly with the number of photos.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ from orchestrator.domain.photo import CameraFacts
 from orchestrator.domain.sets import SetKind, SetParameters, SetPlace
 
 SAME_VIEW = 0.7
-"""Least correlation of the structures of two frames of one view. In four labelled exposure series
+"""Minimum correlation of the structures of two frames of one view. In four labelled exposure series
 neighbouring frames are at 0.83 or more; photos of one place or of one person are at up to 0.62, and
 pairs of unrelated ones below 0.4."""
 BRACKET_SECONDS = 60.0
-"""Longest time between two frames of a series: exposures of half a minute among them."""
+"""Maximum time between two frames of a series, including exposures of half a minute."""
 BRACKET_BRIGHTENING = math.log(2.0) * (2.0 / 3.0) / 2.2
-"""Least difference in exposure within a series, as a natural logarithm of 8-bit levels: two thirds
-of a stop, which is the smallest usual series, at the gamma of sRGB."""
+"""Minimum difference in exposure within a series, as a natural logarithm of 8-bit levels: two
+thirds of a stop, which is the smallest usual series, at the gamma of sRGB."""
 BRACKET_STEP = BRACKET_BRIGHTENING / 2.0
-"""Least difference from one frame to the next brighter one: a third of a stop."""
+"""Minimum difference from one frame to the next brighter one: a third of a stop."""
 MIN_BRACKET_EXPOSURES = 3
-"""Different exposures of a series that only its content shows: two frames, one of them darker, are
-more often a photo and an edit of it, or a shot taken again because the first came out dark."""
+"""Minimum number of exposures in a series found by content: two frames are more often a photo and
+its edit, or a shot that was repeated because the first came out dark."""
 FOCUS_SECONDS = 10.0
-"""Longest time between two frames of a focus stack, which a camera takes by itself."""
+"""Maximum time between two frames of a focus stack, which a camera takes automatically."""
 WINDOW_COUNT = 8
-"""Photos that follow each other and are compared; no camera's series needs more, because each
+"""Each photo is compared with this many that follow it; no camera's series needs more, because each
 frame is compared with its neighbours in exposure."""
 
 PANORAMA_SECONDS = 15.0
-"""Longest time between two frames of a panorama."""
+"""Maximum time between two frames of a panorama."""
 PANORAMA_SHARES = 0.1, 0.8
-"""Share of a frame of a panorama that the next one shows too: photographers let a quarter to a half
-overlap, and shots of one scene by hand share more."""
+"""Share of a panorama's frame that the next one also shows: photographers overlap a quarter to a
+half, and hand-held shots of one scene share more."""
 PANORAMA_LENGTHS, PANORAMA_TURN = (0.7, 1.4), 20.0
-"""Relative size at which frames of a panorama lie on each other, and degrees of turn: the camera
-stays where it is, with its lens. Perspective stretches what is at the edge."""
+"""Relative size of a panorama's aligned frames, and their rotation in degrees: the camera and lens
+stay the same, but perspective stretches the edges."""
 PANORAMA_AGREEMENT = 0.4
-"""Least agreement of the overlap (see `Overlap`): neighbours in a walk along a street are below
-0.1, and what moves or is near leaves a panorama well below 1."""
+"""Minimum agreement of the overlap (see `Overlap`): neighbouring shots from a walk along a street
+are below 0.1, and moving or near objects keep a panorama well below 1."""
 MIN_PANORAMA_COUNT = 3
-"""Frames of a panorama: two that overlap are more often one scene, framed again."""
+"""Minimum frames in a panorama: two overlapping frames are more often a reframed scene."""
 
 Indices = NDArray[np.intp]
 Pair = tuple[int, int]
@@ -69,15 +69,15 @@ def _measure_nothing(pairs: Sequence[Pair]) -> Sequence[Overlap | None]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
-    """Photos among which sets are looked for.
+    """The photos to search for sets.
 
     Attributes:
         folders: (n,), folder of each; photos of two folders do not follow each other.
         shapes: (n,), width and height in pixels.
-        captures: Of the n photos.
-        structures: Of the n photos.
+        captures: Captures of the n photos.
+        structures: Structures of the n photos.
         facts: What the n files state about the shots.
-        measure: Finds what the photos of each pair of rows both show.
+        measure: Finds the overlap of each pair of rows.
     """
 
     folders: Sequence[str]
@@ -93,14 +93,14 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class FrameSet:
-    """Photos that belong together: their kind and rows, in the order that the kind has."""
+    """Photos that belong together: their kind, and their rows in the order of that kind."""
 
     kind: SetKind
     rows: tuple[int, ...]
 
 
 def find_sets(frames: Frames, parameters: SetParameters) -> list[FrameSet]:
-    """Finds all sets among photos in the order of their paths; a photo is in one at most.
+    """Finds all sets among photos in path order; a photo is in at most one set.
 
     Returns:
         Sets of at least two photos, ordered by first photo.
@@ -126,7 +126,7 @@ def find_sets(frames: Frames, parameters: SetParameters) -> list[FrameSet]:
 
 
 def _stated_bursts(frames: Frames) -> list[FrameSet]:
-    """Photos of one camera and folder with one burst identifier, by time."""
+    """Groups photos of one camera and folder with the same burst identifier, by time."""
     bursts: dict[tuple[str, str, str], list[int]] = {}
     for row, facts in enumerate(frames.facts):
         if facts.burst_id:
@@ -136,18 +136,18 @@ def _stated_bursts(frames: Frames) -> list[FrameSet]:
 
 
 def _stated_focus_stacks(frames: Frames) -> list[FrameSet]:
-    """Frames that follow each other and whose camera varied the focus."""
+    """Consecutive frames whose camera varied the focus."""
     chosen = [row for row, facts in enumerate(frames.facts) if facts.bracket_mode == "focus"]
     series = _series(frames, chosen, FOCUS_SECONDS, lambda rows, row: False)
     return [FrameSet(SetKind.FOCUS_STACK, tuple(rows)) for rows in series]
 
 
 def _stated_brackets(frames: Frames) -> list[FrameSet]:
-    """Frames that follow each other and whose camera varied the exposure, each at another one."""
+    """Consecutive frames whose camera varied the exposure, each at a different exposure."""
     chosen = [row for row, facts in enumerate(frames.facts) if _is_bracketed(facts)]
 
     def is_next(rows: Sequence[int], row: int) -> bool:
-        """A bias that the series has already begins the next series."""
+        """Whether the bias already occurs in the series, so that the frame begins the next one."""
         return _bias(frames, row) in {_bias(frames, other) for other in rows}
 
     return [
@@ -178,7 +178,7 @@ def _series(
     Args:
         frames: All photos.
         chosen: Those to split.
-        seconds: Longest time between a photo and the next of its series.
+        seconds: Maximum time between a photo and the next one in its series.
         begins_next: Whether a photo begins a series, given the rows of the series before it.
     """
     groups: dict[tuple[str, str, tuple[int, int]], list[int]] = {}
@@ -200,7 +200,7 @@ def _series(
 
 
 def _by_time(frames: Frames, rows: Sequence[int]) -> list[int]:
-    """By time and the camera's own count, unknown times last, then by path."""
+    """Sorts by time and the camera's own count, unknown times last, then by path."""
 
     def key(row: int) -> tuple[float, int, int]:
         seconds = float(frames.captures.seconds[row])
@@ -234,7 +234,7 @@ def exposure_brackets(frames: Frames) -> list[FrameSet]:
 
 
 def _have_one_exposure(frames: Frames, first: Indices, second: Indices) -> NDArray[np.bool_]:
-    """Whether both files of a pair state the same exposure: then one was made darker later."""
+    """Whether both files of a pair state the same exposure, so that one was darkened later."""
     stated = [
         (facts.exposure_time_seconds, facts.f_number, facts.iso, facts.exposure_bias_ev)
         for facts in frames.facts
@@ -275,9 +275,9 @@ def _exposure(facts: CameraFacts) -> tuple[float | None, ...]:
 
 
 def _steps(frames: Frames, pairs: Sequence[Pair]) -> dict[Pair, tuple[float, float]]:
-    """How far the camera turned between the photos of each pair, in widths and heights.
+    """Finds how far the camera turned between the photos of each pair, in widths and heights.
 
-    Pairs that could not follow each other in a panorama are left out.
+    Pairs that cannot be consecutive frames of a panorama are left out.
     """
     sides = np.array(pairs, np.intp).reshape(-1, 2)
     is_still = frames.structures.correlations(sides[:, 0], sides[:, 1]) >= SAME_VIEW
@@ -301,7 +301,7 @@ def _is_step(overlap: Overlap) -> bool:
 
 
 def _sweeps(rows: Sequence[int], steps: Mapping[Pair, tuple[float, float]]) -> Iterator[list[int]]:
-    """Splits photos into runs in which the camera turns on to the same side."""
+    """Splits photos into runs in which the camera keeps turning the same way."""
     sweep, last = list(rows[:1]), (0.0, 0.0)
     for pair in pairwise(rows):
         x, y = steps.get(pair, (0.0, 0.0))
@@ -315,7 +315,7 @@ def _sweeps(rows: Sequence[int], steps: Mapping[Pair, tuple[float, float]]) -> I
 
 
 def places_in_sets(count: int, sets: Sequence[FrameSet]) -> list[SetPlace | None]:
-    """The place of each of `count` photos in its set; None for photos of none."""
+    """Returns the position of each of `count` photos in its set; None for photos in no set."""
     found: list[SetPlace | None] = [None] * count
     for number, one in enumerate(sets):
         for place, row in enumerate(one.rows, start=1):
@@ -341,7 +341,7 @@ def join_pairs(labels: NDArray[np.int64], pairs: Sequence[tuple[int, int]]) -> N
 
 
 def _following_pairs(frames: Frames) -> tuple[Indices, Indices]:
-    """Pairs that could be neighbours in a series: first < second, each once."""
+    """Finds pairs that could be neighbours in a series: first < second, each once."""
     count = len(frames)
     by_time = np.lexsort((np.arange(count), frames.captures.seconds))
     pairs = [np.empty((0, 2), np.intp)]
@@ -353,7 +353,7 @@ def _following_pairs(frames: Frames) -> tuple[Indices, Indices]:
 
 
 def _of_one_series(frames: Frames, first: Indices, second: Indices) -> tuple[Indices, Indices]:
-    """The pairs of one folder, camera and size, and not minutes apart."""
+    """Selects pairs from one folder, camera and size that are not minutes apart."""
     seconds = frames.captures.seconds
     is_possible = ~(np.abs(seconds[first] - seconds[second]) > BRACKET_SECONDS)  # NaN: unknown
     for values in (frames.folders, frames.captures.cameras, frames.shapes):
@@ -366,7 +366,7 @@ def _of_one_series(frames: Frames, first: Indices, second: Indices) -> tuple[Ind
 def _relative_exposures(
     count: int, first: Indices, second: Indices, brighter: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Exposure of each photo against the first one of its series, along the pairs: (n,)."""
+    """Exposure of each photo relative to the first of its series, along the pairs: (n,)."""
     near: list[list[tuple[int, float]]] = [[] for _ in range(count)]
     for one, other, step in zip(first.tolist(), second.tolist(), brighter.tolist(), strict=True):
         if not math.isnan(step):
@@ -380,8 +380,8 @@ def _relative_exposures(
         waiting = [start]
         while waiting:
             one = waiting.pop()
-            # the nearest exposures first: they share the most parts that are neither black nor
-            # burnt out
+            # nearest exposures first: they share the most parts that are neither black nor blown
+            # out
             for other, step in sorted(near[one], key=lambda pair: (abs(pair[1]), pair[0])):
                 if math.isnan(found[other]):
                     found[other] = found[one] + step

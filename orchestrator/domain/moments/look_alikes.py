@@ -1,8 +1,8 @@
-"""Tells apart photos whose embeddings are alike whatever they show.
+"""Separates photos whose embeddings are similar regardless of what they show.
 
-Nearly black frames are one kind: what they do show, a few parts that are lighter than others, is
-compared by structure. Pages of text are another: an embedding sees that they are pages, and the
-structure where their lines, headings and pictures are.
+One kind is nearly black frames: the few lighter parts that they show are compared by structure.
+Another is pages of text: the embedding sees that they are pages, and the structure shows where
+their lines, headings and pictures are.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from orchestrator.domain.moments.structure import BLACK, Miniatures, Structures
 from orchestrator.domain.moments.tiles import components
 
 DARK = 16.0
-"""Mean 8-bit level below which a frame is dark: about six stops below a well exposed one."""
+"""Mean 8-bit level below which a frame is dark: about six stops below a well-exposed one."""
 
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 
 def dark_frames(miniatures: Miniatures) -> Mask:
-    """Which photos are nearly black: (n,); one without a miniature is not."""
+    """Marks photos that are nearly black: (n,); photos without a miniature are not marked."""
     return np.asarray(miniatures.mean(axis=(1, 2)) < DARK)
 
 
@@ -33,14 +33,14 @@ def split_look_alikes(
 ) -> NDArray[np.int64]:
     """Splits moments so that a doubtful photo stays only with photos of its own view.
 
-    It is compared with those before and after it in the moment. Frames in which nothing can be told
-    (a lens cap) stay together, and so do the photos of a moment that are not doubtful.
+    It is compared with the photos before and after it in the moment. Frames without any content (a
+    lens cap) stay together, and so do the photos of a moment that are not doubtful.
 
     Args:
         labels: (n,), NOISE for single shots.
-        is_doubtful: (n,), photos whose embedding does not tell what they show.
-        miniatures: Of the n photos; those without one say nothing against each other.
-        structures: Of the same.
+        is_doubtful: (n,), photos whose embedding does not show their content.
+        miniatures: Miniatures of the n photos; photos without one are never split.
+        structures: Structures of the same photos.
 
     Returns:
         int64, (n,), clusters numbered by their first photo; NOISE for single shots.
@@ -63,7 +63,7 @@ def split_look_alikes(
 
 
 def _pairs_to_check(labels: NDArray[np.int64], is_doubtful: Mask) -> tuple[Indices, Indices]:
-    """Pairs of one moment that follow each other and of which one is doubtful."""
+    """Finds consecutive pairs in a moment in which one photo is doubtful."""
     order = np.argsort(labels, kind="stable")
     pairs = [np.empty((0, 2), np.intp)]
     for step in range(1, min(WINDOW_COUNT, len(order))):
@@ -76,7 +76,7 @@ def _pairs_to_check(labels: NDArray[np.int64], is_doubtful: Mask) -> tuple[Indic
 
 
 def _sure_pairs(labels: NDArray[np.int64], is_doubtful: Mask) -> tuple[Indices, Indices]:
-    """Pairs that hold the other photos of each moment together."""
+    """Returns pairs that keep the other photos of each moment together."""
     sure = np.flatnonzero(~is_doubtful & (labels != NOISE))
     order = sure[np.argsort(labels[sure], kind="stable")]
     is_same = labels[order[:-1]] == labels[order[1:]]

@@ -35,7 +35,7 @@ class CaptureTimeParameters:
     distance: not at all at half a minute; within 2 seconds, it subtracts this much (but no distance
     is below 0); above half a minute, it adds this much per power of ten, up to 2.5 times this much
     from 2.6 hours on; 0: capture time does not affect distances. Photos from different cameras are
-    compared by content alone, unless similar photos show by how much their clocks differ"""
+    compared by content alone, unless similar photos show how much their clocks differ"""
     enabled: bool
     """whether the limits below also join bursts and split moments at pauses"""
     burst_seconds: Annotated[float, Ge(0)]
@@ -87,9 +87,9 @@ class ClusterSettings:
     larger albums are first split at the longest pauses between captures, and no cluster spans two
     parts; `null` for no limit"""
     compare_structure: bool
-    """whether pages of text, pictures of screens and nearly black frames, whose embeddings are
-    alike whatever they show, are of one moment only if they are also lighter and darker in the same
-    places, and whether copies and versions of one picture always share a moment"""
+    """whether pages of text, screenshots and nearly black frames, whose embeddings are similar
+    regardless of content, share a moment only if they are also light and dark in the same places,
+    and whether copies and versions of one picture always share a moment"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 

@@ -1,12 +1,12 @@
-"""Compares photos by where light and dark are, whatever their exposure.
+"""Compares photos by where they are light and dark, regardless of exposure.
 
 A change of exposure multiplies the light of all parts, so the differences of the logarithm between
-neighbouring parts stay. Parts that are burnt out or black in either photo are left out. Two frames
-of one view correlate in these differences even if one is nearly black; two views do not, even if
-both are nearly black and their embeddings have nothing to tell them apart by.
+neighbouring parts stay the same. Parts that are blown out or black in either photo are left out.
+Two frames of one view correlate in these differences even if one is nearly black; two different
+views do not, even if both are nearly black and their embeddings cannot distinguish them.
 
-The camera's tone curve is not undone: it bends the differences alike over the whole picture, which
-hardly lowers their correlation.
+The camera's tone curve is not undone: it affects the differences in the same way across the whole
+picture, which hardly lowers their correlation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 BLACK, WHITE = 1.5, 250.0
 """8-bit levels; parts outside are black or burnt out, where noise or clipping decides."""
 MIN_DIFFERENCES = 60
-"""Of the 1,984 differences; fewer that both photos have say nothing."""
+"""Minimum number of the 1,984 differences that both photos must have to be compared."""
 _PAIRS_AT_A_TIME = 2048
 
 Indices = NDArray[np.intp]
@@ -85,7 +85,7 @@ class Structures:
         return np.where(is_joint.sum(axis=1) >= MIN_DIFFERENCES, found, np.nan)
 
     def brightening(self, first: Indices, second: Indices) -> Doubles:
-        """By how much the second photo of each pair is brighter.
+        """Finds how much brighter the second photo of each pair is.
 
         Returns:
             Median difference of the natural logarithm of 8-bit levels, over the parts that are

@@ -1,18 +1,17 @@
 """Capture time as soft evidence: what it adds to the cosine distance of two photos.
 
-Two photos of one camera are nearer when they were taken seconds apart, and farther when hours
-apart. The term grows with the logarithm of the time between them, from -1 to 2.5 times a weight:
+Two photos from one camera are closer if they were taken seconds apart, and farther if hours apart.
+The term grows with the logarithm of the time between them, from -1 to 2.5 times a weight:
 
     weight * clip(log10((1 s + time between them) / 30 s), -1, 2.5)
 
 It is 0 at half a minute, lowest up to 2 seconds (a burst), and highest from 2.6 hours on. For other
-pairs it is 0: the clocks of two cameras need not agree (`clocks` finds out whether they do, and by
-how much they differ).
+pairs it is 0: the clocks of two cameras need not agree (`clocks` finds how much they differ).
 
-Pauses between shots range from fractions of a second to days; that their logarithm tells events
-apart is from Platt, Czerwinski and Field, PhotoTOC (2003). A term that is added does not overrule
-what the photos show, as a limit on the time would. The constants are rounded from six labelled
-albums, on which the moments hardly change when they are varied by a half.
+Pauses between shots range from fractions of a second to days; using their logarithm to separate
+events comes from Platt, Czerwinski and Field, PhotoTOC (2003). Unlike a limit on the time, an added
+term does not overrule the content of the photos. The constants are rounded values from six labelled
+albums, on which the moments hardly change if the constants vary by half.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 from orchestrator.domain.moments.capture_time import Captures
 
 NEUTRAL_SECONDS = 30.0
-"""Time between two photos that says nothing."""
+"""Time between two photos at which the term is 0."""
 LOWEST, HIGHEST = -1.0, 2.5
 """Range of the term, in weights."""
 FAR_SECONDS = NEUTRAL_SECONDS * 10**HIGHEST - 1.0
@@ -57,7 +56,7 @@ class TimeTerm:
     weight: float
 
     def take(self, rows: Indices) -> TimeTerm:
-        """The term of some photos, in the given order."""
+        """Returns the term of some photos, in the given order."""
         return TimeTerm(self.seconds[rows], self.cameras[rows], self.weight)
 
     @property
@@ -66,11 +65,11 @@ class TimeTerm:
         return self.weight * 2.0**-19 + 2.0**-23
 
     def order(self) -> Indices:
-        """The photos by camera, then time: shots of one moment come close to each other."""
+        """Orders photos by camera, then time, so that shots of one moment are close together."""
         return np.lexsort((self.seconds, self.cameras))
 
     def of_pairs(self, first: Indices, second: Indices) -> Doubles:
-        """The term of pairs of photos; the two arrays are broadcast."""
+        """Returns the term of pairs of photos; the two arrays are broadcast."""
         apart = np.abs(self.seconds[first] - self.seconds[second])
         is_known = ~np.isnan(apart) & (self.cameras[first] == self.cameras[second])
         powers = np.log10((1.0 + np.where(is_known, apart, 0.0)) / NEUTRAL_SECONDS)
@@ -109,7 +108,7 @@ class TimeTerm:
         np.minimum(similarity, np.float32(1.0), out=similarity)
 
     def _are_all_far(self, rows: slice, columns: slice) -> bool:
-        """Whether one camera took all, and all of one block hours before the other."""
+        """Whether one camera took all photos, and one block hours before the other."""
         cameras, others = self.cameras[rows], self.cameras[columns]
         if (cameras != cameras[0]).any() or (others != cameras[0]).any():
             return False
@@ -118,7 +117,7 @@ class TimeTerm:
         return bool(pause >= FAR_SECONDS)  # not for NaN
 
     def _terms(self, apart: Doubles) -> Singles:
-        """The term by the seconds between two photos, in single precision."""
+        """Computes the term from the seconds between two photos, in single precision."""
         found = apart.astype(np.float32)
         found += np.float32(1.0)
         found /= np.float32(NEUTRAL_SECONDS)

@@ -1,6 +1,6 @@
 // The address of what is shown, so that Reload, Back and a copied link return to it.
 
-const QUIET_MS = 200; // browsers refuse changes that come too fast
+const QUIET_MS = 200; // browsers reject changes that come too fast
 
 let timer;
 

@@ -7,20 +7,20 @@ export class Album {
     this.runTitle = answer.run.title;
     this.scores = answer.scores;
     this.unreadable = answer.photos.filter((photo) => photo.error).length;
-    this.eventCount = 0; // of the stream of decisions
+    this.eventCount = 0; // events received from the stream of decisions
     const groups = new Map();
     for (const photo of answer.photos.filter((one) => !one.error)) {
       const place = photo.moment === null ? photo : photo.moment;
       if (!groups.has(place)) groups.set(place, []);
       groups.get(place).push(photo);
-      photo.unsaved = {}; // {id, value} of what is not stored yet: of its decision, stars, label
+      photo.unsaved = {}; // unstored values of its decision, stars and label: {id, value}
       photo.followed = 0; // number of the last event about it
     }
     this.arrange([...groups.values()]);
     this.byPath = new Map(this.photos.map((photo) => [photo.path, photo]));
   }
 
-  // The photos of each moment, as `arrange` takes them.
+  // Returns the photos of each moment, in the form that `arrange` takes.
   groups() {
     return this.moments.map(({ photos }) => [...photos]);
   }
@@ -35,17 +35,17 @@ export class Album {
     this.photos.forEach((photo, index) => (photo.index = index));
   }
 
-  // Takes over what decisions may change about a photo.
+  // Copies the values that decisions may change to a photo.
   static take(photo, { decision, stars, label, picked, reason, lost_to }) {
     Object.assign(photo, { decision, stars, label, picked, reason, lost_to });
   }
 
-  // What the user has given a photo, as it shows: its "decision", "stars" or "label".
+  // Returns the value that is shown for a photo's "decision", "stars" or "label".
   static get(photo, field) {
     return (photo.unsaved[field] ?? { value: photo[field] }).value;
   }
 
-  // "keep", "reject", or "" where the machine decides.
+  // Returns "keep", "reject", or "" if the machine decides.
   static decision(photo) {
     return Album.get(photo, "decision");
   }
@@ -66,7 +66,7 @@ export class Album {
     return this.moments[moment.number - 1 + by];
   }
 
-  // Updates photos from the stream of decisions, which is in order; returns those known here.
+  // Updates photos from the stream of decisions, which is in order; returns the ones known here.
   follow(changed) {
     this.eventCount += 1;
     const known = this.update(changed, Infinity);
@@ -74,8 +74,8 @@ export class Album {
     return known;
   }
 
-  // Updates photos from the answer to a request that was sent when `eventCount` was `since`. What
-  // the stream has said of a photo since then may be newer, so that photo stays as it is.
+  // Updates photos from the response to a request that was sent when `eventCount` was `since`. If
+  // the stream has updated a photo since then, it may be newer, so that photo is left unchanged.
   update(changed, since) {
     const known = changed.map((values) => [this.byPath.get(values.path), values]);
     return known.flatMap(([photo, values]) => {
@@ -86,7 +86,7 @@ export class Album {
   }
 }
 
-// The shot that a photo competes with: the best other one of its moment.
+// Returns the shot that a photo competes with: the best other one of its moment.
 export function rival(photo) {
   const others = photo.at.photos.filter((other) => other !== photo);
   return others.find((other) => other.path === photo.lost_to) ?? others[0];

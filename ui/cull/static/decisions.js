@@ -1,4 +1,4 @@
-// What the user decides: it shows at once, goes to the queue, and can be undone and redone.
+// The user's decisions: they are shown at once, go to the queue, and can be undone and redone.
 
 import { Album } from "./album.js";
 import { newId } from "./identity.js";
@@ -6,7 +6,7 @@ import { newId } from "./identity.js";
 const REGROUPING = ["move", "split", "merge"];
 
 export class Decisions {
-  // `shown(photos)` is called with photos whose decision looks different now.
+  // `shown(photos)` is called with photos whose displayed decision has changed.
   // `regrouped()` is called when moments have changed.
   constructor(album, queue, { shown, regrouped }) {
     this.album = album;
@@ -16,10 +16,10 @@ export class Decisions {
     this.undoable = []; // steps: {photo, entries: [{id, field, before} or {id, groups}]}
     this.redoable = [];
     this.regrouping = new Set(); // ids of entries about moments that are not stored yet
-    this.deferred = []; // moments to accept once the server has chosen again
+    this.deferred = []; // moments to accept once the server has selected again
   }
 
-  // Not stored yet, moments that wait to be accepted included.
+  // Counts what is not stored yet, including moments waiting to be accepted.
   get unsaved() {
     return this.queue.count + this.deferred.length;
   }
@@ -47,7 +47,7 @@ export class Decisions {
     this.#step(photo, [["label", [photo], { label }]]);
   }
 
-  // Splits a moment before a shot, unless that is its first.
+  // Splits a moment before a shot, unless it is the first shot.
   split(photo) {
     const { photos } = photo.at;
     const first = photos.indexOf(photo);
@@ -68,7 +68,7 @@ export class Decisions {
     return true;
   }
 
-  // Moves a shot to another moment: to its near end.
+  // Moves a shot to the near end of another moment.
   move(photo, moment) {
     if (!moment || moment === photo.at) return false;
     const groups = this.album.groups();
@@ -108,7 +108,7 @@ export class Decisions {
   }
 
   // Accepts the machine's choice for every undecided shot of a moment. While a decision about the
-  // moment is on its way the machine may be choosing again, so that choice is awaited.
+  // moment is in transit, the machine may be selecting again, so this waits for the new choice.
   accept(moment) {
     if (this.#isBeingDecided(moment)) this.deferred.push(moment);
     else this.#accept(moment);
@@ -150,7 +150,7 @@ export class Decisions {
     this.shown(changed.map(([photo]) => photo));
   }
 
-  // Takes back the last step of this tab; returns its photo, or nothing.
+  // Undoes the last step of this tab; returns its photo, if any.
   undo() {
     return this.#takeBack(this.undoable, this.redoable);
   }
@@ -178,7 +178,7 @@ export class Decisions {
     return step.photo;
   }
 
-  // The server has stored entries, and says which photos of the run changed.
+  // Handles entries that the server has stored, and the photos of the run that changed.
   settle(entries, changed, since) {
     for (const { id } of entries) this.regrouping.delete(id);
     const settled = this.#unsavedOf(entries);
@@ -193,7 +193,7 @@ export class Decisions {
     ready.forEach((moment) => this.#accept(moment));
   }
 
-  // The server will never store these entries, for example because another tab has undone one.
+  // Handles entries that the server refuses, for example because another tab has undone one.
   drop(entries) {
     for (const { id } of entries) this.regrouping.delete(id);
     const dropped = this.#unsavedOf(entries);
@@ -206,7 +206,7 @@ export class Decisions {
     return this.regrouping.size > 0 || moment.photos.some((photo) => photo.unsaved.decision);
   }
 
-  // The values that wait for entries, as [photo, field].
+  // Returns the values that depend on unstored entries, as [photo, field].
   #unsavedOf(entries) {
     const ids = new Set(entries.map((entry) => entry.id));
     return this.album.photos.flatMap((photo) =>
@@ -226,7 +226,7 @@ export class Decisions {
   }
 }
 
-// What an entry does to its photos.
+// Returns the effect of an entry on its photos.
 function changeOf({ action, stars, label }) {
   if (action === "rate") return { field: "stars", value: stars };
   if (action === "label") return { field: "label", value: label };

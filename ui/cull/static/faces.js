@@ -1,11 +1,11 @@
-// The faces strip: a row for each person of the moment, with what can be told of every face.
+// The faces strip: a row for each person in the moment, with the state of every face.
 
 import { Album } from "./album.js";
 import { byId, element } from "./elements.js";
 import { findPeople } from "./people.js";
 
-const EYES = { open: "eyes open", closed: "eyes closed", "": "eyes: can't tell" };
-const SMILE = { smiling: "smiling", not_smiling: "not smiling", "": "smile: can't tell" };
+const EYES = { open: "eyes open", closed: "eyes closed", "": "eyes: unknown" };
+const SMILE = { smiling: "smiling", not_smiling: "not smiling", "": "smile: unknown" };
 
 // Fills the strip for the moment of a photo.
 export function renderFaces(current, pictures) {
@@ -23,7 +23,7 @@ export function renderFaces(current, pictures) {
   const note = people.length ? "" : "No faces were found in this moment.";
   byId("faces").replaceChildren(
     element("h2", { text: "Faces of this moment" }),
-    element("p", { class: "dim", text: note || "From left to right, matched by place only. Choose one to see it at 100% in all shots." }),
+    element("p", { class: "dim", text: note || "From left to right, matched by position only. Choose a face to see it at 100% in all shots." }),
     ...(note ? [] : [element("table", {}, element("tbody", {}, ...rows))]),
   );
 }
@@ -53,10 +53,10 @@ function cell(photo, index, person, current, pictures) {
   );
 }
 
-// The most important thing first: it is all there is room for.
+// Returns only the most important fact, because there is no room for more.
 function caption(eyes, smile) {
   if (eyes === "closed") return "closed";
-  if (!eyes) return "can't tell";
+  if (!eyes) return "unknown";
   return smile === "smiling" ? "smiling" : "open";
 }
 

@@ -1,4 +1,4 @@
-// Wheel, drag, pinch, click and swipe on the shots; drags in the filmstrip.
+// Handles wheel, drag, pinch, click and swipe on the shots, and drags in the filmstrip.
 
 const CLICK_PX = 5;
 const SWIPE_PX = 60;
@@ -6,7 +6,7 @@ const SWIPE_PX = 60;
 // `cull` has zoom, `photoOf(figure)`, `show(photo)`, `move(photo, moment)`, `run(command)` and
 // `renderZoom()`.
 export function listenToGestures(shots, cull) {
-  const pointers = new Map(); // id -> where it is
+  const pointers = new Map(); // id -> position
   let figure = null;
   let start = null;
   let moved = false;
@@ -72,7 +72,7 @@ export function listenToGestures(shots, cull) {
     cull.toggleZoom(cull.zoom.place(target, photo, point));
   }
 
-  // To the right keeps, to the left rejects, upwards goes to the next moment.
+  // Swiping right keeps, left rejects, and up goes to the next moment.
   function swipe(dx, dy) {
     if (Math.max(Math.abs(dx), Math.abs(dy)) < SWIPE_PX) return;
     if (Math.abs(dx) > Math.abs(dy)) cull.run(dx > 0 ? "keep" : "reject");
@@ -80,7 +80,7 @@ export function listenToGestures(shots, cull) {
   }
 }
 
-// Drags of a shot to another moment, in the filmstrip.
+// Handles dragging a shot to another moment in the filmstrip.
 export function listenToDrags(strip, cull) {
   let dragged = null;
   const photoAt = (event) => {

@@ -1,4 +1,4 @@
-// What the keys do. Letters are compared without case, so that Caps Lock changes nothing.
+// The keyboard commands. Letters ignore case, so that Caps Lock makes no difference.
 
 export const COMMANDS = [
   { name: "next", text: "next shot", keys: ["ArrowRight"] },
@@ -31,7 +31,7 @@ export const COMMANDS = [
   },
   {
     name: "label",
-    text: "red, yellow, green or blue label; again removes it",
+    text: "red, yellow, green or blue label; press again to remove it",
     keys: ["6", "7", "8", "9"],
     once: true,
   },
@@ -47,7 +47,7 @@ export const COMMANDS = [
   { name: "search", text: "search by name, camera or date", keys: ["/"], hint: "search" },
   { name: "clear", text: "clear the decision about this shot", keys: ["Backspace", "Delete"], once: true },
   { name: "undo", text: "undo your last decision", keys: ["u", "Ctrl+z"], hint: "undo" },
-  { name: "redo", text: "redo it", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
+  { name: "redo", text: "redo your last undo", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
   { name: "compare", text: "compare with the runner-up", keys: ["c"], hint: "compare" },
   { name: "all", text: "show up to six shots of the moment", keys: ["n"], hint: "all shots" },
   {
@@ -73,7 +73,7 @@ const NAMES = {
   " ": "Space",
 };
 
-// For example "⇧K" for "Shift+k".
+// Formats a key, for example "⇧K" for "Shift+k".
 export function keyCaption(key) {
   const parts = key.split("+");
   const last = parts.pop();
@@ -83,7 +83,7 @@ export function keyCaption(key) {
 
 const byKey = new Map(COMMANDS.flatMap((command) => command.keys.map((key) => [key, command])));
 
-// The command of a key event, and the key; nothing where the key belongs to the focused control.
+// Returns a key event's command and key; nothing if the key belongs to the focused control.
 export function commandOf(event) {
   const control = event.target.closest?.("button, a, input, select, textarea, summary");
   const types = control?.matches("input, select, textarea");

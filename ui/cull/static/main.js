@@ -19,7 +19,7 @@ class Cull {
     this.album = album;
     this.zoom = new Zoom();
     this.view = new View(album, pictures, this.zoom);
-    this.pointer = null; // where the mouse is, while it is over the shots
+    this.pointer = null; // mouse position while over the shots
     this.advances = true;
     this.queue = new Queue(`${url}/decisions`, {
       mark: () => album.eventCount,
@@ -38,7 +38,7 @@ class Cull {
     this.search = new Search(album, (photo) => this.show(photo));
   }
 
-  // Begins at the photo of the address, or at the first undecided one.
+  // Starts at the photo in the address, or at the first undecided one.
   open(path) {
     const undecided = this.album.photos.find((photo) => !Album.decision(photo));
     this.show(this.album.byPath.get(path) ?? undecided ?? this.album.photos[0]);
@@ -53,7 +53,7 @@ class Cull {
     writeAddress(photo);
   }
 
-  // Carries out a command; those that several keys give tell these apart.
+  // Carries out a command; some commands depend on the key that was pressed.
   run(command, key) {
     const { album, decisions, photo } = this;
     switch (command) {
@@ -113,7 +113,7 @@ class Cull {
     this.view.renderZoom();
   }
 
-  // Shows 100% at a place of the photo, or all of it again.
+  // Zooms to 100% at a point of the photo, or shows all of it again.
   toggleZoom(place) {
     if (this.zoom.isFit) this.zoom.magnify(place);
     else this.zoom.fit();
@@ -121,13 +121,13 @@ class Cull {
   }
 
   move(photo, moment) {
-    this.#told(this.decisions.move(photo, moment), "Moved", "There is no other moment there.");
+    this.#told(this.decisions.move(photo, moment), "Moved", "There is no moment there.");
   }
 
-  // Says what has become of the moment, or why nothing has.
+  // Reports how the moment changed, or why it did not.
   #told(isDone, what, otherwise) {
     const { number } = this.photo.at;
-    this.view.notify(isDone ? `${what}: this is moment ${number} now. U undoes it.` : otherwise);
+    this.view.notify(isDone ? `${what}: this is now moment ${number}. U undoes it.` : otherwise);
   }
 
   // Shows a face at 100%, in all shots.
@@ -141,14 +141,14 @@ class Cull {
     this.renderZoom();
   }
 
-  // The place under the mouse, relative to the photo there.
+  // Returns the point under the mouse, relative to the photo there.
   #pointed() {
     const { pointer } = this;
     const figure = pointer && document.elementFromPoint(pointer.x, pointer.y)?.closest("figure");
     return figure ? this.zoom.place(figure, this.photoOf(figure), pointer) : undefined;
   }
 
-  // Where to look first: at the largest face, else at the middle.
+  // Returns where to zoom first: to the largest face, or else to the middle.
   #interest() {
     const [face] = this.photo.faces;
     if (!face) return { x: 0.5, y: 0.5 };
@@ -176,7 +176,7 @@ class Cull {
     );
   }
 
-  // Decisions were added to the log, by this tab too.
+  // Handles decisions that were added to the log, including this tab's own.
   #receive({ ids, regrouped, users, changed }) {
     this.view.refresh(this.album.follow(changed));
     if (ids.every((id) => this.queue.own.has(id))) return;
@@ -199,7 +199,7 @@ function listen(cull) {
   });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    if (event.detail) button?.blur(); // or Space would press it again
+    if (event.detail) button?.blur(); // otherwise Space would press it again
     const { command, key, face, path } = event.target.closest("[data-command], [data-path]")?.dataset ?? {};
     if (command) cull.run(command, key);
     else if (face) cull.showFace(cull.album.byPath.get(path), Number(face));

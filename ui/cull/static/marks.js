@@ -1,4 +1,4 @@
-// Stars and colour labels: as text, and as buttons that give them.
+// Stars and colour labels, as text and as buttons.
 
 import { Album } from "./album.js";
 import { element, plural } from "./elements.js";
@@ -6,13 +6,13 @@ import { element, plural } from "./elements.js";
 export const LABELS = { 6: "red", 7: "yellow", 8: "green", 9: "blue" }; // by key, as in Lightroom
 const MAX_STARS = 5;
 
-// For example "3 stars" and "red label"; nothing where there are none.
+// Describes marks, for example "3 stars" and "red label"; empty if there are none.
 export function describeMarks(photo) {
   const [stars, label] = [Album.get(photo, "stars"), Album.get(photo, "label")];
   return [stars ? plural(stars, "star") : "", label ? `${label} label` : ""].filter(Boolean);
 }
 
-// What a photo has, small: "★★★" with the label's colour.
+// Shows a photo's marks in compact form: "★★★" with the label's colour.
 export function marks(photo) {
   const [stars, label] = [Album.get(photo, "stars"), Album.get(photo, "label")];
   return element(
@@ -23,12 +23,12 @@ export function marks(photo) {
   );
 }
 
-// Buttons to give stars and labels to a photo.
+// Makes the buttons that give stars and labels to a photo.
 export function markButtons(photo) {
   const [stars, label] = [Album.get(photo, "stars"), Album.get(photo, "label")];
   const starButtons = Array.from({ length: MAX_STARS }, (_, index) => {
     const count = index + 1;
-    const isLast = count === stars; // pressed again, it removes them
+    const isLast = count === stars; // pressing it again removes the stars
     return button("rate", isLast ? 0 : count, `star ${count <= stars ? "on" : ""}`, {
       "aria-label": isLast ? "Remove the stars" : plural(count, "star"),
       title: `${plural(count, "star")} (key ${count})`,

@@ -1,11 +1,11 @@
-// The faces of a moment by person, matched from shot to shot by their places alone.
+// The faces of a moment by person, matched from shot to shot by position alone.
 
-export const NEAR = 0.25; // of the picture: a face farther away is somebody else's
+export const NEAR = 0.25; // share of the picture: a face farther away belongs to someone else
 const MAX_ROWS = 8;
-const MAX_FACES = 24; // that the server draws
+const MAX_FACES = 24; // faces that the server draws
 
-// Rows of faces from left to right: each a map from a photo to the index of its face. Only people
-// with a prominent face, unless nobody has one.
+// Returns rows of faces from left to right, each a map from a photo to the index of its face.
+// Includes only people with a prominent face, unless nobody has one.
 export function findPeople(photos) {
   const rows = [];
   const withMost = photos.toSorted((one, other) => other.faces.length - one.faces.length);
@@ -19,7 +19,7 @@ export function findPeople(photos) {
     .map((row) => row.faces);
 }
 
-// Gives each face to the nearest person who has none in this photo, the nearest pairs first.
+// Assigns each face to the nearest person without a face in this photo, nearest pairs first.
 function addFaces(rows, photo) {
   const centres = photo.faces.slice(0, MAX_FACES).map(centreOf);
   const pairs = rows.flatMap((row) =>

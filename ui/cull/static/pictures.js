@@ -6,15 +6,15 @@ const SMALL_PX = 320;
 const FACE_PX = 256;
 const MAX_ROWS = 40;
 const MAX_LARGE = 24; // about 12 MB each once decoded
-const MAX_FULL = 7; // about 100 MB each for 24 megapixels: six shown, and one to come
+const MAX_FULL = 7; // about 100 MB each for 24 megapixels: six shown and one upcoming
 
 export class Pictures {
   constructor(runId) {
     this.runId = runId;
-    this.larges = new Map(); // URL -> {image, ready, done}, the last one used most recently
+    this.larges = new Map(); // URL -> {image, ready, done}, most recently used last
     this.fulls = new Map();
-    this.rows = new Map(); // of faces
-    this.drawn = new Set(); // URLs of large pictures that the server has drawn ahead
+    this.rows = new Map(); // rows of faces
+    this.drawn = new Set(); // URLs of large pictures that the server has prepared
   }
 
   url(photo, longSide) {
@@ -27,12 +27,12 @@ export class Pictures {
   }
 
   // Loads a photo at screen size: {image, ready, done}. `done` resolves to the image once it can be
-  // shown without delay, and to nothing if it cannot be loaded.
+  // shown without delay, or to nothing if it cannot be loaded.
   large(photo, priority = "high") {
     return this.#load(this.larges, MAX_LARGE, this.url(photo, LARGE_PX), priority);
   }
 
-  // Loads a photo in its own size.
+  // Loads a photo at full size.
   full(photo, priority = "high") {
     return this.#load(this.fulls, MAX_FULL, this.url(photo, FULL_PX), priority);
   }
@@ -61,7 +61,7 @@ export class Pictures {
         return image;
       },
       () => {
-        if (loaded.get(url) === entry) loaded.delete(url); // tried again when it is needed again
+        if (loaded.get(url) === entry) loaded.delete(url); // retried when needed again
         return undefined;
       },
     );
@@ -73,8 +73,8 @@ export class Pictures {
     return entry;
   }
 
-  // Loads photos that may be wanted next, in order of need, once those that are shown are there; and
-  // then has the server draw those that come later.
+  // Once the photos on screen are loaded, loads those that may be needed next, in order; then has
+  // the server prepare later ones.
   async prefetch(shown, next, later) {
     this.#abandon([...shown, ...next]);
     this.wanted = next; // a later call replaces it while this one waits
@@ -84,21 +84,21 @@ export class Pictures {
     for (const photo of later) if (this.wanted === next) await this.#draw(photo);
   }
 
-  // Has the server draw and keep a picture: that takes far longer than to send it. One at a time,
-  // and not decoded here, so that it holds up nothing else.
+  // Has the server draw and cache a picture, which takes far longer than sending it. It requests
+  // one at a time and does not decode it here, so nothing else is held up.
   async #draw(photo) {
     const url = this.url(photo, LARGE_PX);
     if (this.larges.has(url) || this.drawn.has(url)) return;
     try {
       const response = await fetch(url, { priority: "low" });
-      await response.arrayBuffer(); // else the browser would not keep it
+      await response.arrayBuffer(); // otherwise the browser would not cache it
       this.drawn.add(url);
     } catch {
-      // tried again when it is needed
+      // retried when needed
     }
   }
 
-  // Ends the loading of photos that nobody waits for any more: it would hold up the others.
+  // Stops loading photos that are no longer needed, because they would delay the others.
   #abandon(wanted) {
     const urls = new Set(wanted.map((photo) => this.url(photo, LARGE_PX)));
     for (const [url, { image, ready }] of this.larges) {

@@ -1,7 +1,6 @@
 // Decisions on their way to the server: kept in this browser until the server has stored them.
-//
-// One batch travels at a time. It is sent again, unchanged and with the same request id, until it
-// is answered, so nothing is lost or stored twice whatever happens in between.
+// One batch is sent at a time. It is sent again, unchanged and with the same request id, until the
+// server answers, so nothing is ever lost or stored twice.
 
 import { newId } from "./identity.js";
 
@@ -20,7 +19,7 @@ export class Queue {
     this.refused = refused;
     this.counted = counted;
     this.place = `bestshot cull ${url} ${newId()}`;
-    this.batches = []; // the first one is travelling
+    this.batches = []; // the first one is being sent
     this.waiting = [];
     this.own = new Set(); // ids of this tab's entries
     this.problem = ""; // why the last attempt failed
@@ -41,7 +40,7 @@ export class Queue {
     this.#send();
   }
 
-  // Takes over what a closed tab, or a browser that crashed, had not sent.
+  // Takes over entries that a closed tab or a crashed browser did not send.
   adopt() {
     const found = [];
     for (const place of Object.keys(localStorage)) {
@@ -65,7 +64,7 @@ export class Queue {
       if (this.count) localStorage.setItem(this.place, JSON.stringify({ batches, waiting }));
       else localStorage.removeItem(this.place);
     } catch {
-      // a full or forbidden store: the tab itself still has them, and warns before it closes
+      // storage is full or forbidden: the tab still has the entries, and warns before it closes
     }
   }
 
@@ -101,7 +100,7 @@ export class Queue {
     const { entries } = this.batches.shift();
     this.problem = "";
     if (!ok && entries.length > 1) {
-      // all or none: find the entry that is refused
+      // a batch is all or none: find the rejected entry
       const single = entries.map((entry) => ({ request_id: newId(), entries: [entry] }));
       this.batches.unshift(...single);
     }

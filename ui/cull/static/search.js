@@ -1,4 +1,4 @@
-// Search by name, camera and date; a match is a link to its photo.
+// Searches by name, camera and date; each match links to its photo.
 
 import { byId, element } from "./elements.js";
 
@@ -14,7 +14,7 @@ export class Search {
     this.input.addEventListener("input", () => this.#render());
     this.dialog.addEventListener("keydown", (event) => this.#press(event));
     this.dialog.addEventListener("click", (event) => {
-      if (event.target === this.dialog) this.dialog.close(); // beside the box
+      if (event.target === this.dialog) this.dialog.close(); // a click outside the box
     });
     byId("found").addEventListener("click", (event) => {
       const path = event.target.closest("[data-found]")?.dataset.found;
@@ -54,7 +54,7 @@ export class Search {
     const found = words.length ? this.album.photos.filter((photo) => matches(photo, words)) : [];
     const more = found.length - MAX_SHOWN;
     byId("found-count").textContent = words.length
-      ? `${found.length} found${more > 0 ? `, the first ${MAX_SHOWN} shown` : ""}`
+      ? `${found.length} found${more > 0 ? `, showing the first ${MAX_SHOWN}` : ""}`
       : "";
     byId("found").replaceChildren(
       ...found.slice(0, MAX_SHOWN).map((photo) =>

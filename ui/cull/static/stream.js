@@ -1,4 +1,4 @@
-// What other tabs and other people decide: one stream of events, which waits in silence.
+// Decisions made in other tabs and by other people, as one stream of events.
 
 const WAIT_MS = 1000;
 
@@ -6,7 +6,7 @@ export class Stream {
   // `received(event)` is called with {ids, regrouped, users, changed}.
   constructor(url, known, received) {
     this.url = url;
-    this.known = known; // length of the log that is shown
+    this.known = known; // length of the log that the page reflects
     this.received = received;
     this.#open();
   }
@@ -18,7 +18,7 @@ export class Stream {
       const event = JSON.parse(message.data);
       if (event.ids.length || event.changed.length) this.received(event);
     };
-    // The browser connects again by itself, unless the server was there and refused.
+    // The browser reconnects by itself, unless the server refused the connection.
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#open(), WAIT_MS);
     };

@@ -1,4 +1,4 @@
-// What is on the screen: shots, filmstrip, panel and counts.
+// Renders the screen: shots, filmstrip, panel and counts.
 
 import { Album, rival } from "./album.js";
 import { byId, element, plural } from "./elements.js";
@@ -28,7 +28,7 @@ export class View {
     new ResizeObserver(() => this.renderZoom()).observe(byId("shots"));
   }
 
-  // Shows a photo, and with it what the layout puts beside it.
+  // Shows a photo, along with the others that the layout includes.
   show(photo) {
     const { moment } = this;
     this.photo = photo;
@@ -54,7 +54,7 @@ export class View {
     this.show(this.photo);
   }
 
-  // Shows the faces strip or hides it; the keys stay with the shots.
+  // Shows or hides the faces strip; the keyboard focus stays on the shots.
   toggleFaces() {
     const strip = byId("faces");
     strip.hidden = !strip.hidden;
@@ -70,7 +70,7 @@ export class View {
     strip.querySelector("td.current")?.scrollIntoView({ block: "nearest", inline: "center" });
   }
 
-  // Shows what has been decided about photos.
+  // Shows the decisions on photos.
   refresh(photos) {
     for (const photo of photos) {
       const figure = this.figures.get(photo);
@@ -83,7 +83,7 @@ export class View {
     this.#renderCounts();
   }
 
-  // Says aloud what a photo has now, for those who cannot see it.
+  // Announces a photo's new state to screen readers.
   announce(photo) {
     byId("announcer").textContent = describe(photo);
   }
@@ -135,7 +135,7 @@ export class View {
     this.#prefetch(photos);
   }
 
-  // Shows all shots as large as the zoom says, from pictures that have enough pixels for it.
+  // Shows all shots at the current zoom, using pictures with enough pixels for it.
   renderZoom() {
     for (const [photo, figure] of this.figures) {
       figure.querySelector(".percent").textContent = this.zoom.apply(figure, photo);
@@ -159,7 +159,8 @@ export class View {
     return figure;
   }
 
-  // Puts a picture into its figure once it can be shown without delay, unless it has a better one.
+  // Puts a picture into its figure once it can be shown without delay, unless a better one is
+  // there.
   #use({ image, ready, done }, figure, photo) {
     image.alt = photo.name;
     const put = () => {
@@ -177,8 +178,8 @@ export class View {
     }
   }
 
-  // What the next keys may ask for: the next three shots and the previous one, and, as the second
-  // of a pair, the runner-up of the next moment; later, the rest of this moment and of the next.
+  // Returns the photos that the next keys may show: the next three shots, the previous one and the
+  // runner-up of the next moment; later, the rest of this moment and of the next one.
   #prefetch(shown) {
     const next = this.album.momentAfter(this.photo.at, 1)?.photos ?? [];
     const wanted = [
@@ -356,7 +357,7 @@ function state(photo) {
   return photo.picked ? "Pick" : "";
 }
 
-// For screen readers, for example "a.jpg, shot 1 of 3, Kept, 4 stars".
+// Describes a shot for screen readers, for example "a.jpg, shot 1 of 3, Kept, 4 stars".
 function describe(photo, place = "") {
   const set = photo.set ? describeSet(photo.set) : "";
   return [photo.name, place, state(photo), set, ...describeMarks(photo)].filter(Boolean).join(", ");

@@ -1,17 +1,17 @@
-// How large the shots show, and which part of them: the same for all of them, from photo to photo.
+// The zoom and the visible part of the shots, which all shots share from photo to photo.
 //
-// A scale is in pixels of the screen per pixel of the photo: 1 is 100%, and 0 stands for "fit".
+// A scale is in screen pixels per photo pixel: 1 is 100%, and 0 means "fit".
 
 import { NEAR, centreOf, distance } from "./people.js";
 
 const LARGEST = 8;
-const STEP = 1.0015; // per unit of the wheel
+const STEP = 1.0015; // per wheel unit
 
 export class Zoom {
   constructor() {
     this.scale = 0;
     this.centre = { x: 0.5, y: 0.5 }; // relative to the picture, or to the chosen face
-    this.face = null; // {photo, index}: every shot is aligned to its own face at that place
+    this.face = null; // {photo, index}: every shot is aligned to its own face in that position
   }
 
   get isFit() {
@@ -23,28 +23,28 @@ export class Zoom {
     this.face = null;
   }
 
-  // Goes to 100% at a place of a photo, relative to it.
+  // Zooms to 100% at a point, relative to the photo.
   magnify(place) {
     this.scale = 1;
     this.face = null;
     this.centre = place;
   }
 
-  // Goes to 100% at the next face of a photo; after its last one, back to fit.
+  // Zooms to 100% at the next face of a photo; after the last face, goes back to fit.
   nextFace(photo) {
     const index = this.face?.photo === photo ? this.face.index + 1 : 0;
     if (index >= photo.faces.length) return this.fit();
     this.showFace(photo, index);
   }
 
-  // Goes to 100% at a face.
+  // Zooms to 100% at a face.
   showFace(photo, index) {
     this.scale = 1;
     this.face = { photo, index };
     this.centre = { x: 0, y: 0 };
   }
 
-  // Changes the scale, so that the place under the pointer stays where it is.
+  // Changes the scale while keeping the point under the pointer in place.
   by(factor, figure, photo, point) {
     const box = figure.getBoundingClientRect();
     const before = this.scale || fitScale(figure, photo);
@@ -64,7 +64,7 @@ export class Zoom {
     this.by(STEP ** -delta, figure, photo, point);
   }
 
-  // Moves the shots by pixels of the page.
+  // Moves the shots by a number of page pixels.
   pan(dx, dy, figure, photo) {
     this.centre = {
       x: this.centre.x - dx / this.#width(photo),
@@ -73,7 +73,7 @@ export class Zoom {
     this.#clamp(figure, photo);
   }
 
-  // The place of a photo that shows at a point of the page, relative to the photo.
+  // Returns the point of a photo at a position on the page, relative to the photo.
   place(figure, photo, point) {
     const box = figure.getBoundingClientRect();
     const scale = (this.scale || fitScale(figure, photo)) / devicePixelRatio;
@@ -83,7 +83,7 @@ export class Zoom {
     return { x: Math.min(1, Math.max(0, x)), y: Math.min(1, Math.max(0, y)) };
   }
 
-  // Lays out the image of a figure; returns what to say about its size.
+  // Lays out the image of a figure; returns a caption for its size.
   apply(figure, photo) {
     const image = figure.querySelector("img");
     const fit = fitScale(figure, photo);
@@ -102,7 +102,7 @@ export class Zoom {
     return percent(this.scale);
   }
 
-  // Whether a picture of `longSide` pixels is too small for what shows.
+  // Returns whether a picture of `longSide` pixels is too small for the current zoom.
   needsMore(photo, longSide) {
     const all = Math.max(photo.width, photo.height);
     return !this.isFit && all > longSide && all * Math.min(1, this.scale) > longSide;
@@ -116,7 +116,8 @@ export class Zoom {
     return (photo.height * this.scale) / devicePixelRatio;
   }
 
-  // Where the centre is counted from: the chosen face, or that of another shot at about its place.
+  // Returns the origin of the centre: the chosen face, or the face at about the same place in
+  // another shot.
   #anchor(photo) {
     if (!this.face) return { x: 0, y: 0 };
     const chosen = centreOf(this.face.photo.faces[this.face.index]);
@@ -126,7 +127,8 @@ export class Zoom {
     return nearest && far(nearest) < NEAR ? nearest : chosen;
   }
 
-  // The place in the middle of a figure: never so far out that there would be nothing beside it.
+  // Returns the point in the middle of a figure, limited so that no empty space shows beside the
+  // photo.
   #middle(figure, photo) {
     const box = figure.getBoundingClientRect();
     const anchor = this.#anchor(photo);
@@ -152,7 +154,7 @@ function within(value, half) {
 }
 
 function snap(value) {
-  return Math.round(value * devicePixelRatio) / devicePixelRatio; // or 1:1 would be blurred
+  return Math.round(value * devicePixelRatio) / devicePixelRatio; // otherwise 1:1 would be blurred
 }
 
 function percent(scale) {

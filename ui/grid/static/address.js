@@ -13,7 +13,7 @@ export function readAddress() {
   };
 }
 
-// `isStep` says whether Back should return to what was shown before.
+// `isStep` is whether Back should return to the previous view.
 export function writeAddress({ filters, search, camera, date }, photo, isStep) {
   const values = { filter: filters.join(","), search, camera, date, photo };
   const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value));
@@ -23,7 +23,7 @@ export function writeAddress({ filters, search, camera, date }, photo, isStep) {
   else history.replaceState(null, "", url);
 }
 
-// The clipboard is closed to pages that come over plain HTTP from another host.
+// The clipboard is not available to pages served over plain HTTP by another host.
 export async function copyAddress() {
   const done = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
   if (!done) window.prompt("Copy this link:", location.href);

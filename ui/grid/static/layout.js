@@ -1,4 +1,4 @@
-// Where every photo of the grid goes: moments side by side, a large one over several lines.
+// Lays out the photos of the grid: moments side by side, large ones over several lines.
 
 const GAP = 6; // between the photos of a moment
 const MOMENT_GAP = 26;
@@ -22,7 +22,7 @@ function titleOf(photo) {
   return photo.moment === null ? "Single shots" : `Moment ${photo.moment + 1}`;
 }
 
-// Lays groups out in a width: {xs, ys} of the photos, in order, labels, and the height of all.
+// Lays out groups within a width: {xs, ys} of the photos in order, labels, and the total height.
 export function layOut(groups, width, size) {
   const total = groups.reduce((sum, group) => sum + group.count, 0);
   const [xs, ys] = [new Float64Array(total), new Float64Array(total)];
@@ -45,7 +45,7 @@ export function layOut(groups, width, size) {
   return { xs, ys, labels, height: bottom, size };
 }
 
-// The first place in ascending `values` that is not below `limit`.
+// Returns the first index in ascending `values` whose value is not below `limit`.
 export function lowerBound(count, valueAt, limit) {
   let [low, high] = [0, count];
   while (low < high) {
@@ -56,7 +56,7 @@ export function lowerBound(count, valueAt, limit) {
   return low;
 }
 
-// The photo above or below another one: the nearest in the next line with photos.
+// Returns the photo above or below another one: the nearest in the next line with photos.
 export function neighbour({ xs, ys }, index, by) {
   let place = index;
   while (ys[place] === ys[index]) place += by;

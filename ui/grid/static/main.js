@@ -1,4 +1,4 @@
-// Starts the grid and carries out what the user does.
+// Starts the grid and carries out the user's actions.
 
 import { Album } from "/cull/files/album.js";
 import { Decisions } from "/cull/files/decisions.js";
@@ -11,7 +11,7 @@ import { neighbour } from "./layout.js";
 import { Photos } from "./photos.js";
 import { Tiles } from "./tiles.js";
 
-const FIRST_COUNT = 200; // enough for a screen, and soon there
+const FIRST_COUNT = 200; // enough to fill a screen, and quick to load
 const PAGE_COUNT = 1000;
 const TYPING_MS = 150;
 const COUNTS_MS = 1000;
@@ -50,7 +50,7 @@ class Grid {
     this.load(photo).then(() => this.decisions.adopt(this.queue.adopt()));
   }
 
-  // Loads the photos that pass the filters, page by page; a later call ends an earlier one.
+  // Loads the photos that pass the filters, page by page; a later call cancels an earlier one.
   async load(path = "") {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
@@ -88,7 +88,7 @@ class Grid {
     return read(`${this.url}/photos?${query}`, signal);
   }
 
-  // Shows what passes other filters.
+  // Changes the filters and shows the photos that pass them.
   filter(changes, isStep = true) {
     Object.assign(this.wanted, changes);
     writeAddress(this.wanted, "", isStep);
@@ -151,7 +151,7 @@ class Grid {
     byId("count").textContent = `${size} selected`;
   }
 
-  // Moves to a photo by an index; with `extends`, selects what lies between.
+  // Moves to the photo at an index; with `extends`, selects the photos in between.
   move(index, extendsSelection) {
     const photo = this.tiles.photos[index];
     if (!photo) return;
@@ -181,7 +181,7 @@ class Grid {
     else this.notify(`There is nothing to ${word}.`);
   }
 
-  // Shows what accepting the picks of all undecided photos, in any filter, would do.
+  // Shows what accepting the picks would do to all undecided photos, whatever the filter.
   async previewAccept() {
     const undecided = [];
     const wanted = { filters: ["undecided"], search: "", camera: "", date: "" };
@@ -196,8 +196,8 @@ class Grid {
     const lost = open.filter((photo) => !photo.picked);
     this.accepted = [["keep", gained], ["reject", lost]];
     byId("preview-text").textContent = open.length
-      ? `Keeps ${plural(gained.length, "pick")} and rejects ${lost.length} of the ${plural(open.length, "undecided photo")}. You can undo it in one step.`
-      : "Every photo is decided already.";
+      ? `Keeps ${plural(gained.length, "pick")} and rejects ${lost.length} of the ${plural(open.length, "undecided photo")}. You can undo this in one step.`
+      : "You have already decided on every photo.";
     byId("confirm").disabled = !open.length;
     byId("preview-parts").replaceChildren(
       ...this.#part("Kept", "gained", gained),
@@ -271,7 +271,7 @@ class Grid {
     byId("scroller").append(
       element("div", { class: "empty" },
         element("h2", { text: "No photos match" }),
-        element("p", { text: isFiltered ? "Take a filter away, or search for something else." : "This run has no photos." })),
+        element("p", { text: isFiltered ? "Remove a filter, or search for something else." : "This run has no photos." })),
     );
   }
 

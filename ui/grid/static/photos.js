@@ -1,19 +1,19 @@
-// The photos that the server has sent, whatever the filter, and what is decided about them.
+// The photos that the server has sent under any filter, and the decisions on them.
 
 import { Album } from "/cull/files/album.js";
 
 export class Photos {
   constructor() {
     this.byPath = new Map();
-    this.eventCount = 0; // of the stream of decisions
+    this.eventCount = 0; // events received from the stream of decisions
   }
 
   get photos() {
     return [...this.byPath.values()];
   }
 
-  // Takes photos from an answer to a request that was sent when `eventCount` was `since`; returns
-  // them as they are kept here.
+  // Stores photos from the response to a request that was sent when `eventCount` was `since`;
+  // returns them as stored here.
   add(answered, since) {
     return answered.map((values) => {
       const known = this.byPath.get(values.path);
@@ -27,7 +27,7 @@ export class Photos {
     });
   }
 
-  // Updates photos from the stream of decisions, which is in order; returns those known here.
+  // Updates photos from the stream of decisions, which is in order; returns the ones known here.
   follow(changed) {
     this.eventCount += 1;
     const known = this.update(changed, Infinity);
@@ -35,7 +35,7 @@ export class Photos {
     return known;
   }
 
-  // Updates photos from the answer to a request; what the stream has said since then is newer.
+  // Updates photos from the response to a request; later updates from the stream are newer.
   update(changed, since) {
     return changed.flatMap((values) => {
       const photo = this.byPath.get(values.path);

@@ -1,4 +1,4 @@
-// The photos on the screen. Only those in view have elements, which are used again while scrolling.
+// The photos on the screen. Only photos in view have elements, which are reused while scrolling.
 
 import { Album } from "/cull/files/album.js";
 import { byId, element, plural } from "/cull/files/elements.js";
@@ -7,7 +7,7 @@ import { groupPhotos, layOut, lowerBound } from "./layout.js";
 const OVERSCAN_PX = 500;
 
 export class Tiles {
-  // `addressOf(photo)` is that of its large view.
+  // `addressOf(photo)` returns the address of its large view.
   constructor(pictures, addressOf) {
     this.pictures = pictures;
     this.addressOf = addressOf;
@@ -71,7 +71,7 @@ export class Tiles {
     if (focus) tile.querySelector("a").focus({ preventScroll: true });
   }
 
-  // Shows what has been decided, and what is selected.
+  // Shows which photos are decided and selected.
   refresh() {
     for (const tile of this.shown.values()) this.#mark(tile);
   }

@@ -1,4 +1,4 @@
-"""Where capture times come from, what cameras state, and what owners said elsewhere."""
+"""Adds sources of capture times, camera facts, and owners' marks from other programs."""
 
 from __future__ import annotations
 

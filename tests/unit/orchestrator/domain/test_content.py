@@ -97,5 +97,5 @@ def test_nothing_is_picked_from_a_moment_of_misfires() -> None:
     verdicts = selection.verdicts({})
     assert [verdict.reason for verdict in verdicts] == [Reason.MISFIRE] * 2
     assert explain(selection, verdicts)[0] == (
-        "Not selected: a misfire: the frame is black and shows nothing (brightness 0.01)."
+        "Not selected: a misfire, because the frame is black and shows nothing (brightness 0.01)."
     )

@@ -98,7 +98,7 @@ def test_every_sentence_agrees_with_the_outcome(
             assert verdict.is_selected
         if verdict.reason is Reason.BEYOND_GOAL and coverage is not None:
             assert not verdict.is_selected
-            if "the last pick counted" in sentence:
+            if "the last pick had" in sentence:
                 assert coverage.last_value is not None
                 assert coverage.value <= coverage.last_value
 
@@ -147,7 +147,7 @@ def test_reasons_of_what_was_left_out() -> None:
     )
     assert b == (
         "Not selected: 2 photos requested, and this moment already has 1 pick (score 0.68, -0.20 "
-        "for picks of its moment: 0.48; the last pick counted 0.60)."
+        "for picks of its moment: 0.48; the last pick had 0.60)."
     )
     assert (
         c == "Not selected: 2 photos requested, and b, which ranks higher, was not selected either."
@@ -162,7 +162,7 @@ def test_kept_photos_count_and_may_exceed_the_number() -> None:
     chosen = selection(photos, "count", 1, decisions=decisions)
     verdicts = chosen.verdicts({})
     assert [verdict.is_selected for verdict in verdicts] == [False, False, True, True]
-    assert "at least as many are kept in any case" in explain(chosen, verdicts)[0]
+    assert "at least that many are always kept" in explain(chosen, verdicts)[0]
 
 
 def test_a_blurred_moment_comes_after_all_others() -> None:

@@ -225,7 +225,7 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
 
 
 def check_outcome(one: Judged, judged: dict[str, Judged]) -> None:
-    """What the reason says about another photo's result is so."""
+    """Checks that what the reason says about another photo's result is true."""
     rival = judged[one.verdict.lost_to] if one.verdict.lost_to else None
     if one.verdict.reason is Reason.NOT_BETTER_ENOUGH:
         assert rival
@@ -243,8 +243,10 @@ def check_margin(one: Judged, pick: Verdict, other: Verdict) -> None:
     lead = other.composite_score - pick.composite_score
     assert lead < rules().stability_margin
     assert pick.rank < other.rank
-    if "is only" in one.sentence:
-        better, margin = one.stated(r"is only (\d\.\d+) better, which is less than (\d\.\d+)")
+    if "scores only" in one.sentence:
+        better, margin = one.stated(
+            r"scores only (\d\.\d+) higher, less than the margin of (\d\.\d+)"
+        )
         assert better < margin
     else:
         assert lead <= 0
@@ -260,7 +262,7 @@ def check_beyond_goal(one: Judged, judged: dict[str, Judged]) -> None:
         assert coverage.ahead
         assert not judged[coverage.ahead].verdict.is_selected
     elif "last pick counted" in one.sentence:
-        value, last = one.stated(r"(?:score|:) (-?[\d.]+); the last pick counted (-?[\d.]+)\)")
+        value, last = one.stated(r"(?:score|:) (-?[\d.]+); the last pick had (-?[\d.]+)\)")
         assert value <= last
     if "this moment already has" in one.sentence:
         assert coverage.moment_count
@@ -287,7 +289,7 @@ def check_best(one: Judged, judged: dict[str, Judged]) -> None:
         (value,) = one.stated(rf"; {top.candidate.path} scores (-?[\d.]+), but")
         assert value > score
     else:
-        assert "preferred to" in one.sentence
+        assert "preferred in direct comparison to" in one.sentence
 
 
 def check_copy(one: Judged, original: Judged) -> None:

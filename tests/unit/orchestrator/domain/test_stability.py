@@ -83,12 +83,12 @@ def test_a_pick_stays_unless_another_photo_is_better_by_the_margin() -> None:
     assert found["new"].reason is Reason.NOT_BETTER_ENOUGH
     assert found["new"].lost_to == "old"
     assert texts["old"] == (
-        "Selected: picked in the last run too, score 0.60; new is only 0.016 better, which is less "
-        "than 0.020."
+        "Selected: also picked in the last run, score 0.60; new scores only 0.016 higher, less "
+        "than the margin of 0.020."
     )
     assert texts["new"] == (
-        "Not selected: old was picked in the last run, and new is only 0.016 better, which is less "
-        "than 0.020."
+        "Not selected: old was picked in the last run, and new scores only 0.016 higher, less than "
+        "the margin of 0.020."
     )
     much_better = candidate("new", ava_score=6.4)
     found, _ = select([old, much_better], {"old"})

@@ -22,6 +22,7 @@ from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
 from orchestrator.domain.stability import NO_REFERENCE, Reference
 from orchestrator.domain.verdict_sentences import (
+    describe_shortfall,
     describe_unreadable,
     describe_unsupported,
     describe_unused_sidecars,
@@ -230,6 +231,8 @@ class Pipeline:
             )
         )
         self._notes.extend(describe_unused_sidecars(self._unused_sidecars))
+        goal, picks = self._settings.select_best.goal, [one for one in selected if one.is_selected]
+        self._notes.extend(describe_shortfall(goal, len(selected), len(picks)))
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import ClusterParameters, ClusterSettings
+from orchestrator.domain.people.parameters import PeopleParameters
 from orchestrator.domain.photo import FindParameters
 from orchestrator.domain.selection import FilterParameters, SelectionParameters
 from orchestrator.domain.sets import SetParameters
@@ -124,6 +125,7 @@ class PipelineSettings(Settings):
     filter_quality: FilterParameters
     cluster_scenes: ClusterSettings
     keep_sets: SetParameters
+    people: PeopleParameters
     select_best: SelectionParameters
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.domain.people.faces import Box, IdentifiedFace
 from orchestrator.domain.photo import FaceScores, Landmark, QualityScores
 from orchestrator.ports import Embedding, Miniature
 from services.common.finite import check_finite, non_finite_place
@@ -38,6 +41,30 @@ def unpack_miniature(payload: bytes) -> Miniature:
     """Unpacks the 8-bit levels of a miniature: float32, (32, 32), 0 to 255."""
     values = np.frombuffer(payload, "<u2").reshape(MINIATURE_SIDE, MINIATURE_SIDE)
     return values.astype(np.float32) / np.float32(STEPS_PER_LEVEL)
+
+
+def pack_identities(faces: Sequence[IdentifiedFace]) -> bytes:
+    """Packs faces with their vectors; NonFiniteError if a number is not finite."""
+    return pack_json(
+        [
+            {
+                "box": dataclasses.astuple(face.box),
+                "clarity": face.clarity,
+                "vector": base64.b64encode(pack_embedding(face.vector)).decode(),
+            }
+            for face in faces
+        ]
+    )
+
+
+def unpack_identities(payload: bytes) -> tuple[IdentifiedFace, ...]:
+    """Inverse of `pack_identities`."""
+    return tuple(
+        IdentifiedFace(
+            Box(*face["box"]), face["clarity"], unpack_embedding(base64.b64decode(face["vector"]))
+        )
+        for face in unpack_json(payload)
+    )
 
 
 def quality_to_json(quality: QualityScores) -> dict[str, Any]:

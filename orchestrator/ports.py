@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.domain.people.faces import IdentifiedFace
 from orchestrator.domain.photo import FaceScores, QualityScores
 from services.common.errors import BestshotError
 from services.common.imaging.decode import CanonicalImage, RgbImage
@@ -76,8 +77,43 @@ class QualityScorer(ModelPort, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityModel:
+    """The model that tells people apart.
+
+    Attributes:
+        same_person_similarity: As in face.proto.
+    """
+
+    model: ModelIdentity
+    same_person_similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFaces:
+    """The faces of a photo, and the same faces with their vectors.
+
+    Attributes:
+        faces: Largest first.
+        identified: Those that have a vector.
+    """
+
+    faces: tuple[FaceScores, ...]
+    identified: tuple[IdentifiedFace, ...]
+
+
 class FaceAnalyzer(ModelPort, Protocol):
     """Faces."""
+
+    async def identity_model(self) -> IdentityModel | None:
+        """Asks which model tells people apart; None if the service has none."""
+        ...
+
+    async def identify(
+        self, images: Sequence[RgbImage], model: ModelIdentity, identity: ModelIdentity
+    ) -> list[FoundFaces | BestshotError]:
+        """Analyses a batch like `analyze`, and also computes the vectors of the faces."""
+        ...
 
     async def analyze(
         self, images: Sequence[RgbImage], model: ModelIdentity

@@ -150,7 +150,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """A photo with all its results from a run; fields as in orchestrator.proto."""
+    """A photo with all its results from a run; fields as in orchestrator.proto.
+
+    `person_names` is not stored with the run: it follows the current names.
+    """
 
     path: str
     content_digest: str
@@ -190,6 +193,7 @@ class ImageRecord:
     altered_from_path: str = ""
     alterations: tuple[Edit, ...] = ()
     user_mark: UserMark = field(default_factory=UserMark)
+    person_names: tuple[str, ...] = ()
 
     @property
     def is_readable(self) -> bool:

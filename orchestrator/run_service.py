@@ -27,6 +27,7 @@ from orchestrator.review.reselection import Stores
 from orchestrator.review.run_diff import RunDiff, compare_runs
 from orchestrator.runs.model_check import ask_models, check_models, find_services
 from orchestrator.runs.pair_comparison import PairComparer
+from orchestrator.runs.pipeline import Services
 from orchestrator.runs.recorded_settings import read_settings, record_config
 from orchestrator.runs.reference import find_reference
 from orchestrator.runs.worker import Worker
@@ -34,6 +35,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
+from services.common.config.folders import MODEL_SERVICES
 from services.common.config.layers import nearest
 from services.common.errors import (
     BestshotError,
@@ -122,11 +124,14 @@ class Curator:
             album_id=album.id,
             state=RunState.PENDING,
             profile=profile or self._config.profile,
-            config=record_config(settings, calibration),
+            config=record_config(settings, calibration, services.same_person_similarity),
             models={role: dataclasses.asdict(model) for role, model in services.models.items()},
             versions=await asyncio.to_thread(_versions),
             create_time=utc_now(),
-            notes=tuple(self._describe_other_models(profile, services.models)),
+            notes=(
+                *self._describe_other_models(profile, services.models),
+                *_describe_missing_identity(settings, services),
+            ),
         )
         run = await asyncio.to_thread(self._add_reference, run, reference_run_id)
         await asyncio.to_thread(self._store.save_run, run)
@@ -149,7 +154,8 @@ class Curator:
         self, profile: str, served: Mapping[str, ModelIdentity]
     ) -> Iterator[str]:
         """Lists models that differ from those of the profile; a run cannot change served models."""
-        for role, model in served.items():
+        for role in [role for role in MODEL_SERVICES if role in served]:
+            model = served[role]
             model_id = self._config.model_id(role, profile)
             if model_id == model.fallback_for_model_id:
                 yield f"The {role} service uses {model.id}: the files of {model_id} are missing."
@@ -319,6 +325,14 @@ class Curator:
             return self._config.load(profile, overrides)
         except ConfigError as error:
             raise InvalidArgumentError("config_overrides", error.message) from error
+
+
+def _describe_missing_identity(settings: PipelineSettings, services: Services) -> Iterator[str]:
+    if settings.people.enabled and services.same_person_similarity is None:
+        yield (
+            "People were not told apart: the face service has no identity model. Run `bestshot "
+            "models pull mobilefacenet`, and restart the service."
+        )
 
 
 def check_profile(name: str, known: Iterable[str]) -> None:

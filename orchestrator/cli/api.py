@@ -46,7 +46,14 @@ LONG_TIMEOUT_S = 3600.0
 """Timeout of calls that compute or send files."""
 PAGE_SIZE = 1000
 ID_LENGTH = 32
-_LONG_CALLS = (pb.TuneRunRequest, pb.EvaluateRunRequest, pb.DiffRunsRequest)
+_LONG_CALLS = (
+    pb.TuneRunRequest,
+    pb.EvaluateRunRequest,
+    pb.DiffRunsRequest,
+    pb.CorrectPeopleRequest,
+    pb.UndoPeopleCorrectionRequest,
+    pb.ErasePeopleRequest,
+)
 
 
 class Calls(Protocol):
@@ -265,6 +272,15 @@ class Api:
             for page in self._pages(pb.ListDecisionsRequest, album_id=album_id)
             for entry in page.entries
         ]
+
+    def people(self) -> list[pb.Person]:
+        """Returns the people of all albums, named ones first."""
+        return [person for page in self._pages(pb.ListPeopleRequest) for person in page.people]
+
+    def person_faces(self, person_id: str) -> list[pb.PersonFace]:
+        """Returns a person's faces, the clearest first."""
+        pages = self._pages(pb.ListPersonFacesRequest, person_id=person_id)
+        return [face for page in pages for face in page.faces]
 
     def settings(self, profile: str) -> dict[str, Any]:
         """Returns the settings of a profile, nested like configs/pipeline.yaml."""

@@ -36,6 +36,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.output import AsJson, open_console, print_json, print_message, print_notes
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
+from orchestrator.cli.people import app as people_app
 from orchestrator.data_folder import data_folder
 from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import FileTransfer, write_file
@@ -75,6 +76,7 @@ def _start(
 
 app.add_typer(models_app, name="models")
 app.add_typer(decisions_app, name="decisions")
+app.add_typer(people_app, name="people")
 app.add_typer(decide_app)
 
 

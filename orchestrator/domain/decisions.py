@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,9 +211,26 @@ def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry,
     return found
 
 
-def find_in_force(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
+class LogEntry(Protocol):
+    """An entry in any log with undo."""
+
+    @property
+    def id(self) -> str:
+        """Unique."""
+        ...
+
+    @property
+    def undone_id(self) -> str:
+        """The entry that it reverts; empty if it is not an undo."""
+        ...
+
+
+EntryT = TypeVar("EntryT", bound=LogEntry)
+
+
+def find_in_force(log: Sequence[EntryT]) -> list[EntryT]:
     """The entries that have not been undone, in order."""
-    found: list[DecisionEntry] = []
+    found: list[EntryT] = []
     undone: set[str] = set()
     for entry in reversed(log):
         if entry.id not in undone:

@@ -147,13 +147,14 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
     Returns:
         The minimum of each score, and how many faces are as bad; None without faces that count.
     """
-    counting = [face for face in faces if _trust(face) > 0]
+    counting = [face for face in faces if rate_trust(face) > 0]
     if not counting:
         return None
     largest = max(counting, key=lambda face: face.area)
     prominent = [face for face in counting if face.width >= prominent_face_ratio * largest.width]
     weights = [
-        (face.area / largest.area if largest.area > 0 else 1.0) * _trust(face) for face in prominent
+        (face.area / largest.area if largest.area > 0 else 1.0) * rate_trust(face)
+        for face in prominent
     ]
     pose, pose_extent = _aggregate(weights, [face.pose_score for face in prominent])
     eyes, eyes_extent = _aggregate(weights, [_eyes_told(face) for face in prominent])
@@ -179,7 +180,7 @@ def _eyes_told(face: FaceScores) -> float:
     return face.eyes_score + doubt * max(0.0, CANNOT_TELL - face.eyes_score)
 
 
-def _trust(face: FaceScores) -> float:
+def rate_trust(face: FaceScores) -> float:
     """How far a face is large and certain enough for its scores to count, 0 to 1.
 
     Width and height are relative to those of the picture, so the smaller of them is relative to the
@@ -217,13 +218,13 @@ def read_signs(faces: Sequence[FaceScores], penalties: PersonPenalties) -> tuple
     Nothing can be told of a face that is too small or too uncertain to count, nor of eyes whose low
     score may come from a lowered head or a laugh.
     """
-    counting = [face.width for face in faces if _trust(face) > 0]
+    counting = [face.width for face in faces if rate_trust(face) > 0]
     fewest = penalties.prominent_face_ratio * max(counting, default=0.0)
     return tuple(_signs_of(face, penalties, fewest) for face in faces)
 
 
 def _signs_of(face: FaceScores, penalties: PersonPenalties, prominent_width: float) -> FaceSigns:
-    if _trust(face) == 0:
+    if rate_trust(face) == 0:
         return FaceSigns("", "", is_prominent=False)
     eyes = "open"
     if face.eyes_score < penalties.eyes_threshold:
@@ -277,7 +278,7 @@ def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> st
     if not faces:
         return ""
     parts = [pluralize(len(faces), "face")]
-    if any(_trust(face) > 0 for face in faces):
+    if any(rate_trust(face) > 0 for face in faces):
         words = (
             FAULT_WORDS[fault] if fault in faults else NO_FAULT_WORDS.get(fault, "")
             for fault in FaceFault

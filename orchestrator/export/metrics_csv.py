@@ -91,6 +91,7 @@ _FIXED_COLUMNS = (
     "Alterations",
     "Stars",
     "Label",
+    "People",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores are added automatically. A new column that is not a score is appended here, after the columns
@@ -179,6 +180,9 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Alterations": ", ".join(record.alterations),
         "Stars": _number(record.user_mark.stars or None),
         "Label": record.user_mark.label,
+        "People": json.dumps(record.person_names, ensure_ascii=False)
+        if record.person_names
+        else "",
     }
 
 

@@ -63,6 +63,7 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     fields += [("altered_from_path", pa.string()), ("alterations", pa.list_(pa.string()))]
     fields += [(name, pa.list_(pa.int64())) for name in ("luminance_grid", "detail_grid")]
     fields += [("user_mark", pa.struct([("stars", pa.int32()), ("label", pa.string())]))]
+    fields += [("person_names", pa.list_(pa.string()))]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()

@@ -1,4 +1,4 @@
-"""XMP sidecars (ISO 16684-1): rating, label and keywords in the form that photo managers read.
+"""XMP sidecars (ISO 16684-1): rating, label, keywords and persons, as photo managers read them.
 
 Existing content is kept: properties and keywords written by other programs, and a rating or label
 set by somebody else.
@@ -6,7 +6,7 @@ set by somebody else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from lxml import etree
 
@@ -28,12 +28,16 @@ LABEL_SELECTED, LABEL_REJECTED = "Green", "Red"
 """Names from Lightroom's default set of colour labels; digiKam accepts them too."""
 KEYWORD_PREFIX = "bestshot:"
 """Keywords with this prefix are ours and may be replaced."""
+PERSONS_KEY = "Iptc4xmpExt:PersonInImage"
+"""The property of the IPTC for the names of the persons shown."""
+LAST_PERSONS_KEY = "bestshot:PersonInImage"
+"""The names that we wrote last, one per line; we may replace them."""
 _UNSET = ("", "0")
 """Values that programs write when there is no rating or label."""
 
 
 def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool = False) -> bytes:
-    """Writes the rating, label, keywords, composite score and reason of a scored photo.
+    """Writes the rating, label, keywords, persons, composite score and reason of a scored photo.
 
     Args:
         record: The photo.
@@ -64,7 +68,8 @@ def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool
             _set(rdf, last, "" if kept_apart == present else kept_apart)
     _set(rdf, "bestshot:CompositeScore", repr(record.composite_score))
     _set(rdf, "bestshot:Reason", record.reason)
-    _set_keywords(rdf, _keywords(record))
+    _set_in_bag(rdf, "dc:subject", _keywords(record), lambda text: text.startswith(KEYWORD_PREFIX))
+    _set_persons(rdf, record.person_names)
     if not existing:
         etree.indent(tree)
     return bytes(etree.tostring(tree, encoding="UTF-8", xml_declaration=True))
@@ -154,24 +159,42 @@ def _set(rdf: etree._Element, key: str, value: str) -> None:
         element.text = value
 
 
-def _set_keywords(rdf: etree._Element, keywords: list[str]) -> None:
-    """Replaces our keywords among those in dc:subject."""
-    subject = next(rdf.iter(qualify("dc:subject")), None)
-    bag = subject.find(qualify("rdf:Bag")) if subject is not None else None
+def _set_persons(rdf: etree._Element, names: Sequence[str]) -> None:
+    """Replaces the names that we wrote last; those from other programs are kept."""
+    bag = _find_bag(rdf, PERSONS_KEY)
+    present = [item.text or "" for item in bag] if bag is not None else []
+    last = set(get_property(rdf, LAST_PERSONS_KEY).splitlines())
+    added = [name for name in names if name in last or name not in present]
+    _set_in_bag(rdf, PERSONS_KEY, added, lambda name: name in last)
+    _set(rdf, LAST_PERSONS_KEY, "\n".join(added))
+
+
+def _set_in_bag(
+    rdf: etree._Element, key: str, values: Sequence[str], is_ours: Callable[[str], bool]
+) -> None:
+    """Replaces our values among those of a property that has several."""
+    bag = _find_bag(rdf, key)
     items = list(bag) if bag is not None else []
-    ours = [item for item in items if (item.text or "").startswith(KEYWORD_PREFIX)]
-    if [item.text for item in ours] == keywords:
+    ours = [item for item in items if is_ours(item.text or "")]
+    if [item.text for item in ours] == list(values):
         return
     for item in ours:
         item.getparent().remove(item)
-    if not keywords:
+    if not values:
         return
-    if subject is None:
-        subject = etree.SubElement(_description(rdf), qualify("dc:subject"), nsmap=_nsmap("dc"))
     if bag is None:
-        bag = etree.SubElement(subject, qualify("rdf:Bag"))
-    for keyword in keywords:
-        etree.SubElement(bag, qualify("rdf:li")).text = keyword
+        found = next(rdf.iter(qualify(key)), None)
+        if found is None:
+            prefix = key.partition(":")[0]
+            found = etree.SubElement(_description(rdf), qualify(key), nsmap=_nsmap(prefix))
+        bag = etree.SubElement(found, qualify("rdf:Bag"))
+    for value in values:
+        etree.SubElement(bag, qualify("rdf:li")).text = value
+
+
+def _find_bag(rdf: etree._Element, key: str) -> etree._Element | None:
+    found = next(rdf.iter(qualify(key)), None)
+    return found.find(qualify("rdf:Bag")) if found is not None else None
 
 
 def _description(rdf: etree._Element) -> etree._Element:

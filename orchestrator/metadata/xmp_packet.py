@@ -20,6 +20,7 @@ NAMESPACES = {
     "digiKam": "http://www.digikam.org/ns/1.0/",
     "darktable": "http://darktable.sf.net/",
     "GCamera": "http://ns.google.com/photos/1.0/camera/",
+    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "bestshot": "https://bestshot.invalid/xmp/1.0/",
 }
 

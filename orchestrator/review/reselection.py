@@ -24,6 +24,7 @@ from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_no
 from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.recorded_settings import (
     read_calibration,
+    read_same_person_similarity,
     read_settings,
     record_config,
     record_corrections,
@@ -113,7 +114,7 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     new_run = dataclasses.replace(
         run,
         id=new_run_id,
-        config=record_config(settings, calibration),
+        config=record_config(settings, calibration, read_same_person_similarity(run)),
         revision=0,
         stages=(),
         create_time=began,

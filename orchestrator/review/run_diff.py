@@ -202,11 +202,11 @@ def _comparable(record: ImageRecord) -> dict[str, Any]:
     """Returns what a run found about a photo.
 
     Its sidecars are left out, because an export may have added them, and its stars and label, which
-    belong to the album.
+    belong to the album, and the names of persons, which belong to all albums.
     """
     companions = [path for path in record.companion_paths if not is_sidecar(path)]
     values = {**dataclasses.asdict(record), "companion_paths": companions}
-    del values["user_mark"]
+    del values["user_mark"], values["person_names"]
     return values
 
 

@@ -15,6 +15,7 @@ from orchestrator.config import PipelineSettings
 from orchestrator.ports import ModelIdentity, ModelPort, ModelPorts
 from orchestrator.records import Run
 from orchestrator.runs.pipeline import Services
+from orchestrator.storage.people_store import IDENTITY_ROLE
 from services.common.config.folders import models_dir
 from services.common.errors import BestshotError, FailedPreconditionError, UnavailableError
 from services.common.user_files import open_regular
@@ -52,11 +53,17 @@ def check_models(run: Run, services: Services) -> None:
         FailedPreconditionError: A model differs.
     """
     for role, model in services.models.items():
-        if run.models[role]["digest"] != model.digest:
+        if role in run.models and run.models[role]["digest"] != model.digest:
             raise FailedPreconditionError(
-                f"the {role} service now serves {model.id} with a different digest than when the "
-                f"run was started; start a new run"
+                f"the {_service_of(role)} service now serves {model.id} with a different digest "
+                f"than when the run was started; start a new run"
             )
+    if IDENTITY_ROLE in run.models.keys() ^ services.models.keys():
+        now = "now has an" if IDENTITY_ROLE in services.models else "no longer has the"
+        raise FailedPreconditionError(
+            f"the face service {now} identity model, unlike when the run was started; start a new "
+            f"run"
+        )
 
 
 async def ask_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotError]:
@@ -97,7 +104,21 @@ async def _find_services_now(ports: ModelPorts, settings: PipelineSettings) -> S
             await asyncio.to_thread(
                 _check_checkpoint, siamese.checkpoint_path, models["siamese"].file_digests
             )
-    return Services(ports.embedder, ports.scorer, ports.analyzer, ports.comparer, models)
+    identity = await ports.analyzer.identity_model() if settings.people.enabled else None
+    if identity is not None:
+        models[IDENTITY_ROLE] = identity.model
+    return Services(
+        ports.embedder,
+        ports.scorer,
+        ports.analyzer,
+        ports.comparer,
+        models,
+        identity.same_person_similarity if identity else None,
+    )
+
+
+def _service_of(role: str) -> str:
+    return "face" if role == IDENTITY_ROLE else role
 
 
 def _is_down(error: BaseException) -> bool:

@@ -43,6 +43,7 @@ from orchestrator.ports import (
     Embedding,
     FaceAnalyzer,
     FeatureCache,
+    FoundFaces,
     Miniature,
     ModelIdentity,
     PhotoComparer,
@@ -64,11 +65,13 @@ from orchestrator.runs.selection import (
 from orchestrator.runs.stored_features import (
     NO_MODEL,
     Key,
+    identity_key,
     miniature_key,
     stack_embeddings,
     stack_miniatures,
 )
 from orchestrator.storage.companions import is_film, is_raw_file
+from orchestrator.storage.people_store import IDENTITY_ROLE
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import (
     BestshotError,
@@ -102,13 +105,19 @@ Report = Callable[[StageProgress], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Services:
-    """The model services of a run, with the models that they serve."""
+    """The model services of a run, with the models that they serve.
+
+    Attributes:
+        same_person_similarity: Threshold of the identity model; None if the run does not tell
+            people apart.
+    """
 
     embedder: Embedder
     scorer: QualityScorer
     analyzer: FaceAnalyzer
     comparer: PhotoComparer
     models: Mapping[str, ModelIdentity]
+    same_person_similarity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -282,7 +291,7 @@ class Pipeline:
                 known, fresh = await self._decode_part(part, read)
             features.update(known)
             decoded.update(fresh)
-        computed, errors = await self._compute(decoded)
+        computed, errors = await self._compute(decoded, features)
         await asyncio.to_thread(self._cache.put, computed)
         features.update(computed)
         facts = await asyncio.gather(
@@ -331,6 +340,8 @@ class Pipeline:
                 read[photo.path] = _Read(photo, digest, "")
         keys = [key for digest in sorted(contents) for key in self._keys(digest).values()]
         keys += map(_metadata_key, sorted(contents))
+        if self._has_identity:
+            keys += [identity_key(digest, self._services.models) for digest in sorted(contents)]
         known = await asyncio.to_thread(self._cache.get, keys)
         known.update(await self._read_metadata(contents, known))
         missing = [digest for digest in contents if not self._is_complete(digest, known)]
@@ -397,8 +408,18 @@ class Pipeline:
                 self._unused_sidecars[path] = error.message
         return found
 
+    @property
+    def _has_identity(self) -> bool:
+        return IDENTITY_ROLE in self._services.models
+
     def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
-        """Whether a photo's features are cached, and based on pixels that are still canonical."""
+        """Whether nothing remains to be computed for a photo."""
+        return self._is_scored(digest, known) and (
+            not self._has_identity or identity_key(digest, self._services.models) in known
+        )
+
+    def _is_scored(self, digest: str, known: Mapping[Key, bytes]) -> bool:
+        """Whether a photo's scores are cached, and based on pixels that are still canonical."""
         keys = self._keys(digest)
         if any(key not in known for key in keys.values()):
             return False
@@ -437,7 +458,9 @@ class Pipeline:
         return {**keys, codec.MINIATURE_ROLE: miniature_key(digest)}
 
     async def _compute(
-        self, decoded: Mapping[str, _Decoded | InvalidImageError]
+        self,
+        decoded: Mapping[str, _Decoded | InvalidImageError],
+        known: Mapping[Key, bytes],
     ) -> tuple[dict[Key, bytes], dict[str, InvalidImageError]]:
         """Scores decoded photos by digest; returns cache entries, and errors by digest."""
         pixels: dict[str, RgbImage] = {}
@@ -454,8 +477,13 @@ class Pipeline:
                 entries[keys[FACTS_ROLE]] = codec.pack_json(outcome.facts)
                 entries[keys[THUMBNAIL_ROLE]] = outcome.thumbnail
                 entries[keys[codec.MINIATURE_ROLE]] = outcome.miniature
+        scored = {
+            digest: pixels.pop(digest) for digest in decoded if self._is_scored(digest, known)
+        }
         if pixels:
             await self._infer(pixels, entries, errors)
+        if scored:
+            entries.update(await self._identify(scored))
         return {key: payload for key, payload in entries.items() if key[0] not in errors}, errors
 
     async def _infer(
@@ -469,7 +497,7 @@ class Pipeline:
         embeddings, qualities, faces = await asyncio.gather(
             self._services.embedder.embed(images, models["embedding"]),
             self._services.scorer.score(images, models["quality"]),
-            self._services.analyzer.analyze(images, models["face"]),
+            self._find_faces(images),
         )
         for digest, embedding, quality, found in zip(
             pixels, embeddings, qualities, faces, strict=True
@@ -486,6 +514,26 @@ class Pipeline:
                     )
                 else:
                     entries[keys[role]] = _pack(result)
+            if isinstance(found, FoundFaces):
+                entries[identity_key(digest, models)] = codec.pack_identities(found.identified)
+
+    async def _find_faces(
+        self, images: Sequence[RgbImage]
+    ) -> Sequence[tuple[FaceScores, ...] | FoundFaces | BestshotError]:
+        """Calls the face service, for vectors too if the run tells people apart."""
+        analyzer, models = self._services.analyzer, self._services.models
+        if not self._has_identity:
+            return await analyzer.analyze(images, models["face"])
+        return await analyzer.identify(images, models["face"], models[IDENTITY_ROLE])
+
+    async def _identify(self, pixels: Mapping[str, RgbImage]) -> dict[Key, bytes]:
+        """Computes the vectors of photos that were scored by a run without them."""
+        found = await self._find_faces(list(pixels.values()))
+        return {
+            identity_key(digest, self._services.models): codec.pack_identities(faces.identified)
+            for digest, faces in zip(pixels, found, strict=True)
+            if isinstance(faces, FoundFaces)
+        }
 
     def _decode(self, content: bytes) -> _Decoded | InvalidImageError:
         try:
@@ -659,12 +707,13 @@ def _metadata_key(digest: str) -> Key:
     return digest, METADATA_ROLE, METADATA_VERSION
 
 
-def _pack(result: Embedding | QualityScores | tuple[FaceScores, ...]) -> bytes:
+def _pack(result: Embedding | QualityScores | tuple[FaceScores, ...] | FoundFaces) -> bytes:
     if isinstance(result, np.ndarray):
         return codec.pack_embedding(result)
     if isinstance(result, QualityScores):
         return codec.pack_json(codec.quality_to_json(result))
-    return codec.pack_json(codec.faces_to_json(result))
+    faces = result.faces if isinstance(result, FoundFaces) else result
+    return codec.pack_json(codec.faces_to_json(faces))
 
 
 def _photo_batches(photos: Sequence[PhotoFile], count: int) -> Iterator[list[PhotoFile]]:

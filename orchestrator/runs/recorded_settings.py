@@ -28,6 +28,7 @@ _SINCE = Layer(
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
         },
         "keep_sets": dataclasses.asdict(WITHOUT_SETS),
+        "people": {"enabled": False},
         "select_best": {
             "goal": dataclasses.asdict(BEST_OF_MOMENTS),
             "stability_margin": 0.0,
@@ -41,13 +42,17 @@ _SINCE = Layer(
 
 
 def record_config(
-    settings: PipelineSettings, calibration: tuple[float, float] | None
+    settings: PipelineSettings,
+    calibration: tuple[float, float] | None,
+    same_person_similarity: float | None = None,
 ) -> dict[str, Any]:
-    """Returns all settings, with the resolved values of `auto` under `resolved`."""
+    """Returns all settings; what the models say about them is under `resolved`."""
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
     if calibration is not None:
         resolved["calibration"] = list(calibration)
+    if same_person_similarity is not None:
+        resolved["same_person_similarity"] = same_person_similarity
     return {**settings.model_dump(mode="json"), "resolved": resolved}
 
 
@@ -74,6 +79,12 @@ def read_calibration(run: Run) -> tuple[float, float] | None:
     """The calibration (scene_distance, cluster_selection_epsilon) recorded by a run."""
     stored = run.config["resolved"].get("calibration")
     return (stored[0], stored[1]) if stored else None
+
+
+def read_same_person_similarity(run: Run) -> float | None:
+    """The identity model's threshold recorded by a run; None if it did not tell people apart."""
+    similarity: float | None = run.config["resolved"].get("same_person_similarity")
+    return similarity
 
 
 def record_corrections(corrections: Sequence[Correction]) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from orchestrator import features as codec
 from orchestrator.domain.selection import Pair
-from orchestrator.ports import Embedding, FeatureCache, Miniature
+from orchestrator.ports import Embedding, FeatureCache, Miniature, ModelIdentity
 from orchestrator.records import ImageRecord, Run
+from orchestrator.storage.people_store import IDENTITY_ROLE
 from services.common.imaging.miniature import MINIATURE_SIDE, MINIATURE_VERSION
 
 Key = tuple[str, str, str]
@@ -41,6 +42,17 @@ def thumbnail_key(content_digest: str) -> Key:
 def miniature_key(content_digest: str) -> Key:
     """Cache key of a photo's miniature."""
     return content_digest, codec.MINIATURE_ROLE, MINIATURE_VERSION
+
+
+def identity_key(content_digest: str, models: Mapping[str, ModelIdentity]) -> Key:
+    """Cache key of the vectors of a photo's faces."""
+    return content_digest, IDENTITY_ROLE, joint_digest(models)
+
+
+def joint_digest(models: Mapping[str, ModelIdentity]) -> str:
+    """Digest of the face model and the identity model together: both decide about the vectors."""
+    joint = models["face"].digest + models[IDENTITY_ROLE].digest
+    return hashlib.sha256(joint.encode()).hexdigest()
 
 
 def read_miniatures(cache: FeatureCache, records: Sequence[ImageRecord]) -> Miniature:

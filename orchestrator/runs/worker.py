@@ -24,8 +24,10 @@ from orchestrator.runs.recorded_settings import (
     record_corrections,
 )
 from orchestrator.runs.reference import read_reference
+from orchestrator.runs.stored_features import joint_digest
 from orchestrator.storage.database import DATABASE_ERRORS, DatabaseUnavailableError
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import Renewal, SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
@@ -65,6 +67,7 @@ class Worker:
         queue: The queued runs.
         store: Albums.
         log: Decisions.
+        people: Persons.
         cache: Features.
         ports: Model services.
         concurrency: Photos per batch, and batches at a time.
@@ -79,6 +82,7 @@ class Worker:
         queue: SqlRunQueue,
         store: SqlRunStore,
         log: SqlDecisionLog,
+        people: SqlPeople,
         cache: FeatureCache,
         ports: ModelPorts,
         concurrency: Concurrency,
@@ -90,6 +94,7 @@ class Worker:
         self._queue = queue
         self._store = store
         self._log = log
+        self._people = people
         self._cache = cache
         self._ports = ports
         self._concurrency = concurrency
@@ -300,7 +305,14 @@ class Worker:
                 threads=self._threads,
                 reference=await asyncio.to_thread(read_reference, self._store, run, settings),
             )
-            return await pipeline.run(decisions)
+            outcome = await pipeline.run(decisions)
+            if services.same_person_similarity is not None:
+                await asyncio.to_thread(
+                    self._people.use_model,
+                    joint_digest(services.models),
+                    services.same_person_similarity,
+                )
+            return outcome
 
     def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
         """Builds a comparer for use outside a run; it keeps no pictures, as many may be in use."""

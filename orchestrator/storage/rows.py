@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select
@@ -16,12 +16,21 @@ from orchestrator.domain.photo import CameraFacts, OwnerMark, UserMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
-from orchestrator.storage.tables import comparisons, images, runs, user_marks
+from orchestrator.storage.tables import (
+    comparisons,
+    faces,
+    images,
+    persons,
+    runs,
+    user_marks,
+)
 
 HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
 """Heuristic models of version 0.1.0, whose runs do not record that they are heuristic."""
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
+MAX_NAMED_DIGESTS = 1000
+"""For more photos than this, the names of all photos are read: a statement has a limited size."""
 
 
 def album_values(album: Album) -> dict[str, Any]:
@@ -118,6 +127,25 @@ def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecor
         connection.execute(insert(images), rows)
 
 
+def find_person_names(
+    connection: Connection, rows: Sequence[Row[Any]]
+) -> dict[str, tuple[str, ...]]:
+    """Names of the persons on photos, by content digest; `rows` are those of the photos."""
+    query = (
+        select(faces.c.content_digest, persons.c.name)
+        .join(persons, persons.c.id == faces.c.person_id)
+        .where(persons.c.name != "", persons.c.is_ignored.is_(False))
+        .distinct()
+        .order_by(persons.c.name)
+    )
+    if len(rows) <= MAX_NAMED_DIGESTS:
+        query = query.where(faces.c.content_digest.in_({row.content_digest for row in rows}))
+    names: dict[str, tuple[str, ...]] = {}
+    for digest, name in connection.execute(query):
+        names[digest] = (*names.get(digest, ()), name)
+    return names
+
+
 def select_images() -> Select[Any]:
     """A query for results, with the stars and labels that their album has for them."""
     marked = (user_marks.c.album_id == runs.c.album_id) & (
@@ -127,8 +155,8 @@ def select_images() -> Select[Any]:
     return select(images, user_marks.c.stars, user_marks.c.label).select_from(joined)
 
 
-def image_from_row(row: Row[Any]) -> ImageRecord:
-    """Builds a result from a row of `select_images`."""
+def image_from_row(row: Row[Any], names: Mapping[str, tuple[str, ...]]) -> ImageRecord:
+    """Builds a result from a row of `select_images`, with the names from `find_person_names`."""
     values = row._asdict()
     del values["run_id"]
     quality = values["quality"]
@@ -140,11 +168,12 @@ def image_from_row(row: Row[Any]) -> ImageRecord:
     values["companion_paths"] = tuple(values["companion_paths"])
     values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
     values["alterations"] = tuple(map(Edit, values["alterations"]))
+    values["person_names"] = names.get(row.content_digest, ())
     return ImageRecord(**values)
 
 
 def _image_values(record: ImageRecord) -> dict[str, Any]:
-    fields = [field.name for field in dataclasses.fields(record)]
+    fields = {field.name for field in dataclasses.fields(record)} - {"person_names"}
     values = {name: getattr(record, name) for name in fields}
     values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     values["faces"] = codec.faces_to_json(record.faces)

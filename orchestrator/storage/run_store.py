@@ -37,6 +37,7 @@ from orchestrator.storage.rows import (
     album_folders,
     album_from_row,
     album_values,
+    find_person_names,
     image_from_row,
     replace_all_images,
     replace_comparisons,
@@ -160,10 +161,12 @@ class SqlRunStore:
             query = query.where(runs.c.album_id == album_id)
         return [run_from_row(row) for row in self._page(query, limit, offset)]
 
-    def is_active(self, album_id: str) -> bool:
-        """Whether a run of the album is queued or running."""
+    def is_active(self, album_id: str = "") -> bool:
+        """Whether a run of the album (empty = of any album) is queued or running."""
         states = [state.value for state in RunState if not state.is_final]
-        query = select(runs.c.id).where(runs.c.album_id == album_id, runs.c.state.in_(states))
+        query = select(runs.c.id).where(runs.c.state.in_(states))
+        if album_id:
+            query = query.where(runs.c.album_id == album_id)
         with self._engine.connect() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
@@ -237,7 +240,7 @@ class SqlRunStore:
         """Results of a run that match a query; without a query, all results ordered by path."""
         query = query or ImageQuery()
         statement = query.order(query.restrict(select_images(), run_id))
-        return [image_from_row(row) for row in self._page(statement, limit, offset)]
+        return self._read_images(statement.limit(limit).offset(offset))
 
     def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
         """Number of results that `images` would return without a limit."""
@@ -324,11 +327,10 @@ class SqlRunStore:
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""
         query = select_images().where(images.c.run_id == run_id, images.c.path == path)
-        with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
+        found = self._read_images(query)
+        if not found:
             raise NotFoundError("photo", path)
-        return image_from_row(row)
+        return found[0]
 
     def clusters_of(self, run_id: str, content_digests: Sequence[str]) -> list[ImageRecord]:
         """Results for photos with these contents and for their clusters, ordered by path."""
@@ -340,7 +342,7 @@ class SqlRunStore:
             .where(same | images.c.cluster_id.in_(clusters))
             .order_by(images.c.path)
         )
-        return [image_from_row(row) for row in self._page(query, None, 0)]
+        return self._read_images(query)
 
     def content_digest(self, album_id: str, path: str) -> str:
         """Digest of a photo in the newest run that contains it; NotFoundError if none does."""
@@ -356,6 +358,12 @@ class SqlRunStore:
         if digest is None:
             raise NotFoundError("photo", path)
         return str(digest)
+
+    def _read_images(self, query: Select[Any]) -> list[ImageRecord]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+            names = find_person_names(connection, rows)
+        return [image_from_row(row, names) for row in rows]
 
     def _page(self, query: Select[Any], limit: int | None, offset: int) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:

@@ -98,7 +98,7 @@ images = Table(
     metadata,
     Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("path", PATH, primary_key=True),
-    Column("content_digest", String(64), nullable=False),
+    Column("content_digest", String(64), nullable=False, index=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("error", Text, nullable=False),
     Column("damage", Text, nullable=False),
@@ -182,6 +182,56 @@ decisions = Table(
     Column("create_time", DateTime(timezone=True), nullable=False),
 )
 """Current decisions on single photos, derived from the log for queries."""
+
+persons = Table(
+    "persons",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("is_ignored", Boolean, nullable=False),
+)
+"""The people of all albums; like `faces` derived from the vectors and from `people_log`."""
+
+faces = Table(
+    "faces",
+    metadata,
+    Column("content_digest", String(64), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("left", SCORE, nullable=False),
+    Column("top", SCORE, nullable=False),
+    Column("width", SCORE, nullable=False),
+    Column("height", SCORE, nullable=False),
+    Column("clarity", SCORE, nullable=False),
+    Column("person_id", ForeignKey("persons.id", ondelete="CASCADE"), index=True),
+    Column("similarity", SCORE),
+)
+"""`place` counts a photo's faces from 0."""
+
+people_log = Table(
+    "people_log",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("action", String(16), nullable=False),
+    Column("person_id", String(32), nullable=False),
+    Column("faces", JSON, nullable=False),
+    Column("other_person_id", String(32), nullable=False),
+    Column("rest", JSON, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("undone_id", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("decided_by", Text, nullable=False),
+)
+"""What the user has said about people; append-only."""
+
+identity_models = Table(
+    "identity_models",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False),
+    Column("same_person_similarity", SCORE, nullable=False),
+)
+"""At most one row: under which digest the vectors that `faces` is derived from are stored."""
 
 user_marks = Table(
     "user_marks",

@@ -24,6 +24,7 @@ from orchestrator.storage.album_folders import AlbumPhotoSource, open_folders
 from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource, check_still_allowed
 from orchestrator.storage.rendition_files import RenditionFiles
@@ -92,6 +93,7 @@ def build_orchestrator(
     """
     store = SqlRunStore(engine)
     log = SqlDecisionLog(engine)
+    people = SqlPeople(engine)
     run_metrics = RunMetrics(registry)
     cache = SqlFeatureCache(engine, run_metrics)
     callers, ports = connect(config_folder, shared, settings)
@@ -116,6 +118,7 @@ def build_orchestrator(
         queue=queue,
         store=store,
         log=log,
+        people=people,
         cache=cache,
         ports=ports,
         concurrency=Concurrency(settings.batch_count, settings.concurrent_batches),
@@ -134,12 +137,15 @@ def build_orchestrator(
         threads=threads,
     )
     renditions = RenditionFiles(data_folder / RENDITIONS_FOLDER, settings.max_rendition_mb * 10**6)
-    reader = Reader(curator, store, log, cache, config, open_source, renditions, threads, roots)
+    reader = Reader(
+        curator, store, log, people, cache, config, open_source, renditions, threads, roots
+    )
     servicer = OrchestratorServicer(
         curator,
         reader,
         store,
         log,
+        people,
         cache,
         settings.allowed_roots if allowed_roots is None else allowed_roots,
         roots,

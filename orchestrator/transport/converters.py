@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
@@ -18,6 +19,8 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
 from orchestrator.domain.decisions import Correction, DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.explanation import Explanation
+from orchestrator.domain.people.corrections import FacePlace, PeopleAction
+from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.domain.scoring import PersonPenalties, read_signs
 from orchestrator.export.download import DownloadFormat
@@ -30,6 +33,7 @@ from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
 from orchestrator.runs.recorded_settings import read_corrections
 from orchestrator.storage.image_query import ScoreRange
+from orchestrator.storage.people_store import PersonFace, PersonSummary
 from orchestrator.transport.pages import Statistics
 from services.common.config.describe import SettingDescription
 from services.common.errors import BestshotError, InvalidArgumentError
@@ -91,6 +95,41 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
     return message
 
 
+def people_action(action: int) -> PeopleAction:
+    """Translates a kind of correction; InvalidArgumentError if it is not one."""
+    name = pb.PeopleAction.Name(action) if action in pb.PeopleAction.values() else str(action)
+    with contextlib.suppress(ValueError):
+        return PeopleAction(name.removeprefix("PEOPLE_ACTION_").lower())
+    raise InvalidArgumentError("action", f"{name} is not a correction")
+
+
+def person_message(found: PersonSummary) -> pb.Person:
+    """Translates a person."""
+    return pb.Person(
+        **dataclasses.asdict(found.person),
+        face_count=found.face_count,
+        photo_count=found.photo_count,
+        cover=person_face_message(found.cover),
+    )
+
+
+def person_face_message(face: PersonFace) -> pb.PersonFace:
+    """Translates a face of a person."""
+    box = image_pb2.BoundingBox(**dataclasses.asdict(face.place.box))
+    return pb.PersonFace(
+        place=pb.FacePlace(content_digest=face.place.content_digest, box=box),
+        similarity=face.similarity,
+        run_id=face.run_id,
+        path=face.path,
+    )
+
+
+def face_place_value(message: pb.FacePlace) -> FacePlace:
+    """Translates the place of a face."""
+    box = message.box
+    return FacePlace(message.content_digest, Box(box.left, box.top, box.width, box.height))
+
+
 def image_message(
     record: ImageRecord, decision: Decision | None, penalties: PersonPenalties
 ) -> pb.ImageResult:
@@ -144,6 +183,7 @@ def image_message(
         altered_from_path=record.altered_from_path,
         alterations=record.alterations,
         content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
+        person_names=record.person_names,
     )
 
 

@@ -143,6 +143,33 @@ class JsonApi:
             "total_count": page.total_count,
         }
 
+    async def people(self, query: Annotated[PageQuery, Query()]) -> object:
+        """The people of all albums: named ones first, then by number of photos."""
+        page = await self._reader.people(_page_request(query))
+        people = [
+            {
+                **dataclasses.asdict(found.person),
+                "face_count": found.face_count,
+                "photo_count": found.photo_count,
+                "cover": found.cover,
+            }
+            for found in page.items
+        ]
+        return {
+            "people": people,
+            "next_page_token": page.next_page_token,
+            "total_count": page.total_count,
+        }
+
+    async def person_faces(self, person_id: str, query: Annotated[PageQuery, Query()]) -> object:
+        """The faces of a person, the clearest first."""
+        page = await self._reader.person_faces(person_id, _page_request(query))
+        return {
+            "faces": page.items,
+            "next_page_token": page.next_page_token,
+            "total_count": page.total_count,
+        }
+
     async def runs(self, query: Annotated[RunsQuery, Query()]) -> object:
         """Runs of an album, or of all albums, newest first."""
         page = await self._reader.runs(query.album_id, _page_request(query))
@@ -269,6 +296,10 @@ _ROUTES = (
     _Route("/albums", JsonApi.albums, "ListAlbums", models.Albums),
     _Route("/albums/{album_id}", JsonApi.album, "GetAlbum", Album),
     _Route("/albums/{album_id}/decisions", JsonApi.decisions, "ListDecisions", models.Decisions),
+    _Route("/people", JsonApi.people, "ListPeople", models.People),
+    _Route(
+        "/people/{person_id}/faces", JsonApi.person_faces, "ListPersonFaces", models.PersonFaces
+    ),
     _Route("/runs", JsonApi.runs, "ListRuns", models.Runs),
     _Route("/runs/{run_id}", JsonApi.run, "GetRun", Run),
     _Route("/runs/{run_id}/clusters", JsonApi.clusters, "ListClusters", models.Clusters),

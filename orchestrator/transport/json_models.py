@@ -14,6 +14,7 @@ from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Counts, Evaluation
 from orchestrator.review.run_statistics import Histogram
+from orchestrator.storage.people_store import PersonFace
 from services.common.config.describe import SettingDescription
 
 Status = Literal["selected", "not_selected", "unreadable"]
@@ -123,6 +124,17 @@ class LoggedDecision(BaseModel):
     is_in_force: bool
 
 
+class CountedPerson(BaseModel):
+    """A person; see Person in orchestrator.proto."""
+
+    id: str
+    name: str
+    is_ignored: bool
+    face_count: int
+    photo_count: int
+    cover: PersonFace
+
+
 class ServedModel(BaseModel):
     """The state of a model service: its model, or why it does not respond."""
 
@@ -206,6 +218,20 @@ class Decisions(_Page):
     """A page of an album's log."""
 
     entries: list[LoggedDecision]
+    total_count: int
+
+
+class People(_Page):
+    """A page of persons."""
+
+    people: list[CountedPerson]
+    total_count: int
+
+
+class PersonFaces(_Page):
+    """A page of a person's faces."""
+
+    faces: list[PersonFace]
     total_count: int
 
 

@@ -32,6 +32,7 @@ from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import OpenSource
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
+from orchestrator.storage.people_store import PersonFace, PersonSummary, SqlPeople
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.run_store import SqlRunStore
@@ -104,6 +105,7 @@ class Reader:
         curator: Curator,
         store: SqlRunStore,
         log: SqlDecisionLog,
+        people: SqlPeople,
         cache: FeatureCache,
         config: PipelineConfig,
         open_source: OpenSource,
@@ -116,6 +118,7 @@ class Reader:
         self._curator = curator
         self._store = store
         self._log = log
+        self._people = people
         self._cache = cache
         self._config = config
         self._tuning = asyncio.Lock()
@@ -285,6 +288,22 @@ class Reader:
         page = [(entry, entry.id in counting) for entry in log[offset : offset + size]]
         token = _next_token(len(log) - offset, size, offset, *query)
         return Page(page, token, len(log))
+
+    async def people(self, wanted: PageRequest) -> Page[PersonSummary]:
+        """The people of all albums."""
+        size, offset = _bounds(wanted, "people")
+        total = await asyncio.to_thread(self._people.count_people)
+        found = await asyncio.to_thread(self._people.list_people, size, offset)
+        return Page(found, _next_token(total - offset, size, offset, "people"), total)
+
+    async def person_faces(self, person_id: str, wanted: PageRequest) -> Page[PersonFace]:
+        """The faces of a person, the clearest first."""
+        query = ("faces", person_id)
+        size, offset = _bounds(wanted, *query)
+        await asyncio.to_thread(self._people.person, person_id)
+        total = await asyncio.to_thread(self._people.count_faces, person_id)
+        found = await asyncio.to_thread(self._people.faces, person_id, size, offset)
+        return Page(found, _next_token(total - offset, size, offset, *query), total)
 
 
 def _bounds(wanted: PageRequest, *query: object) -> tuple[int, int]:

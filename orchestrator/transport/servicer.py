@@ -20,11 +20,17 @@ from orchestrator.export import exporter
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageFilter, utc_now
 from orchestrator.review.decision_entries import new_entry, undo_entry
+from orchestrator.review.people_entries import (
+    Correction,
+    correct_people,
+    undo_people_correction,
+)
 from orchestrator.run_service import Curator
 from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
+from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.photo_source import check_allowed, check_folder, has_photos
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.uploads import Upload, count_photos
@@ -49,6 +55,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         reader: Reader,
         store: SqlRunStore,
         log: SqlDecisionLog,
+        people: SqlPeople,
         cache: FeatureCache,
         allowed_roots: Sequence[Path],
         linked_roots: Sequence[Path],
@@ -62,6 +69,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         self._reader = reader
         self._store = store
         self._log = log
+        self._people = people
         self._cache = cache
         self._allowed_roots = allowed_roots
         self._linked_roots = linked_roots
@@ -526,6 +534,74 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             )
             for path in sorted(by_path)
         ]
+
+    # People
+
+    async def ListPeople(
+        self, request: pb.ListPeopleRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListPeopleResponse:
+        """Lists the people of all albums."""
+        page = await self._reader.people(_page_request(request))
+        return pb.ListPeopleResponse(
+            people=map(converters.person_message, page.items),
+            next_page_token=page.next_page_token,
+            total_count=page.total_count,
+        )
+
+    async def ListPersonFaces(
+        self, request: pb.ListPersonFacesRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListPersonFacesResponse:
+        """Lists the faces of a person."""
+        page = await self._reader.person_faces(request.person_id, _page_request(request))
+        return pb.ListPersonFacesResponse(
+            faces=map(converters.person_face_message, page.items),
+            next_page_token=page.next_page_token,
+            total_count=page.total_count,
+        )
+
+    @deduplicate
+    async def CorrectPeople(
+        self, request: pb.CorrectPeopleRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CorrectPeopleResponse:
+        """Corrects persons."""
+        said = Correction(
+            action=converters.people_action(request.action),
+            person_id=request.person_id,
+            other_person_id=request.other_person_id,
+            faces=tuple(map(converters.face_place_value, request.faces)),
+            name=request.name,
+            decided_by=request.decided_by,
+        )
+        entry = await asyncio.to_thread(
+            correct_people, self._people, said, new_id(request.request_id)
+        )
+        return pb.CorrectPeopleResponse(entry_id=entry.id, person_id=entry.person_id)
+
+    @deduplicate
+    async def UndoPeopleCorrection(
+        self, request: pb.UndoPeopleCorrectionRequest, context: grpc.aio.ServicerContext
+    ) -> pb.UndoPeopleCorrectionResponse:
+        """Undoes a correction of persons."""
+        entry = await asyncio.to_thread(
+            undo_people_correction,
+            self._people,
+            request.entry_id,
+            new_id(request.request_id),
+            request.decided_by,
+        )
+        return pb.UndoPeopleCorrectionResponse(entry_id=entry.id, undone_id=entry.undone_id)
+
+    @deduplicate
+    async def ErasePeople(
+        self, request: pb.ErasePeopleRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ErasePeopleResponse:
+        """Deletes all identity vectors."""
+        if await asyncio.to_thread(self._store.is_active):
+            raise FailedPreconditionError(
+                "a run is in progress, which may store more vectors; cancel it first, or wait"
+            )
+        count = await asyncio.to_thread(self._people.erase)
+        return pb.ErasePeopleResponse(photo_count=count)
 
     async def CompareImages(
         self, request: pb.CompareImagesRequest, context: grpc.aio.ServicerContext

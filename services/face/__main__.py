@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,17 +13,21 @@ from bestshot.face.v1 import face_pb2, face_pb2_grpc
 from services.common.config.sections import Invocation, SharedSettings
 from services.common.errors import ConfigError
 from services.common.inference.model_service import ModelHost, ServiceParts, run_model_service
-from services.common.inference.registry import Role
+from services.common.inference.registry import LocalModel, MissingModelError, Role, resolve
 from services.face.cascade_model import CascadeFaceModel
+from services.face.config import FaceSettings
 from services.face.model import FaceModel
 from services.face.network_model import NetworkFaceModel
 from services.face.networks.detectors import CenterFace, YuNet
 from services.face.networks.expressions import Blendshapes, MiniXception, MouthWidth
 from services.face.networks.eyes import IrisContour, Ocec
+from services.face.networks.identities import IdentifyingModel, MobileFaceNet, SFace
 from services.face.networks.meshes import FaceMesh468, FaceMesh478
 from services.face.networks.poses import FsaNet, LandmarkPose
 from services.face.servicer import FaceServicer
 from services.face.tensors import tensor_api
+
+logger = logging.getLogger(__name__)
 
 NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
     Role.FACE_DETECTOR: {"centerface": CenterFace, "yunet": YuNet},
@@ -37,23 +42,32 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
         "mini-xception": MiniXception,
         "mouth-width": MouthWidth,
     },
+    Role.FACE_IDENTITY: {"mobilefacenet": MobileFaceNet, "sface": SFace},
 }
 """Class that prepares inputs and reads outputs, by role and by `network` in models.yaml."""
 
 
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and builds the servicer."""
-    host = ModelHost(Role.FACE, invocation, shared)
+    settings = invocation.settings("face", FaceSettings)
+    host = ModelHost(Role.FACE, invocation, shared, settings)
     model: FaceModel = (
         load_networks(host) if host.model.parts else CascadeFaceModel(host.model.paths)
     )
     info = face_pb2.GetModelInfoResponse(model=host.model_info())
+    identifying = None
+    identity = _find_identity_model(invocation, settings)
+    if identity is not None:
+        identifying = host.batch_images(
+            prepare=lambda pixels: pixels,
+            infer=IdentifyingModel(model, _load(host, Role.FACE_IDENTITY, identity)).analyze,
+        )
+        info.identity_model.CopyFrom(host.model_info(model=identity))
+        info.same_person_similarity = identity.entry.same_person_similarity or 0.0
     servicer = FaceServicer(
         info,
-        host.batch_images(
-            prepare=lambda pixels: pixels,
-            infer=model.analyze,
-        ),
+        host.batch_images(prepare=lambda pixels: pixels, infer=model.analyze),
+        identifying,
     )
     return ServiceParts(
         host=host,
@@ -72,14 +86,7 @@ def load_networks(host: ModelHost) -> NetworkFaceModel:
     """
 
     def load(role: Role) -> Any:  # noqa: ANN401
-        part = host.model.parts[role]
-        network = NETWORKS[role].get(part.entry.network or "")
-        if network is None:
-            raise ConfigError(
-                f"models.yaml: {part.model_id} has the network {part.entry.network!r}, but the "
-                f"face service supports only {', '.join(NETWORKS[role])} as {role}"
-            )
-        return network(*(host.load_graph(path) for path in part.paths.values()))
+        return _load(host, role, host.model.parts[role])
 
     return NetworkFaceModel(
         detector=load(Role.FACE_DETECTOR),
@@ -88,6 +95,32 @@ def load_networks(host: ModelHost) -> NetworkFaceModel:
         eyes=load(Role.EYE_STATE),
         expression=load(Role.EXPRESSION),
     )
+
+
+def _load(host: ModelHost, role: Role, model: LocalModel) -> Any:  # noqa: ANN401
+    network = NETWORKS[role].get(model.entry.network or "")
+    if network is None:
+        raise ConfigError(
+            f"models.yaml: {model.model_id} has the network {model.entry.network!r}, but the "
+            f"face service supports only {', '.join(NETWORKS[role])} as {role}"
+        )
+    return network(*(host.load_graph(path) for path in model.paths.values()))
+
+
+def _find_identity_model(invocation: Invocation, settings: FaceSettings) -> LocalModel | None:
+    """Finds and verifies the identity model; None if it is switched off or was not pulled."""
+    if settings.identity_model is None:
+        return None
+    try:
+        return resolve(
+            invocation.folder,
+            invocation.models_folder,
+            Role.FACE_IDENTITY,
+            settings.identity_model,
+        )
+    except MissingModelError as error:
+        logger.info("people are not told apart: %s", error.message)
+        return None
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class Face:
         pose_score: 0 (turned or nodding by 90 degrees) to 1 (facing the camera).
         eyes_score: 0 (closed) to 1 (open).
         smile_score: 0 to 1.
+        identity: Unit vector that is similar for faces of one person; empty if unknown.
     """
 
     box: Box
@@ -42,6 +43,7 @@ class Face:
     pose_score: float
     eyes_score: float
     smile_score: float
+    identity: tuple[float, ...] = ()
 
 
 class FaceModel(Protocol):

@@ -16,20 +16,35 @@ Batcher = DynamicBatcher[image_pb2.Image, RgbImage, list[Face]]
 
 
 class FaceServicer(face_pb2_grpc.FaceServiceServicer):
-    """Validates, delegates, translates."""
+    """Validates, delegates, translates.
 
-    def __init__(self, info: face_pb2.GetModelInfoResponse, batcher: Batcher) -> None:
+    Args:
+        info: The models in use.
+        batcher: Analyses pictures.
+        identifying: Like `batcher`, but also fills in `identity`; None if there is no model for it.
+    """
+
+    def __init__(
+        self,
+        info: face_pb2.GetModelInfoResponse,
+        batcher: Batcher,
+        identifying: Batcher | None = None,
+    ) -> None:
         self._info = info
         self._batcher = batcher
+        self._identifying = identifying
 
     async def Analyze(
         self, request: face_pb2.AnalyzeRequest, context: grpc.aio.ServicerContext
     ) -> face_pb2.AnalyzeResponse:
         """Analyses a batch."""
         check_batch(request.images, "images", self._info.model.max_batch_count)
-        results = await self._batcher.map(request.images)
+        identifying = self._identifying if request.with_identity else None
+        results = await (identifying or self._batcher).map(request.images)
         return face_pb2.AnalyzeResponse(
-            model_digest=self._info.model.digest, results=[_to_result(one) for one in results]
+            model_digest=self._info.model.digest,
+            identity_model_digest=self._info.identity_model.digest if identifying else "",
+            results=[_to_result(one) for one in results],
         )
 
     async def GetModelInfo(
@@ -64,4 +79,5 @@ def _to_message(face: Face) -> face_pb2.Face:
         pose_score=face.pose_score,
         eyes_score=face.eyes_score,
         smile_score=face.smile_score,
+        identity=face.identity,
     )

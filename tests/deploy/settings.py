@@ -11,6 +11,7 @@ from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from services.common.config.layers import Settings
 from services.common.config.sections import ModelServiceSettings, SharedSettings, load_section
+from services.face.config import FaceSettings
 from tests.conftest import ROOT
 from ui.settings import UiSettings
 
@@ -19,7 +20,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "models": ModelsSettings,
     "embedding": ModelServiceSettings,
     "quality": ModelServiceSettings,
-    "face": ModelServiceSettings,
+    "face": FaceSettings,
     "siamese": ModelServiceSettings,
     "orchestrator": OrchestratorSettings,
     "ui": UiSettings,

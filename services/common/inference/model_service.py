@@ -68,6 +68,7 @@ class ModelHost:
         role: The service's role, which is also the name of its section of services.yaml.
         invocation: The command line of the process.
         shared: Section `shared`.
+        settings: The service's section, if it has more settings than other services; None reads it.
 
     Attributes:
         role: The service's role.
@@ -80,10 +81,16 @@ class ModelHost:
         ConfigError: A setting is wrong, or the model's files are missing and have no fallback.
     """
 
-    def __init__(self, role: Role, invocation: Invocation, shared: SharedSettings) -> None:
+    def __init__(
+        self,
+        role: Role,
+        invocation: Invocation,
+        shared: SharedSettings,
+        settings: ModelServiceSettings | None = None,
+    ) -> None:
         self.role = role
         self.service_name = service_name(role)
-        self.settings = invocation.settings(role, ModelServiceSettings)
+        self.settings = settings or invocation.settings(role, ModelServiceSettings)
         self.model = _find_model(role, invocation, self.settings)
         self.metrics = Metrics()
         self._max_batch_count = shared.max_batch_count
@@ -109,11 +116,14 @@ class ModelHost:
         self._sessions.append(session)
         return session
 
-    def model_info(self, constants: Settings | None = None) -> model_pb2.ModelInfo:
-        """Describes the model after its graphs are loaded, and adds it to the metrics.
+    def model_info(
+        self, constants: Settings | None = None, model: LocalModel | None = None
+    ) -> model_pb2.ModelInfo:
+        """Describes a model after its graphs are loaded, and adds it to the metrics.
 
         Args:
             constants: Constants that affect the scores, in addition to the model's files.
+            model: None = the service's main model.
         """
         providers, missing = (
             (self._sessions[0].providers, self._sessions[0].missing_providers)
@@ -124,7 +134,7 @@ class ModelHost:
             logger.warning(
                 "%s not available here, using %s", ", ".join(missing), ", ".join(providers)
             )
-        model = self.model
+        model = model or self.model
         whole = (model, *model.parts.values())
         info = model_pb2.ModelInfo(
             id=model.model_id,

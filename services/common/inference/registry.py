@@ -54,7 +54,7 @@ class Role(StrEnum):
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
 """Roles that have a service. The other roles are those of parts of composed models, except
-FACE_IDENTITY: its models can be pulled and verified, but nothing uses them yet."""
+FACE_IDENTITY, which the face service loads beside its model."""
 
 PARTS = {
     Role.FACE: (
@@ -238,6 +238,8 @@ class ModelEntry(Settings):
         export: Graphs to make from a checkpoint before the model can be used.
         parts: Ids of a composed model's parts, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
+        same_person_similarity: For a face_identity model: mean similarity of two groups of faces
+            from which on they are taken for one person.
         is_heuristic: Whether some of its scores come from a hand-crafted formula instead of a
             trained network. The page and the gallery show this, including for models with such a
             part.
@@ -258,6 +260,13 @@ class ModelEntry(Settings):
     preprocessing: Preprocessing | None = None
     input_long_side_px: Annotated[int, Field(ge=0)]
     calibration: Calibration | None = None
+    same_person_similarity: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_similarity(self) -> ModelEntry:
+        if (self.role is Role.FACE_IDENTITY) != (self.same_person_similarity is not None):
+            raise ValueError("face_identity models, and no others, need same_person_similarity")
+        return self
 
     @model_validator(mode="after")
     def _has_every_part(self) -> ModelEntry:

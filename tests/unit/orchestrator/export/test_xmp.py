@@ -109,6 +109,17 @@ def test_data_from_other_programs_survives(tmp_path: Path) -> None:
         assert piece in merged
 
 
+def test_persons_are_read_by_exiftool_and_those_of_other_programs_kept(tmp_path: Path) -> None:
+    first = sidecar(record(person_names=("Ann", "Ben")), LIGHTROOM)
+    found = tags(first, tmp_path)
+    assert "Warning" not in found
+    assert found["PersonInImage"] == ["Ann", "Ben"]
+    edited = first.replace(b"<rdf:li>Ben</rdf:li>", b"<rdf:li>Ben</rdf:li><rdf:li>Cid</rdf:li>")
+    renamed = sidecar(record(person_names=("Ann", "Bob", "Cid")), edited)
+    assert sorted(tags(renamed, tmp_path)["PersonInImage"]) == ["Ann", "Bob", "Cid"]
+    assert tags(sidecar(record(), renamed), tmp_path)["PersonInImage"] == "Cid"
+
+
 def test_our_rating_is_updated_and_the_users_rating_is_kept(tmp_path: Path) -> None:
     ours = sidecar(record())
     assert tags(sidecar(left(), ours), tmp_path)["Rating"] == 1

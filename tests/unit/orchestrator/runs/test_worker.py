@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,9 +18,12 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event, select, update
 
 from orchestrator.config import PipelineConfig
-from orchestrator.features import pack_json, unpack_json
+from orchestrator.domain.people.faces import identified_face
+from orchestrator.export.metrics_csv import metrics_csv
+from orchestrator.export.results_json import results_json, run_json
+from orchestrator.features import pack_json, unpack_identities, unpack_json
 from orchestrator.metrics import RunMetrics
-from orchestrator.ports import ModelIdentity, ModelPorts
+from orchestrator.ports import FoundFaces, IdentityModel, ModelIdentity, ModelPorts
 from orchestrator.records import Album, Run, RunState, utc_now
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import FACTS_ROLE, Concurrency
@@ -27,23 +31,29 @@ from orchestrator.runs.worker import Worker
 from orchestrator.storage.database import DATABASE_NAME, open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import features
-from services.common.errors import NonFiniteError
+from services.common.errors import FailedPreconditionError, NonFiniteError
 from tests.conftest import ROOT, draw_picture
-from tests.unit.values import quality
+from tests.unit.values import face, quality
 
 Fault = Callable[[str, Any], None]
 """Gets every statement with its parameters before it is executed, and may raise."""
 
 
+VECTOR = np.array([0.28, 0.96], np.float32)
+
+
 class Services:
-    """All four roles: all pictures look alike; comparisons fail on request."""
+    """All four roles: pictures differ only in noise; comparisons fail on request."""
 
     def __init__(self) -> None:
         self.answer: Any = 0.5
+        self.identity: str | None = None
+        self.scored_count = self.identified_count = 0
 
     async def model(self) -> ModelIdentity:
         return ModelIdentity("m", "1", "d", 0, (), "builtin", "", 8, (), (), "", (), {})
@@ -55,10 +65,21 @@ class Services:
         return [np.array([1.0, 0.0], np.float32) for _ in images]
 
     async def score(self, images: Sequence[Any], model: ModelIdentity) -> Any:
-        return [quality() for _ in images]
+        first = self.scored_count
+        self.scored_count += len(images)
+        return [quality(noise_level=2.0 * number) for number in range(first, self.scored_count)]
 
     async def analyze(self, images: Sequence[Any], model: ModelIdentity) -> Any:
         return [() for _ in images]
+
+    async def identity_model(self) -> IdentityModel | None:
+        if self.identity is None:
+            return None
+        return IdentityModel(dataclasses.replace(await self.model(), digest=self.identity), 0.4)
+
+    async def identify(self, images: Sequence[Any], model: Any, identity: Any) -> Any:
+        self.identified_count += len(images)
+        return [FoundFaces((face(),), (identified_face(face(), VECTOR),)) for _ in images]
 
     async def compare(
         self, images: Sequence[Any], pairs: Sequence[Any], model: ModelIdentity
@@ -84,6 +105,7 @@ class WorkerSetup:
         }
         worker = Worker(
             **parts,
+            people=SqlPeople(engine),
             concurrency=Concurrency(4, 2),
             open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
             metrics=metrics,
@@ -92,9 +114,9 @@ class WorkerSetup:
         self.curator = Curator(**parts, config=config, worker=worker)
         self.working = asyncio.ensure_future(worker.work())
 
-    async def curate(self) -> Run:
+    async def curate(self, **overrides: Any) -> Run:
         """Runs the album, and returns the ended run as a watcher sees it."""
-        run = await self.curator.start_run(self._album, "", {}, uuid.uuid4().hex)
+        run = await self.curator.start_run(self._album, "", overrides, uuid.uuid4().hex)
         async with asyncio.timeout(60):
             async for snapshot in self.curator.watch(run.id):
                 run = snapshot
@@ -269,3 +291,57 @@ async def test_pictures_in_unsupported_formats_become_rows_and_are_counted(
         found = opened.store.image(run.id, "a.jxl")
         assert (found.reason_code, found.format) == ("UNSUPPORTED_FORMAT", "JPEG XL")
         assert found.error == "not supported: JPEG XL"
+
+
+PEOPLE = {"enabled": True}
+
+
+def no_fault(statement: str, parameters: Any) -> None:
+    pass
+
+
+def identities(engine: Engine) -> list[bytes]:
+    query = select(features.c.payload).where(features.c.role == IDENTITY_ROLE)
+    with engine.connect() as connection:
+        return [row[0] for row in connection.execute(query)]
+
+
+async def test_vectors_are_computed_once_without_scoring_again(
+    engine: Engine, album: Album
+) -> None:
+    async with set_up_worker(engine, album, no_fault) as system:
+        system.services.identity = "i"
+        await system.curate()
+        assert identities(engine) == []
+        run = await system.curate(people=PEOPLE)
+        assert run.state is RunState.COMPLETED
+        await system.curate(people=PEOPLE)
+    assert (system.services.scored_count, system.services.identified_count) == (2, 2)
+    found = [one for payload in identities(engine) for one in unpack_identities(payload)]
+    assert [one.vector.tolist() for one in found] == [VECTOR.tolist()] * 2
+    (person,) = SqlPeople(engine).list_people()
+    assert (person.face_count, person.photo_count) == (2, 2)
+    assert run.models[IDENTITY_ROLE]["digest"] == "i"
+    records = system.store.images(run.id)
+    for text in (metrics_csv(records), results_json(records), run_json(album, run)):
+        assert "0.28" not in text
+
+
+async def test_without_an_identity_model_a_note_says_so(engine: Engine, album: Album) -> None:
+    async with set_up_worker(engine, album, no_fault) as system:
+        run = await system.curate(people=PEOPLE)
+    assert run.state is RunState.COMPLETED
+    assert any("People were not told apart" in note for note in run.notes)
+    assert IDENTITY_ROLE not in run.models
+
+
+async def test_a_run_is_not_resumed_with_another_identity_model(
+    engine: Engine, album: Album
+) -> None:
+    async with set_up_worker(engine, album, no_fault) as system:
+        system.services.identity = "i"
+        run = await system.curate(people=PEOPLE)
+        for other in ("j", None):
+            system.services.identity = other
+            with pytest.raises(FailedPreconditionError, match="start a new run"):
+                await system.curator.resume(run.id)

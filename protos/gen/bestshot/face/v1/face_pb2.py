@@ -28,7 +28,7 @@ from bestshot.model.v1 import model_pb2 as bestshot_dot_model_dot_v1_dot_model__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x65stshot/face/v1/face.proto\x12\x10\x62\x65stshot.face.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\":\n\x0e\x41nalyzeRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\"Y\n\x0f\x41nalyzeResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.bestshot.face.v1.AnalyzeResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\"k\n\rAnalyzeResult\x12+\n\x05\x66\x61\x63\x65s\x18\x01 \x01(\x0b\x32\x1a.bestshot.face.v1.FaceListH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"1\n\x08\x46\x61\x63\x65List\x12%\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x16.bestshot.face.v1.Face\"\x8c\x02\n\x04\x46\x61\x63\x65\x12+\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1e.bestshot.image.v1.BoundingBox\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12-\n\tlandmarks\x18\x03 \x03(\x0b\x32\x1a.bestshot.face.v1.Landmark\x12\x13\n\x0byaw_degrees\x18\x04 \x01(\x01\x12\x1a\n\rpitch_degrees\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0croll_degrees\x18\x06 \x01(\x01\x12\x12\n\npose_score\x18\x07 \x01(\x01\x12\x12\n\neyes_score\x18\x08 \x01(\x01\x12\x13\n\x0bsmile_score\x18\t \x01(\x01\x42\x10\n\x0e_pitch_degrees\"d\n\x08Landmark\x12,\n\x04type\x18\x01 \x01(\x0e\x32\x1e.bestshot.face.v1.LandmarkType\x12*\n\x08position\x18\x02 \x01(\x0b\x32\x18.bestshot.image.v1.Point\"\x15\n\x13GetModelInfoRequest\"C\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo*\xc9\x01\n\x0cLandmarkType\x12\x1d\n\x19LANDMARK_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16LANDMARK_TYPE_LEFT_EYE\x10\x01\x12\x1b\n\x17LANDMARK_TYPE_RIGHT_EYE\x10\x02\x12\x16\n\x12LANDMARK_TYPE_NOSE\x10\x03\x12#\n\x1fLANDMARK_TYPE_LEFT_MOUTH_CORNER\x10\x04\x12$\n LANDMARK_TYPE_RIGHT_MOUTH_CORNER\x10\x05\x32\xce\x01\n\x0b\x46\x61\x63\x65Service\x12W\n\x07\x41nalyze\x12 .bestshot.face.v1.AnalyzeRequest\x1a!.bestshot.face.v1.AnalyzeResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x02\x12\x66\n\x0cGetModelInfo\x12%.bestshot.face.v1.GetModelInfoRequest\x1a&.bestshot.face.v1.GetModelInfoResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x65stshot/face/v1/face.proto\x12\x10\x62\x65stshot.face.v1\x1a\x1b\x62\x65stshot/auth/v1/auth.proto\x1a\x1d\x62\x65stshot/image/v1/image.proto\x1a\x1d\x62\x65stshot/model/v1/model.proto\x1a\x17google/rpc/status.proto\"Q\n\x0e\x41nalyzeRequest\x12(\n\x06images\x18\x01 \x03(\x0b\x32\x18.bestshot.image.v1.Image\x12\x15\n\rwith_identity\x18\x02 \x01(\x08\"x\n\x0f\x41nalyzeResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.bestshot.face.v1.AnalyzeResult\x12\x14\n\x0cmodel_digest\x18\x02 \x01(\t\x12\x1d\n\x15identity_model_digest\x18\x03 \x01(\t\"k\n\rAnalyzeResult\x12+\n\x05\x66\x61\x63\x65s\x18\x01 \x01(\x0b\x32\x1a.bestshot.face.v1.FaceListH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"1\n\x08\x46\x61\x63\x65List\x12%\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x16.bestshot.face.v1.Face\"\x9e\x02\n\x04\x46\x61\x63\x65\x12+\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x1e.bestshot.image.v1.BoundingBox\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12-\n\tlandmarks\x18\x03 \x03(\x0b\x32\x1a.bestshot.face.v1.Landmark\x12\x13\n\x0byaw_degrees\x18\x04 \x01(\x01\x12\x1a\n\rpitch_degrees\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0croll_degrees\x18\x06 \x01(\x01\x12\x12\n\npose_score\x18\x07 \x01(\x01\x12\x12\n\neyes_score\x18\x08 \x01(\x01\x12\x13\n\x0bsmile_score\x18\t \x01(\x01\x12\x10\n\x08identity\x18\n \x03(\x02\x42\x10\n\x0e_pitch_degrees\"d\n\x08Landmark\x12,\n\x04type\x18\x01 \x01(\x0e\x32\x1e.bestshot.face.v1.LandmarkType\x12*\n\x08position\x18\x02 \x01(\x0b\x32\x18.bestshot.image.v1.Point\"\x15\n\x13GetModelInfoRequest\"\x99\x01\n\x14GetModelInfoResponse\x12+\n\x05model\x18\x01 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x34\n\x0eidentity_model\x18\x02 \x01(\x0b\x32\x1c.bestshot.model.v1.ModelInfo\x12\x1e\n\x16same_person_similarity\x18\x03 \x01(\x01*\xc9\x01\n\x0cLandmarkType\x12\x1d\n\x19LANDMARK_TYPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16LANDMARK_TYPE_LEFT_EYE\x10\x01\x12\x1b\n\x17LANDMARK_TYPE_RIGHT_EYE\x10\x02\x12\x16\n\x12LANDMARK_TYPE_NOSE\x10\x03\x12#\n\x1fLANDMARK_TYPE_LEFT_MOUTH_CORNER\x10\x04\x12$\n LANDMARK_TYPE_RIGHT_MOUTH_CORNER\x10\x05\x32\xce\x01\n\x0b\x46\x61\x63\x65Service\x12W\n\x07\x41nalyze\x12 .bestshot.face.v1.AnalyzeRequest\x1a!.bestshot.face.v1.AnalyzeResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x02\x12\x66\n\x0cGetModelInfo\x12%.bestshot.face.v1.GetModelInfoRequest\x1a&.bestshot.face.v1.GetModelInfoResponse\"\x07\x90\x02\x01\xc8\xf3\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,24 +39,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FACESERVICE'].methods_by_name['Analyze']._serialized_options = b'\220\002\001\310\363\030\002'
   _globals['_FACESERVICE'].methods_by_name['GetModelInfo']._loaded_options = None
   _globals['_FACESERVICE'].methods_by_name['GetModelInfo']._serialized_options = b'\220\002\001\310\363\030\001'
-  _globals['_LANDMARKTYPE']._serialized_start=942
-  _globals['_LANDMARKTYPE']._serialized_end=1143
+  _globals['_LANDMARKTYPE']._serialized_start=1101
+  _globals['_LANDMARKTYPE']._serialized_end=1302
   _globals['_ANALYZEREQUEST']._serialized_start=165
-  _globals['_ANALYZEREQUEST']._serialized_end=223
-  _globals['_ANALYZERESPONSE']._serialized_start=225
-  _globals['_ANALYZERESPONSE']._serialized_end=314
-  _globals['_ANALYZERESULT']._serialized_start=316
-  _globals['_ANALYZERESULT']._serialized_end=423
-  _globals['_FACELIST']._serialized_start=425
-  _globals['_FACELIST']._serialized_end=474
-  _globals['_FACE']._serialized_start=477
-  _globals['_FACE']._serialized_end=745
-  _globals['_LANDMARK']._serialized_start=747
-  _globals['_LANDMARK']._serialized_end=847
-  _globals['_GETMODELINFOREQUEST']._serialized_start=849
-  _globals['_GETMODELINFOREQUEST']._serialized_end=870
-  _globals['_GETMODELINFORESPONSE']._serialized_start=872
-  _globals['_GETMODELINFORESPONSE']._serialized_end=939
-  _globals['_FACESERVICE']._serialized_start=1146
-  _globals['_FACESERVICE']._serialized_end=1352
+  _globals['_ANALYZEREQUEST']._serialized_end=246
+  _globals['_ANALYZERESPONSE']._serialized_start=248
+  _globals['_ANALYZERESPONSE']._serialized_end=368
+  _globals['_ANALYZERESULT']._serialized_start=370
+  _globals['_ANALYZERESULT']._serialized_end=477
+  _globals['_FACELIST']._serialized_start=479
+  _globals['_FACELIST']._serialized_end=528
+  _globals['_FACE']._serialized_start=531
+  _globals['_FACE']._serialized_end=817
+  _globals['_LANDMARK']._serialized_start=819
+  _globals['_LANDMARK']._serialized_end=919
+  _globals['_GETMODELINFOREQUEST']._serialized_start=921
+  _globals['_GETMODELINFOREQUEST']._serialized_end=942
+  _globals['_GETMODELINFORESPONSE']._serialized_start=945
+  _globals['_GETMODELINFORESPONSE']._serialized_end=1098
+  _globals['_FACESERVICE']._serialized_start=1305
+  _globals['_FACESERVICE']._serialized_end=1511
 # @@protoc_insertion_point(module_scope)

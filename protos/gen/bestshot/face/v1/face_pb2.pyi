@@ -27,18 +27,22 @@ LANDMARK_TYPE_LEFT_MOUTH_CORNER: LandmarkType
 LANDMARK_TYPE_RIGHT_MOUTH_CORNER: LandmarkType
 
 class AnalyzeRequest(_message.Message):
-    __slots__ = ("images",)
+    __slots__ = ("images", "with_identity")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
+    WITH_IDENTITY_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]
-    def __init__(self, images: _Optional[_Iterable[_Union[_image_pb2.Image, _Mapping]]] = ...) -> None: ...
+    with_identity: bool
+    def __init__(self, images: _Optional[_Iterable[_Union[_image_pb2.Image, _Mapping]]] = ..., with_identity: _Optional[bool] = ...) -> None: ...
 
 class AnalyzeResponse(_message.Message):
-    __slots__ = ("results", "model_digest")
+    __slots__ = ("results", "model_digest", "identity_model_digest")
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     results: _containers.RepeatedCompositeFieldContainer[AnalyzeResult]
     model_digest: str
-    def __init__(self, results: _Optional[_Iterable[_Union[AnalyzeResult, _Mapping]]] = ..., model_digest: _Optional[str] = ...) -> None: ...
+    identity_model_digest: str
+    def __init__(self, results: _Optional[_Iterable[_Union[AnalyzeResult, _Mapping]]] = ..., model_digest: _Optional[str] = ..., identity_model_digest: _Optional[str] = ...) -> None: ...
 
 class AnalyzeResult(_message.Message):
     __slots__ = ("faces", "error")
@@ -55,7 +59,7 @@ class FaceList(_message.Message):
     def __init__(self, faces: _Optional[_Iterable[_Union[Face, _Mapping]]] = ...) -> None: ...
 
 class Face(_message.Message):
-    __slots__ = ("box", "confidence", "landmarks", "yaw_degrees", "pitch_degrees", "roll_degrees", "pose_score", "eyes_score", "smile_score")
+    __slots__ = ("box", "confidence", "landmarks", "yaw_degrees", "pitch_degrees", "roll_degrees", "pose_score", "eyes_score", "smile_score", "identity")
     BOX_FIELD_NUMBER: _ClassVar[int]
     CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
     LANDMARKS_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +69,7 @@ class Face(_message.Message):
     POSE_SCORE_FIELD_NUMBER: _ClassVar[int]
     EYES_SCORE_FIELD_NUMBER: _ClassVar[int]
     SMILE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     box: _image_pb2.BoundingBox
     confidence: float
     landmarks: _containers.RepeatedCompositeFieldContainer[Landmark]
@@ -74,7 +79,8 @@ class Face(_message.Message):
     pose_score: float
     eyes_score: float
     smile_score: float
-    def __init__(self, box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ..., confidence: _Optional[float] = ..., landmarks: _Optional[_Iterable[_Union[Landmark, _Mapping]]] = ..., yaw_degrees: _Optional[float] = ..., pitch_degrees: _Optional[float] = ..., roll_degrees: _Optional[float] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ...) -> None: ...
+    identity: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ..., confidence: _Optional[float] = ..., landmarks: _Optional[_Iterable[_Union[Landmark, _Mapping]]] = ..., yaw_degrees: _Optional[float] = ..., pitch_degrees: _Optional[float] = ..., roll_degrees: _Optional[float] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., identity: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Landmark(_message.Message):
     __slots__ = ("type", "position")
@@ -89,7 +95,11 @@ class GetModelInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelInfoResponse(_message.Message):
-    __slots__ = ("model",)
+    __slots__ = ("model", "identity_model", "same_person_similarity")
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_MODEL_FIELD_NUMBER: _ClassVar[int]
+    SAME_PERSON_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     model: _model_pb2.ModelInfo
-    def __init__(self, model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ...) -> None: ...
+    identity_model: _model_pb2.ModelInfo
+    same_person_similarity: float
+    def __init__(self, model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ..., identity_model: _Optional[_Union[_model_pb2.ModelInfo, _Mapping]] = ..., same_person_similarity: _Optional[float] = ...) -> None: ...

@@ -2,6 +2,7 @@ import datetime
 
 from bestshot.auth.v1 import auth_pb2 as _auth_pb2
 from bestshot.face.v1 import face_pb2 as _face_pb2
+from bestshot.image.v1 import image_pb2 as _image_pb2
 from bestshot.model.v1 import model_pb2 as _model_pb2
 from bestshot.quality.v1 import quality_pb2 as _quality_pb2
 from bestshot.score.v1 import score_pb2 as _score_pb2
@@ -51,6 +52,16 @@ class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_ACTION_UNDO: _ClassVar[DecisionAction]
     DECISION_ACTION_RATE: _ClassVar[DecisionAction]
     DECISION_ACTION_LABEL: _ClassVar[DecisionAction]
+
+class PeopleAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PEOPLE_ACTION_UNSPECIFIED: _ClassVar[PeopleAction]
+    PEOPLE_ACTION_NAME: _ClassVar[PeopleAction]
+    PEOPLE_ACTION_MERGE: _ClassVar[PeopleAction]
+    PEOPLE_ACTION_MOVE: _ClassVar[PeopleAction]
+    PEOPLE_ACTION_NOT_PERSON: _ClassVar[PeopleAction]
+    PEOPLE_ACTION_NOT_FACE: _ClassVar[PeopleAction]
+    PEOPLE_ACTION_IGNORE: _ClassVar[PeopleAction]
 
 class FileTransfer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -168,6 +179,13 @@ DECISION_ACTION_MERGE: DecisionAction
 DECISION_ACTION_UNDO: DecisionAction
 DECISION_ACTION_RATE: DecisionAction
 DECISION_ACTION_LABEL: DecisionAction
+PEOPLE_ACTION_UNSPECIFIED: PeopleAction
+PEOPLE_ACTION_NAME: PeopleAction
+PEOPLE_ACTION_MERGE: PeopleAction
+PEOPLE_ACTION_MOVE: PeopleAction
+PEOPLE_ACTION_NOT_PERSON: PeopleAction
+PEOPLE_ACTION_NOT_FACE: PeopleAction
+PEOPLE_ACTION_IGNORE: PeopleAction
 FILE_TRANSFER_UNSPECIFIED: FileTransfer
 FILE_TRANSFER_COPY: FileTransfer
 FILE_TRANSFER_HARDLINK: FileTransfer
@@ -1054,6 +1072,136 @@ class DecidedPhoto(_message.Message):
     path: str
     def __init__(self, content_digest: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
+class ListPeopleRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPeopleResponse(_message.Message):
+    __slots__ = ("people", "next_page_token", "total_count")
+    PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    people: _containers.RepeatedCompositeFieldContainer[Person]
+    next_page_token: str
+    total_count: int
+    def __init__(self, people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
+
+class Person(_message.Message):
+    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count", "cover")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IS_IGNORED_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    COVER_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    is_ignored: bool
+    face_count: int
+    photo_count: int
+    cover: PersonFace
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ...) -> None: ...
+
+class ListPersonFacesRequest(_message.Message):
+    __slots__ = ("person_id", "page_size", "page_token")
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    person_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, person_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPersonFacesResponse(_message.Message):
+    __slots__ = ("faces", "next_page_token", "total_count")
+    FACES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    faces: _containers.RepeatedCompositeFieldContainer[PersonFace]
+    next_page_token: str
+    total_count: int
+    def __init__(self, faces: _Optional[_Iterable[_Union[PersonFace, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
+
+class FacePlace(_message.Message):
+    __slots__ = ("content_digest", "box")
+    CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    content_digest: str
+    box: _image_pb2.BoundingBox
+    def __init__(self, content_digest: _Optional[str] = ..., box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ...) -> None: ...
+
+class PersonFace(_message.Message):
+    __slots__ = ("place", "similarity", "run_id", "path")
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    place: FacePlace
+    similarity: float
+    run_id: str
+    path: str
+    def __init__(self, place: _Optional[_Union[FacePlace, _Mapping]] = ..., similarity: _Optional[float] = ..., run_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class CorrectPeopleRequest(_message.Message):
+    __slots__ = ("action", "person_id", "other_person_id", "faces", "name", "decided_by", "request_id")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    OTHER_PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    FACES_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    action: PeopleAction
+    person_id: str
+    other_person_id: str
+    faces: _containers.RepeatedCompositeFieldContainer[FacePlace]
+    name: str
+    decided_by: str
+    request_id: str
+    def __init__(self, action: _Optional[_Union[PeopleAction, str]] = ..., person_id: _Optional[str] = ..., other_person_id: _Optional[str] = ..., faces: _Optional[_Iterable[_Union[FacePlace, _Mapping]]] = ..., name: _Optional[str] = ..., decided_by: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CorrectPeopleResponse(_message.Message):
+    __slots__ = ("entry_id", "person_id")
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    entry_id: str
+    person_id: str
+    def __init__(self, entry_id: _Optional[str] = ..., person_id: _Optional[str] = ...) -> None: ...
+
+class UndoPeopleCorrectionRequest(_message.Message):
+    __slots__ = ("entry_id", "decided_by", "request_id")
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    entry_id: str
+    decided_by: str
+    request_id: str
+    def __init__(self, entry_id: _Optional[str] = ..., decided_by: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class UndoPeopleCorrectionResponse(_message.Message):
+    __slots__ = ("entry_id", "undone_id")
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
+    UNDONE_ID_FIELD_NUMBER: _ClassVar[int]
+    entry_id: str
+    undone_id: str
+    def __init__(self, entry_id: _Optional[str] = ..., undone_id: _Optional[str] = ...) -> None: ...
+
+class ErasePeopleRequest(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+
+class ErasePeopleResponse(_message.Message):
+    __slots__ = ("photo_count",)
+    PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    photo_count: int
+    def __init__(self, photo_count: _Optional[int] = ...) -> None: ...
+
 class UndoDecisionRequest(_message.Message):
     __slots__ = ("album_id", "entry_id", "run_id", "decided_by", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
@@ -1326,7 +1474,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class", "altered_from_path", "alterations", "user_mark", "face_signs")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class", "altered_from_path", "alterations", "user_mark", "face_signs", "person_names")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1372,6 +1520,7 @@ class ImageResult(_message.Message):
     ALTERATIONS_FIELD_NUMBER: _ClassVar[int]
     USER_MARK_FIELD_NUMBER: _ClassVar[int]
     FACE_SIGNS_FIELD_NUMBER: _ClassVar[int]
+    PERSON_NAMES_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -1417,7 +1566,8 @@ class ImageResult(_message.Message):
     alterations: _containers.RepeatedScalarFieldContainer[str]
     user_mark: UserMark
     face_signs: _containers.RepeatedCompositeFieldContainer[FaceSigns]
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ...) -> None: ...
+    person_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FaceSigns(_message.Message):
     __slots__ = ("eyes", "smile", "is_prominent")

@@ -200,6 +200,31 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsResponse.FromString,
                 _registered_method=True)
+        self.ListPeople = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListPeople',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleResponse.FromString,
+                _registered_method=True)
+        self.ListPersonFaces = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListPersonFaces',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.FromString,
+                _registered_method=True)
+        self.CorrectPeople = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/CorrectPeople',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CorrectPeopleRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CorrectPeopleResponse.FromString,
+                _registered_method=True)
+        self.UndoPeopleCorrection = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/UndoPeopleCorrection',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoPeopleCorrectionRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoPeopleCorrectionResponse.FromString,
+                _registered_method=True)
+        self.ErasePeople = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ErasePeople',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ErasePeopleRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ErasePeopleResponse.FromString,
+                _registered_method=True)
         self.CompareImages = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/CompareImages',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CompareImagesRequest.SerializeToString,
@@ -469,6 +494,46 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPeople(self, request, context):
+        """Lists the people on the photos of all albums, as runs with `people.enabled` told them apart: named
+        persons first, then by number of photos, ignored ones last.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPersonFaces(self, request, context):
+        """Lists the faces of a person, the clearest first. NOT_FOUND if there is no such person.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CorrectPeople(self, request, context):
+        """Names, merges or otherwise corrects persons, at once and for every later run. Later runs never
+        rename or split what was corrected. INVALID_ARGUMENT if the correction contradicts itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoPeopleCorrection(self, request, context):
+        """Undoes a correction of persons; an undo can be undone too. FAILED_PRECONDITION if there is nothing
+        to undo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ErasePeople(self, request, context):
+        """Deletes all identity vectors, which are biometric data, and the persons found with them, so that
+        nothing is left in the database file. Names and other corrections are kept, and apply again once a
+        run with `people.enabled` has computed new vectors. FAILED_PRECONDITION while a run is active.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CompareImages(self, request, context):
         """Compares two photos of a run with the Siamese model.
         """
@@ -644,6 +709,31 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ImportDecisions,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsResponse.SerializeToString,
+            ),
+            'ListPeople': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPeople,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleResponse.SerializeToString,
+            ),
+            'ListPersonFaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPersonFaces,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.SerializeToString,
+            ),
+            'CorrectPeople': grpc.unary_unary_rpc_method_handler(
+                    servicer.CorrectPeople,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CorrectPeopleRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CorrectPeopleResponse.SerializeToString,
+            ),
+            'UndoPeopleCorrection': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoPeopleCorrection,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoPeopleCorrectionRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoPeopleCorrectionResponse.SerializeToString,
+            ),
+            'ErasePeople': grpc.unary_unary_rpc_method_handler(
+                    servicer.ErasePeople,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ErasePeopleRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ErasePeopleResponse.SerializeToString,
             ),
             'CompareImages': grpc.unary_unary_rpc_method_handler(
                     servicer.CompareImages,
@@ -1487,6 +1577,141 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ImportDecisions',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ImportDecisionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPeople(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListPeople',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPersonFaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListPersonFaces',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CorrectPeople(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/CorrectPeople',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CorrectPeopleRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CorrectPeopleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoPeopleCorrection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/UndoPeopleCorrection',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoPeopleCorrectionRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.UndoPeopleCorrectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ErasePeople(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ErasePeople',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ErasePeopleRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ErasePeopleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -19,7 +19,7 @@ from orchestrator.domain.moments.crowds import crowd_groups
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
 from orchestrator.domain.moments.tiles import Rows
 from orchestrator.domain.photo import Candidate, Decision, Reason
-from orchestrator.domain.selection import MAX_COMPARED_COUNT, Selection
+from orchestrator.domain.selection import MAX_COMPARED_COUNT, NOISE_DIFFERENCE, Selection
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.orchestrator.domain.moments.test_clustering import (
     BOUNDED,
@@ -149,7 +149,12 @@ def test_special_treatment_of_too_many_photos_is_noted(
 def crowd() -> list[Candidate]:
     """Photos of one moment whose scores all tie."""
     return [
-        candidate(f"{number:04}.jpg", cluster_id=0, ava_score=7.0 + number / 10_000)
+        candidate(
+            f"{number:04}.jpg",
+            cluster_id=0,
+            ava_score=7.0 + number / 10_000,
+            noise_level=2.0 * NOISE_DIFFERENCE * number,  # so that all may be compared
+        )
         for number in range(2 * MAX_COMPARED_COUNT)
     ]
 

@@ -1,0 +1,233 @@
+"""`bestshot people`: who is on which photo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from orchestrator.cli.options import LATEST, Address, Data
+from orchestrator.cli.output import AsJson, open_console, print_json
+from orchestrator.domain.wording import pluralize
+from services.common.errors import ConfigError
+
+if TYPE_CHECKING:
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import Api
+
+ID_LENGTH = 8
+"""Characters of an id that are shown."""
+
+app = typer.Typer(
+    help="The people on the photos of all albums, as told apart by runs with people.enabled=true.",
+    no_args_is_help=True,
+)
+Name = Annotated[
+    str, typer.Argument(metavar="PERSON", help="A person's name, or the start of the id.")
+]
+Photos = Annotated[
+    list[str], typer.Argument(help="Photos with the person: file names, or paths in the album.")
+]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False, orchestrator: Address = None, data: Data = None) -> None:
+    """List the people, named ones first."""
+    from google.protobuf.json_format import MessageToDict
+
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        people = api.people()
+    if as_json:
+        found = [
+            MessageToDict(
+                one, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+            )
+            for one in people
+        ]
+        print_json({"people": found})
+        return
+    console = open_console()
+    for one in people:
+        ignored = ", ignored" if one.is_ignored else ""
+        counts = f"{pluralize(one.photo_count, 'photo')}{ignored}"
+        console.print(f"{one.id[:ID_LENGTH]}  {escape(one.name or '(no name)')}: {counts}")
+    if not people:
+        console.print("no people yet; run `bestshot curate --set people.enabled=true`")
+
+
+@app.command()
+def show(person: Name, orchestrator: Address = None, data: Data = None) -> None:
+    """List the photos of a person, the clearest face first."""
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        faces = api.person_faces(_find(api, person).id)
+    for path in dict.fromkeys(face.path for face in faces if face.path):
+        print(path)
+
+
+@app.command()
+def best(
+    run: Annotated[
+        str, typer.Option("--run", help="Id of a run, or the start of the id.")
+    ] = LATEST,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Show the photo of each named person with the highest score in a run."""
+    from orchestrator.cli.api import open_api
+    from orchestrator.review.best_of_people import find_best_of_people
+
+    with open_api(orchestrator, data) as api:
+        records = api.images(api.find_run(run).id)
+    for name, record in find_best_of_people(records).items():
+        print(f"{name}: {record.path} (score {record.composite_score:.2f})")
+
+
+@app.command()
+def name(
+    person: Name,
+    new_name: Annotated[str, typer.Argument(metavar="NAME", help="The person's name.")],
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Name a person; later runs recognize the person in new photos."""
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = _find(api, person)
+        _correct(api, "NAME", person_id=found.id, name=new_name)
+    print(f"named {_label(found)} {new_name}")
+
+
+@app.command()
+def merge(person: Name, other: Name, orchestrator: Address = None, data: Data = None) -> None:
+    """Say that two persons are one; the first one's name is kept."""
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found, ended = _find(api, person), _find(api, other)
+        _correct(api, "MERGE", person_id=found.id, other_person_id=ended.id)
+    print(f"merged {_label(ended)} into {_label(found)}")
+
+
+@app.command()
+def split(
+    person: Name,
+    photos: Photos,
+    to: Annotated[
+        str, typer.Option(help="Person who is on these photos instead. Default: a new person.")
+    ] = "",
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Say that a person's face on some photos is somebody else's."""
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = _find(api, person)
+        target = _find(api, to).id if to else ""
+        places = _find_faces(api, found, photos)
+        moved = _correct(api, "MOVE", person_id=target, faces=places)
+    print(f"moved {pluralize(len(places), 'face')} to {to or moved.person_id[:ID_LENGTH]}")
+
+
+@app.command("not")
+def not_(person: Name, photos: Photos, orchestrator: Address = None, data: Data = None) -> None:
+    """Say that a person is not on some photos."""
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = _find(api, person)
+        places = _find_faces(api, found, photos)
+        _correct(api, "NOT_PERSON", person_id=found.id, faces=places)
+    print(f"took {pluralize(len(places), 'face')} from {_label(found)}")
+
+
+@app.command()
+def ignore(person: Name, orchestrator: Address = None, data: Data = None) -> None:
+    """Ignore a person, such as a stranger."""
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = _find(api, person)
+        _correct(api, "IGNORE", person_id=found.id)
+    print(f"ignored {_label(found)}")
+
+
+@app.command()
+def undo(
+    correction: Annotated[str, typer.Argument(help="Id of a correction.")] = "",
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Undo the newest correction, or the given one."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        answer = api.call(pb.UndoPeopleCorrectionRequest(entry_id=correction))
+    print(f"undid the correction {answer.undone_id}")
+
+
+@app.command()
+def erase(orchestrator: Address = None, data: Data = None) -> None:
+    """Delete the identity vectors of all faces, which are biometric data."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        count = api.call(pb.ErasePeopleRequest()).photo_count
+    print(
+        f"deleted the identity vectors of {pluralize(count, 'photo')}. Names and corrections, "
+        f"which contain no vectors, are kept for later runs with people.enabled=true"
+    )
+
+
+def _find(api: Api, person: str) -> pb.Person:
+    """Finds a person by name or by the start of the id.
+
+    Raises:
+        ConfigError: There is no such person, or several.
+    """
+    people = api.people()
+    found = [one for one in people if one.name == person]
+    found = found or [one for one in people if one.id.startswith(person)]
+    if len(found) != 1:
+        problem = f"{person!r} is ambiguous" if found else f"there is no person {person!r}"
+        raise ConfigError(f"{problem}; run `bestshot people list`")
+    return found[0]
+
+
+def _find_faces(api: Api, person: pb.Person, photos: list[str]) -> list[pb.FacePlace]:
+    """The places of a person's faces on photos.
+
+    Raises:
+        ConfigError: The person is not on one of them.
+    """
+    by_photo: dict[str, list[pb.FacePlace]] = {}
+    for face in api.person_faces(person.id):
+        for key in {face.path, face.path.rpartition("/")[2]}:
+            by_photo.setdefault(key, []).append(face.place)
+    for photo in photos:
+        if photo not in by_photo:
+            raise ConfigError(f"{_label(person)} is not on {photo}; run `bestshot people show`")
+    return [place for photo in photos for place in by_photo[photo]]
+
+
+def _correct(api: Api, action: str, **fields: object) -> pb.CorrectPeopleResponse:
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    request = pb.CorrectPeopleRequest(action=f"PEOPLE_ACTION_{action}", **fields)  # type: ignore[arg-type]
+    answer: pb.CorrectPeopleResponse = api.call(request)
+    return answer
+
+
+def _label(person: pb.Person) -> str:
+    return person.name or person.id[:ID_LENGTH]

@@ -1,0 +1,61 @@
+"""Faces as needed to tell people apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.domain.photo import FaceScores
+from orchestrator.domain.scoring import rate_trust
+
+Vector = NDArray[np.float32]
+"""float32, (d,), unit length."""
+
+TURNED_POSE, FACING_POSE = 0.3, 0.6
+"""Pose scores: up to the first, a face is turned too far to tell whose it is; from the second on
+it counts in full. A heuristic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Position of a face, relative to the picture (0 to 1)."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union with another box, 0 to 1."""
+        width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        shared = max(0.0, width) * max(0.0, height)
+        union = self.width * self.height + other.width * other.height - shared
+        return shared / union if union > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifiedFace:
+    """A face with its vector, which is biometric data.
+
+    Attributes:
+        clarity: How well the face shows whose it is; see `rate_clarity`.
+    """
+
+    box: Box
+    clarity: float
+    vector: Vector
+
+
+def identified_face(face: FaceScores, vector: Vector) -> IdentifiedFace:
+    """Takes what is needed of a face."""
+    box = Box(face.left, face.top, face.width, face.height)
+    return IdentifiedFace(box, rate_clarity(face), vector)
+
+
+def rate_clarity(face: FaceScores) -> float:
+    """How well a face shows whose it is, 0 to 1; 0 if it is small, turned or uncertain."""
+    facing = (face.pose_score - TURNED_POSE) / (FACING_POSE - TURNED_POSE)
+    return rate_trust(face) * min(1.0, max(0.0, facing))

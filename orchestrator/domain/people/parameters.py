@@ -1,0 +1,15 @@
+"""Settings of the recognition of people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleParameters:
+    """Settings of `people`."""
+
+    enabled: bool
+    """whether to tell the people on the photos apart. This computes and stores a vector of each
+    face, which is biometric data; `bestshot people erase` deletes all of them. It needs the
+    identity model of the face service (`bestshot models pull mobilefacenet`)"""

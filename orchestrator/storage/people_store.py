@@ -1,0 +1,435 @@
+"""People in SQL: vectors, persons with their faces, and the log of what the user has said."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Label,
+    Row,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from orchestrator import features as codec
+from orchestrator.domain.people.assignment import Assignment, Person, assign_people
+from orchestrator.domain.people.corrections import (
+    FaceFinder,
+    FacePlace,
+    PeopleAction,
+    PeopleEntry,
+    find_fault,
+)
+from orchestrator.domain.people.faces import Box, IdentifiedFace
+from orchestrator.storage.answers import earlier_change, record_change
+from orchestrator.storage.database import DatabaseUnavailableError, is_shared
+from orchestrator.storage.rows import utc
+from orchestrator.storage.tables import (
+    faces,
+    features,
+    identity_models,
+    images,
+    people_log,
+    persons,
+    runs,
+)
+from services.common.errors import InvalidArgumentError, NotFoundError
+
+logger = logging.getLogger(__name__)
+
+IDENTITY_ROLE = "face_identity"
+"""Role of the vectors in the table of features."""
+ONLY_ROW = 1
+_LOG_LOCK = 6_218_744_313
+"""Key of PostgreSQL's advisory lock for the log; an arbitrary number."""
+
+
+_CLEAREST_FIRST = (
+    faces.c.clarity.desc(),
+    faces.c.similarity.desc(),
+    faces.c.content_digest,
+    faces.c.place,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFace:
+    """A face with the newest photo that shows it.
+
+    Attributes:
+        run_id: The newest run with the photo; empty if there is none any more.
+        path: Path of the photo in that run.
+    """
+
+    place: FacePlace
+    similarity: float | None
+    run_id: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSummary:
+    """A person with counts.
+
+    Attributes:
+        cover: The clearest face.
+    """
+
+    person: Person
+    face_count: int
+    photo_count: int
+    cover: PersonFace
+
+
+class SqlPeople:
+    """The people of all albums."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._assigning = threading.Lock()
+
+    def use_model(self, digest: str, same_person_similarity: float) -> None:
+        """Sets the models whose vectors count, and assigns all faces again."""
+        values = {"digest": digest, "same_person_similarity": same_person_similarity}
+        with self._engine.begin() as connection:
+            connection.execute(delete(identity_models))
+            connection.execute(insert(identity_models).values(id=ONLY_ROW, **values))
+        self.assign()
+
+    def assign(self) -> None:
+        """Assigns all faces to persons, from the vectors and the log."""
+        with self._assigning:
+            is_done = False
+            while not is_done:  # repeats if the log has grown meanwhile
+                is_done = self._try_to_assign()
+
+    def _try_to_assign(self) -> bool:
+        with self._engine.connect() as connection:
+            model = connection.execute(select(identity_models)).one_or_none()
+            if model is None:
+                return True
+            log = _entries(connection)
+            photos = _read_vectors(connection, model.digest)
+            known = connection.execute(select(faces).where(faces.c.person_id.is_not(None)))
+            former = [(_place(row), row.person_id) for row in known]
+        found = assign_people(
+            photos, log, former, model.same_person_similarity, lambda: uuid.uuid4().hex
+        )
+        with self._engine.begin() as connection:
+            _lock(connection)
+            model_now = connection.execute(select(identity_models)).one_or_none()
+            if model_now != model or _count(connection) != len(log):
+                return False
+            _replace(connection, found)
+        return True
+
+    def entries(self) -> list[PeopleEntry]:
+        """The log, oldest first."""
+        with self._engine.connect() as connection:
+            return _entries(connection)
+
+    def append(self, entry: PeopleEntry) -> None:
+        """Adds an entry, unless the log already contains it, and applies it.
+
+        Raises:
+            InvalidArgumentError: The entry is not valid, or another person has the name.
+        """
+        with self._engine.begin() as connection:
+            _lock(connection)
+            log = _entries(connection)
+            if entry not in log:
+                if problem := find_fault(log, entry):
+                    raise InvalidArgumentError("", problem)
+                _check_name(connection, entry)
+                connection.execute(insert(people_log).values(_values(len(log) + 1, entry)))
+            person = update(persons).where(persons.c.id == entry.person_id)
+            if entry.action is PeopleAction.NAME:
+                connection.execute(person.values(name=entry.name))
+            elif entry.action is PeopleAction.IGNORE:
+                connection.execute(person.values(is_ignored=True))
+        if entry.action not in (PeopleAction.NAME, PeopleAction.IGNORE):
+            self.assign()  # takes seconds with many faces
+
+    def list_people(self, limit: int | None = None, offset: int = 0) -> list[PersonSummary]:
+        """Persons: named ones first, then by number of photos."""
+        photo_count = func.count(faces.c.content_digest.distinct())
+        query = (
+            select(persons, func.count().label("face_count"), photo_count.label("photo_count"))
+            .join(faces, faces.c.person_id == persons.c.id)
+            .group_by(persons.c.id, persons.c.name, persons.c.is_ignored)
+            .order_by(
+                persons.c.is_ignored,
+                case((persons.c.name == "", 1), else_=0),
+                photo_count.desc(),
+                persons.c.name,
+                persons.c.id,
+            )
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.limit(limit).offset(offset)).all()
+            covers = _find_covers(connection, [row.id for row in rows])
+        return [
+            PersonSummary(
+                Person(row.id, row.name, row.is_ignored),
+                row.face_count,
+                row.photo_count,
+                covers[row.id],
+            )
+            for row in rows
+            if row.id in covers  # unless it was replaced meanwhile
+        ]
+
+    def count_people(self) -> int:
+        """Number of persons."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(persons)).scalar_one()
+
+    def count_faces(self, person_id: str) -> int:
+        """Number of a person's faces."""
+        query = select(func.count()).where(faces.c.person_id == person_id)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+    def person(self, person_id: str) -> Person:
+        """Returns a person; NotFoundError if there is none."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(persons).where(persons.c.id == person_id)).one_or_none()
+        if row is None:
+            raise NotFoundError("person", person_id)
+        return Person(row.id, row.name, row.is_ignored)
+
+    def places(self, person_id: str) -> tuple[FacePlace, ...]:
+        """Where a person's faces are."""
+        query = select(faces).where(faces.c.person_id == person_id)
+        ordered = query.order_by(faces.c.content_digest, faces.c.place)
+        with self._engine.connect() as connection:
+            return tuple(map(_place, connection.execute(ordered)))
+
+    def find(self, wanted: Sequence[FacePlace]) -> list[tuple[FacePlace, str | None]]:
+        """The faces at these places, each with its person, if there is one.
+
+        Raises:
+            InvalidArgumentError: There is no face at one of the places.
+        """
+        digests = {place.content_digest for place in wanted}
+        query = select(faces).where(faces.c.content_digest.in_(digests))
+        with self._engine.connect() as connection:
+            known = [(_place(row), row.person_id) for row in connection.execute(query)]
+        finder = FaceFinder([place for place, _ in known])
+        found = {place: finder.find_one(place) for place in wanted}
+        for place, number in found.items():
+            if number is None:
+                raise InvalidArgumentError(
+                    "faces", f"the photo {place.content_digest} has no face at {place.box}"
+                )
+        return [known[number] for number in found.values() if number is not None]
+
+    def faces(self, person_id: str, limit: int | None = None, offset: int = 0) -> list[PersonFace]:
+        """A person's faces, the clearest first."""
+        query = (
+            select(faces, *_newest_photo())
+            .where(faces.c.person_id == person_id)
+            .order_by(*_CLEAREST_FIRST)
+            .limit(limit)
+            .offset(offset)
+        )
+        with self._engine.connect() as connection:
+            return list(map(_person_face, connection.execute(query)))
+
+    def erase(self) -> int:
+        """Deletes all vectors, and what was derived from them, so that nothing is left on disk.
+
+        The log remains: it has no vectors.
+
+        Returns:
+            Number of photos whose vectors were deleted.
+        """
+        with self._assigning, self._engine.begin() as connection:
+            earlier = earlier_change(connection)
+            count = int(earlier["photo_count"]) if earlier is not None else _erase(connection)
+        self._vacuum()
+        return count
+
+    def _vacuum(self) -> None:
+        """Removes deleted rows from the file, and from SQLite's write-ahead log.
+
+        Raises:
+            DatabaseUnavailableError: Another program keeps reading the write-ahead log.
+        """
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if is_shared(self._engine):
+                connection.execute(text("VACUUM FULL features"))
+                return
+            connection.execute(text("VACUUM"))
+            is_busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
+            if is_busy:
+                raise DatabaseUnavailableError(
+                    "the vectors are deleted, but another program is reading the database, so that "
+                    "its log may still contain them; stop that program, and erase again"
+                )
+
+
+def _erase(connection: Connection) -> int:
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("PRAGMA secure_delete = ON"))
+    gone = delete(features).where(features.c.role == IDENTITY_ROLE)
+    count = connection.execute(gone).rowcount
+    for table in (faces, persons, identity_models):
+        connection.execute(delete(table))
+    record_change(connection, photo_count=count)
+    return count
+
+
+def _lock(connection: Connection) -> None:
+    """Blocks concurrent additions to the log."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(delete(people_log).where(people_log.c.sequence < 0))  # write lock
+    else:
+        connection.execute(select(func.pg_advisory_xact_lock(_LOG_LOCK)))
+
+
+def _check_name(connection: Connection, entry: PeopleEntry) -> None:
+    """Refuses the name of another person, unless that one ends with the entry."""
+    own = {entry.person_id}
+    if entry.action is PeopleAction.MERGE:
+        own.add(entry.other_person_id)
+    query = select(persons.c.id).where(persons.c.name == entry.name, persons.c.id.not_in(own))
+    if entry.name and connection.execute(query.limit(1)).first() is not None:
+        raise InvalidArgumentError(
+            "name",
+            f"another person is called {entry.name!r}; merge the two, or choose another name",
+        )
+
+
+def _count(connection: Connection) -> int:
+    return connection.execute(select(func.max(people_log.c.sequence))).scalar_one() or 0
+
+
+def _read_vectors(connection: Connection, digest: str) -> dict[str, tuple[IdentifiedFace, ...]]:
+    """The faces of all photos."""
+    query = (
+        select(features.c.content_digest, features.c.payload)
+        .where(features.c.role == IDENTITY_ROLE, features.c.model_digest == digest)
+        # the newest version of the canonical image wins
+        .order_by(features.c.content_digest, features.c.canonical_version)
+    )
+    return {row[0]: codec.unpack_identities(row[1]) for row in connection.execute(query)}
+
+
+def _replace(connection: Connection, found: Assignment) -> None:
+    connection.execute(delete(faces))
+    connection.execute(delete(persons))
+    if found.persons:
+        connection.execute(
+            insert(persons), [dataclasses.asdict(person) for person in found.persons]
+        )
+    counts: dict[str, int] = {}
+    rows = []
+    for face in found.faces:
+        digest = face.place.content_digest
+        counts[digest] = counts.get(digest, -1) + 1
+        rows.append(
+            {
+                "content_digest": digest,
+                "place": counts[digest],
+                **dataclasses.asdict(face.place.box),
+                "clarity": face.clarity,
+                "person_id": face.person_id,
+                "similarity": face.similarity,
+            }
+        )
+    if rows:
+        connection.execute(insert(faces), rows)
+
+
+def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
+    """The clearest face of each person."""
+    rank = func.row_number().over(partition_by=faces.c.person_id, order_by=_CLEAREST_FIRST)
+    ranked = (
+        select(faces.c.content_digest, faces.c.place, rank.label("rank"))
+        .where(faces.c.person_id.in_(person_ids))
+        .subquery()
+    )
+    query = (
+        select(faces, *_newest_photo())
+        .join(
+            ranked,
+            (ranked.c.content_digest == faces.c.content_digest) & (ranked.c.place == faces.c.place),
+        )
+        .where(ranked.c.rank == 1)
+    )
+    return {row.person_id: _person_face(row) for row in connection.execute(query)}
+
+
+def _newest_photo() -> tuple[Label[str], Label[str]]:
+    """The newest run with the photo of a face, and the photo's path in it."""
+    newest = (
+        select(images.c.run_id)
+        .join(runs, runs.c.id == images.c.run_id)
+        .where(images.c.content_digest == faces.c.content_digest)
+        .order_by(runs.c.create_time.desc(), images.c.path)
+        .limit(1)
+    )
+    path = newest.with_only_columns(images.c.path)
+    return newest.scalar_subquery().label("run_id"), path.scalar_subquery().label("path")
+
+
+def _person_face(row: Row[Any]) -> PersonFace:
+    return PersonFace(_place(row), row.similarity, row.run_id or "", row.path or "")
+
+
+def _place(row: Row[Any]) -> FacePlace:
+    return FacePlace(row.content_digest, Box(row.left, row.top, row.width, row.height))
+
+
+def _entries(connection: Connection) -> list[PeopleEntry]:
+    rows = connection.execute(select(people_log).order_by(people_log.c.sequence))
+    return list(map(_entry, rows))
+
+
+def _entry(row: Row[Any]) -> PeopleEntry:
+    values = row._asdict()
+    del values["sequence"]
+    time = utc(row.create_time)
+    assert time is not None
+    return PeopleEntry(
+        **{
+            **values,
+            "action": PeopleAction(row.action),
+            "faces": _read_places(row.faces),
+            "rest": _read_places(row.rest),
+            "create_time": time,
+        }
+    )
+
+
+def _read_places(stored: Sequence[Any]) -> tuple[FacePlace, ...]:
+    return tuple(FacePlace(digest, Box(*box)) for digest, *box in stored)
+
+
+def _write_places(places: Sequence[FacePlace]) -> list[list[Any]]:
+    return [[place.content_digest, *dataclasses.astuple(place.box)] for place in places]
+
+
+def _values(sequence: int, entry: PeopleEntry) -> dict[str, Any]:
+    fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    return {
+        **fields,
+        "sequence": sequence,
+        "action": entry.action.value,
+        "faces": _write_places(entry.faces),
+        "rest": _write_places(entry.rest),
+    }

@@ -1,0 +1,130 @@
+"""Persons through every interface: command, gRPC, JSON, CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from prometheus_client import CollectorRegistry
+
+from orchestrator.domain.people.faces import Box, IdentifiedFace
+from orchestrator.features import pack_identities
+from orchestrator.metrics import RunMetrics
+from orchestrator.storage.database import open_database
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
+from tests.integration.access import copy_data
+from tests.integration.command import Curated, bestshot
+from tests.integration.parts import orchestrator
+from tests.integration.up import free_ports
+from tests.waiting import http_get
+
+BOX = Box(0.1, 0.1, 0.3, 0.3)
+
+
+@dataclass(frozen=True)
+class Served:
+    """An orchestrator with photos of two persons, and their paths."""
+
+    stub: orchestrator_pb2_grpc.OrchestratorServiceStub
+    url: str
+    address: str
+    data: Path
+    run_id: str
+    first: list[str]
+    second: list[str]
+
+    def people(self, *arguments: str, code: int = 0) -> str:
+        command = ["people", *arguments, "--orchestrator", self.address]
+        finished = bestshot(command, data=self.data)
+        assert finished.code == code, finished.text
+        return finished.text
+
+
+@pytest.fixture
+def served(curated: Curated, tmp_path: Path) -> Iterator[Served]:
+    copy_data(curated, tmp_path)
+    digests: dict[str, str] = {}
+    for path, image in curated.images.items():
+        if image["quality"]:
+            digests.setdefault(image["content_digest"], path)
+    chosen = sorted(digests)[:5]
+    engine = open_database(tmp_path / "data")
+    cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
+    for number, digest in enumerate(chosen):
+        vector = np.eye(2, dtype=np.float32)[number // 3]
+        found = [IdentifiedFace(BOX, 1.0, vector)]
+        cache.put({(digest, IDENTITY_ROLE, "m"): pack_identities(found)})
+    SqlPeople(engine).use_model("m", 0.4)
+    engine.dispose()
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    with orchestrator(tmp_path, {}, curated.photos, http_address=address) as part:
+        paths = [digests[digest] for digest in chosen]
+        run_id = str(curated.run["id"])
+        yield Served(
+            part.stub,
+            f"http://{address}/api/v1",
+            part.address,
+            tmp_path / "unused",
+            run_id,
+            paths[:3],
+            paths[3:],
+        )
+
+
+def test_people_can_be_corrected_and_erased_through_every_interface(served: Served) -> None:
+    first, second = served.stub.ListPeople(pb.ListPeopleRequest()).people
+    assert (first.photo_count, second.photo_count) == (3, 2)
+    served.people("name", first.id[:8], "Ann")
+    served.people("name", second.id, "Bob")
+    assert "another person is called 'Ann'" in served.people("name", "Bob", "Ann", code=1)
+    assert "there is no person 'Cid'" in served.people("show", "Cid", code=2)
+    shown = served.people("show", "Ann").splitlines()
+    assert sorted(path.rpartition("/")[2] for path in shown) == sorted(
+        path.rpartition("/")[2] for path in served.first
+    )
+    image = served.stub.GetImage(pb.GetImageRequest(run_id=served.run_id, path=served.first[0]))
+    assert image.image.person_names == ["Ann"]
+    chunks = served.stub.DownloadRun(
+        pb.DownloadRunRequest(run_id=served.run_id, format=pb.DOWNLOAD_FORMAT_CSV)
+    )
+    text = b"".join(chunk.chunk for chunk in chunks).decode()
+    rows = {row["Path"]: row["People"] for row in csv.DictReader(io.StringIO(text))}
+    assert rows[served.second[0]] == '["Bob"]'
+
+    best = served.people("best").splitlines()
+    assert [line.partition(": ")[0] for line in best] == ["Ann", "Bob"]
+
+    place = served.stub.ListPersonFaces(pb.ListPersonFacesRequest(person_id=first.id)).faces[0]
+    moving = pb.CorrectPeopleRequest(
+        action=pb.PEOPLE_ACTION_MOVE,
+        person_id=second.id,
+        faces=[place.place],
+        request_id=str(uuid.uuid4()),
+    )
+    moved = served.stub.CorrectPeople(moving)
+    assert served.stub.CorrectPeople(moving) == moved
+    listed = http_get(f"{served.url}/people").json()
+    assert listed["people"][0]["cover"]["path"] in served.second
+    counts = {person["name"]: person["photo_count"] for person in listed["people"]}
+    assert counts == {"Ann": 2, "Bob": 3}
+    served.people("undo", moved.entry_id)
+    served.people("merge", "Ann", "Bob")
+    assert "Ann: 5 photos" in served.people("list")
+    faces = http_get(f"{served.url}/people/{first.id}/faces?page_size=2").json()
+    assert (faces["total_count"], len(faces["faces"])) == (5, 2)
+    assert faces["faces"][0]["place"]["box"]["width"] == BOX.width
+
+    assert "deleted the identity vectors of 5 photos" in served.people("erase")
+    assert "no people yet" in served.people("list")
+    image = served.stub.GetImage(pb.GetImageRequest(run_id=served.run_id, path=served.first[0]))
+    assert not image.image.person_names

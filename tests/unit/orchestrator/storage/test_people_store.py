@@ -1,0 +1,158 @@
+"""People in the database: corrections at once and later, and nothing left after erasing."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from orchestrator.domain.people.corrections import PeopleAction
+from orchestrator.domain.people.faces import Box, IdentifiedFace
+from orchestrator.features import pack_identities
+from orchestrator.metrics import RunMetrics
+from orchestrator.review.people_entries import (
+    Correction,
+    correct_people,
+    undo_people_correction,
+)
+from orchestrator.storage.database import open_database, open_postgresql
+from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
+from services.common.errors import InvalidArgumentError, NotFoundError
+
+MODEL = "m"
+BOX = Box(0.1, 0.1, 0.3, 0.3)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    opened = open_database(tmp_path)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        yield request.getfixturevalue("engine")
+        return
+    with request.getfixturevalue("postgresql").database() as url:
+        opened = open_postgresql(url, None)
+        yield opened
+        opened.dispose()
+
+
+def vector(person: int, photo: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    noise = np.random.default_rng(photo).normal(size=64) * 0.02
+    found = np.eye(64)[person] + noise
+    return (found / np.linalg.norm(found)).astype(np.float32)
+
+
+def add_photos(engine: Engine, persons: str, start: int = 0) -> SqlPeople:
+    """Stores one photo per letter, which is the person on it, as a run does."""
+    cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
+    for photo, letter in enumerate(persons, start=start):
+        face = IdentifiedFace(BOX, 1.0, vector(ord(letter) - ord("a"), photo))
+        cache.put({(f"{photo:03}", IDENTITY_ROLE, MODEL): pack_identities([face])})
+    people = SqlPeople(engine)
+    people.use_model(MODEL, 0.4)
+    return people
+
+
+def correct(people: SqlPeople, action: PeopleAction, entry_id: str, **said: object) -> None:
+    correct_people(people, Correction(action, **said), entry_id)  # type: ignore[arg-type]
+
+
+def digests(people: SqlPeople) -> dict[str, str]:
+    """The photos of each person by name; unnamed ones are called by their first photo."""
+    found = {}
+    for one in people.list_people():
+        photos = [place.content_digest for place in people.places(one.person.id)]
+        found[one.person.name or photos[0]] = " ".join(str(int(photo)) for photo in photos)
+    return found
+
+
+def who(people: SqlPeople, photo: int) -> str:
+    """Id of the person on a photo."""
+    for one in people.list_people():
+        if f"{photo:03}" in {place.content_digest for place in people.places(one.person.id)}:
+            return one.person.id
+    raise AssertionError(f"nobody is on photo {photo}")
+
+
+def test_corrections_apply_at_once_and_to_later_photos_until_undone(any_engine: Engine) -> None:
+    people = add_photos(any_engine, "aaabbc")
+    assert digests(people) == {"000": "0 1 2", "003": "3 4", "005": "5"}
+    correct(people, PeopleAction.NAME, "1", person_id=who(people, 0), name="Anna")
+    correct(
+        people, PeopleAction.MERGE, "2", person_id=who(people, 0), other_person_id=who(people, 3)
+    )
+    assert digests(people) == {"Anna": "0 1 2 3 4", "005": "5"}
+    moved = people.places(who(people, 0))[:1]
+    correct(people, PeopleAction.MOVE, "3", faces=moved, name="Ben")
+    assert digests(people) == {"Anna": "1 2 3 4", "Ben": "0", "005": "5"}
+    not_she = people.places(who(people, 1))[-1:]
+    correct(people, PeopleAction.NOT_PERSON, "4", person_id=who(people, 1), faces=not_she)
+    correct(people, PeopleAction.NOT_FACE, "5", faces=people.places(who(people, 5)))
+    correct(people, PeopleAction.IGNORE, "6", person_id=who(people, 4))
+    assert digests(people) == {"Anna": "1 2 3", "Ben": "0", "004": "4"}
+    assert [one.person.is_ignored for one in people.list_people()] == [False, False, True]
+    people = add_photos(any_engine, "ab", start=6)
+    assert digests(people)["Ben"].startswith("0")
+    assert digests(people)["Anna"].startswith("1 2 3")
+    for number in range(6):
+        undo_people_correction(people, "", f"undo{number}", "")
+    assert sorted(digests(people).values()) == ["0 1 2 6", "3 4 7", "5"]
+    assert people.erase() == 8
+    assert people.list_people() == []
+
+
+def test_mistakes_are_refused(engine: Engine) -> None:
+    people = add_photos(engine, "aab")
+    first, other = who(people, 0), who(people, 2)
+    correct(people, PeopleAction.NAME, "1", person_id=first, name="Anna")
+    with pytest.raises(InvalidArgumentError, match="another person is called 'Anna'"):
+        correct(people, PeopleAction.NAME, "2", person_id=other, name="Anna")
+    with pytest.raises(InvalidArgumentError, match="line breaks"):
+        correct(people, PeopleAction.NAME, "2", person_id=other, name="Be\nn")
+    with pytest.raises(NotFoundError):
+        correct(people, PeopleAction.IGNORE, "3", person_id="nobody")
+    with pytest.raises(InvalidArgumentError, match="two different persons"):
+        correct(people, PeopleAction.MERGE, "4", person_id=first, other_person_id=first)
+    faces = people.places(other)
+    with pytest.raises(InvalidArgumentError, match="do not belong to"):
+        correct(people, PeopleAction.NOT_PERSON, "5", person_id=first, faces=faces)
+    assert len(people.entries()) == 1
+
+
+def test_simultaneous_corrections_are_all_applied(any_engine: Engine) -> None:
+    people = add_photos(any_engine, "abcdefgh")
+    ids = [who(people, photo) for photo in range(8)]
+
+    def name(number: int) -> None:
+        own = SqlPeople(any_engine)
+        correct(own, PeopleAction.NAME, f"{number}", person_id=ids[number], name=f"N{number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(name, range(8)))
+    assert digests(people) == {f"N{number}": f"{number}" for number in range(8)}
+
+
+def test_erasing_leaves_no_vector_on_disk(engine: Engine, tmp_path: Path) -> None:
+    def on_disk() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+
+    people = add_photos(engine, "aab" * 20)
+    stored = [base64.b64encode(vector(0, photo).tobytes())[8:40] for photo in (0, 30, 57)]
+    assert all(one in on_disk() for one in stored)
+    correct(people, PeopleAction.NAME, "1", person_id=who(people, 0), name="Anna")
+    assert people.erase() == 60
+    assert not any(one in on_disk() for one in stored)
+    assert people.list_people() == []
+    assert digests(add_photos(engine, "aab")) == {"Anna": "0 1", "002": "2"}

@@ -104,7 +104,7 @@ class Page:
                 self.running = run_view.build(self._api, self.album)
             with gr.Tab("What if", id="what-if"):
                 self.trial = what_if.build()
-            with gr.Tab(compare.TITLE, id="compare"):
+            with gr.Tab(compare.TITLE, id=compare.SECTION):
                 self.comparison = compare.build()
             with gr.Tab("Decisions", id="decisions"):
                 self.log = decisions.build()
@@ -144,7 +144,7 @@ class Page:
         self._wire_results()
         self._wire_metrics()
         self._wire_trial()
-        self._wire_comparison()
+        self._wire_comparison(blocks)
 
     def _wire_results(self) -> None:
         shown = self.results
@@ -195,8 +195,9 @@ class Page:
         outputs = [*trial.settings, trial.changes]
         self._on(trial.reset.click, self.show_settings, [self.run], outputs)
 
-    def _wire_comparison(self) -> None:
+    def _wire_comparison(self, blocks: gr.Blocks) -> None:
         other, outputs = self.comparison.other, self.comparison.outputs
+        self._on(blocks.load, self.see_address, [], [self.is_comparing])
         self._on(self.sections.select, self.see_section, [], [self.is_comparing])
         inputs = [self.is_comparing, self.album, self.run, other]
         for event in (self.run.change, self.finished.change, self.is_comparing.change):
@@ -335,6 +336,10 @@ class Page:
     async def show_settings(self, run_id: str | None) -> Updates:
         """Sets the What if controls to the run's own settings."""
         return await what_if.load_settings(self._api, run_id)
+
+    async def see_address(self, request: gr.Request) -> bool:
+        """Whether the page's address opens the Compare section, which `select` does not report."""
+        return bool(request.query_params.get("tab") == compare.SECTION)
 
     async def see_section(self, event: gr.SelectData) -> bool:
         """Whether the Compare section is open."""

@@ -34,11 +34,11 @@ class Control:
 
 
 MAIN = (
+    Control("select_best.goal.pick", "Goal", "choice"),
+    Control("select_best.goal.count", "Number of photos (goal: count)", "count", 1000),
     Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),
     Control("select_best.min_score_threshold", "Minimum score", "number"),
     Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
-    Control("select_best.include_noise", "Also select single shots", "flag"),
-    Control("select_best.siamese.enabled", "Use the Siamese model for near ties", "flag"),
     Control("cluster_scenes.scene_distance", "Scene distance", "distance"),
 )
 """The settings that most users want to change."""
@@ -54,8 +54,8 @@ ADVANCED: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.capture_time.enabled", "Join bursts, split at pauses", "flag"),
     ),
     "Selection": (
-        Control("select_best.goal.pick", "Goal", "choice"),
-        Control("select_best.goal.count", "Number of photos (goal: count)", "count", 1000),
+        Control("select_best.include_noise", "Also select single shots", "flag"),
+        Control("select_best.siamese.enabled", "Use the Siamese model for near ties", "flag"),
         Control("select_best.goal.share", "Share of the photos (goal: share)", "number"),
         Control("filter_quality.min_iqa_score", "Minimum technical quality (IQA)", "number"),
         Control("select_best.dissimilarity_threshold", "Similarity limit", "number"),

@@ -34,7 +34,7 @@ from orchestrator.cli.options import (
     RunId,
     check_places,
 )
-from orchestrator.cli.output import AsJson, open_console, print_json, print_message
+from orchestrator.cli.output import AsJson, open_console, print_json, print_message, print_notes
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
 from orchestrator.cli.people import app as people_app
 from orchestrator.data_folder import data_folder
@@ -666,6 +666,7 @@ def reselect(
         f"{name}: {answer.run.summary.selected_count} selected; {len(answer.gained_paths)} gained, "
         f"{len(answer.lost_paths)} lost"
     )
+    print_notes(answer.run.notes, console)
 
 
 @app.command()

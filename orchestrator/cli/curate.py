@@ -31,6 +31,7 @@ from rich.table import Table
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from orchestrator.cli.output import print_notes
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
 from orchestrator.cli.profile_choice import choose_profile
 from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
@@ -559,8 +560,7 @@ def print_summary(run: pb.Run, console: Console) -> None:
         table.add_row(*line.split(" ", 1))
     table.add_row("", f"with the `{escape(run.profile)}` profile")
     console.print(table)
-    for note in run.notes:
-        console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)
+    print_notes(run.notes, console)
 
 
 def _print_files(out: Path, exported: pb.ExportRunResponse, console: Console) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from google.protobuf.message import Message
     from rich.console import Console
@@ -28,6 +28,14 @@ def open_console() -> Console:
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
+
+
+def print_notes(notes: Iterable[str], console: Console) -> None:
+    """Prints the notes of a run."""
+    from rich.markup import escape
+
+    for note in notes:
+        console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)
 
 
 def print_json(fields: Mapping[str, object]) -> None:

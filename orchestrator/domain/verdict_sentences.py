@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator.domain.copies import CopyRule, bits_per_pixel, long_side
 from orchestrator.domain.decisions import Correction, DecisionAction
 from orchestrator.domain.explanation import Grouping, Neighbour
-from orchestrator.domain.goal import FAULT_COST, MOMENT_COST, NEAR_SECONDS, TIME_COST, Coverage
+from orchestrator.domain.goal import (
+    FAULT_COST,
+    MOMENT_COST,
+    NEAR_SECONDS,
+    TIME_COST,
+    Coverage,
+    Goal,
+)
 from orchestrator.domain.moments.clocks import format_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
@@ -94,6 +101,20 @@ def describe_unsupported(formats: Sequence[str]) -> tuple[str, ...]:
     counts = sorted(Counter(formats).items())
     listed = ", ".join(f"{count} {name}" for name, count in counts)
     return (f"Not supported: {listed}.",) if listed else ()
+
+
+def describe_shortfall(goal: Goal, photo_count: int, selected_count: int) -> tuple[str, ...]:
+    """Writes a note if an album has too few photos for its goal; none otherwise.
+
+    Args:
+        goal: What the selection aimed for.
+        photo_count: Number of readable photos.
+        selected_count: How many of them were picked.
+    """
+    requested = goal.find_count(photo_count)
+    if not goal.is_album_wide or selected_count >= requested:
+        return ()
+    return (f"Fewer photos qualify than the {requested} requested.",)
 
 
 def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:

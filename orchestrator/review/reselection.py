@@ -18,6 +18,7 @@ from orchestrator.domain.decisions import (
     find_origins,
 )
 from orchestrator.domain.selection import Comparisons, Pair
+from orchestrator.domain.verdict_sentences import describe_shortfall
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now
 from orchestrator.runs.overlaps import Overlaps
@@ -106,6 +107,8 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
     in_moments = assign_moments(readable, moments, decisions.corrections)
     found = _select(stores, run, settings, in_moments, embeddings, decisions)
+    goal, picks = settings.select_best.goal, [one for one in found.records if one.is_selected]
+    notes.extend(describe_shortfall(goal, len(readable), len(picks)))
     broken = [record for record in before if not record.is_readable]
     records = sorted([*found.records, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(

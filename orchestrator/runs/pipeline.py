@@ -22,6 +22,7 @@ from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
 from orchestrator.domain.stability import NO_REFERENCE, Reference
 from orchestrator.domain.verdict_sentences import (
+    describe_shortfall,
     describe_unreadable,
     describe_unsupported,
     describe_unused_sidecars,
@@ -199,11 +200,12 @@ class Pipeline:
         self._notes: list[str] = []
         self._unused_sidecars: dict[str, str] = {}
 
-    async def run(self, decisions: UserDecisions) -> Outcome:
+    async def run(self, read_decisions: Callable[[], Awaitable[UserDecisions]]) -> Outcome:
         """Curates the album.
 
         Args:
-            decisions: The user's decisions, applied to the moments and the selection.
+            read_decisions: Returns the user's decisions for the moments and the selection. Called
+                after the scoring, so that those made in the meantime count.
 
         Raises:
             BestshotError: The album contains no photos, or a service fails. Scores that are
@@ -219,6 +221,7 @@ class Pipeline:
             [photo.miniature for photo in scored if photo.miniature is not None]
         )
         moments = await self._cluster(embeddings, miniatures, readable)
+        decisions = await read_decisions()
         records = assign_moments(readable, moments, decisions.corrections)
         selection = build_selection(
             records, embeddings, self._settings, decisions.photos, self._reference
@@ -239,6 +242,8 @@ class Pipeline:
             )
         )
         self._notes.extend(describe_unused_sidecars(self._unused_sidecars))
+        goal, picks = self._settings.select_best.goal, [one for one in selected if one.is_selected]
+        self._notes.extend(describe_shortfall(goal, len(selected), len(picks)))
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(

@@ -285,15 +285,6 @@ class Worker:
             if settings.select_best.siamese.enabled:
                 logger.info("Siamese CNN enabled for comparison")
             album = await asyncio.to_thread(self._store.album, run.album_id)
-            log = await asyncio.to_thread(self._log.entries, run.album_id)
-            decisions = UserDecisions.from_log(log)
-            await self._publish(
-                work,
-                run.revise(
-                    decisions={digest: value.value for digest, value in decisions.photos.items()},
-                    corrections=record_corrections(decisions.corrections),
-                ),
-            )
             pipeline = Pipeline(
                 source=self._open_source(album),
                 cache=self._cache,
@@ -305,7 +296,7 @@ class Worker:
                 threads=self._threads,
                 reference=await asyncio.to_thread(read_reference, self._store, run, settings),
             )
-            outcome = await pipeline.run(decisions)
+            outcome = await pipeline.run(partial(self._read_decisions, work))
             if services.same_person_similarity is not None:
                 await asyncio.to_thread(
                     self._people.use_model,
@@ -313,6 +304,17 @@ class Worker:
                     services.same_person_similarity,
                 )
             return outcome
+
+    async def _read_decisions(self, work: _Work) -> UserDecisions:
+        """Reads the decisions that the run applies, and records them in the run."""
+        log = await asyncio.to_thread(self._log.entries, work.run.album_id)
+        decisions = UserDecisions.from_log(log)
+        run = work.run.revise(
+            decisions={digest: value.value for digest, value in decisions.photos.items()},
+            corrections=record_corrections(decisions.corrections),
+        )
+        await self._publish(work, run)
+        return decisions
 
     def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
         """Builds a comparer for use outside a run; it keeps no pictures, as many may be in use."""

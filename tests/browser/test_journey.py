@@ -285,6 +285,8 @@ def test_the_whole_journey(
     assert lost
     expect(page.locator(".diff .strip button.lost")).to_have_count(len(lost))
     shoot(page, "compare")
+    page.reload()
+    expect(page.locator(".diff .strip button.lost")).to_have_count(len(lost))
 
     # the table, and the files behind it
     open_tab(page, "Metrics Table")

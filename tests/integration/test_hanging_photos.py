@@ -96,3 +96,62 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
     with orchestrator(tmp_path, found, photos) as part:
         # the lock on the data folder is released, and nothing hangs any more
         assert part.end(pending).state == pb.RUN_STATE_COMPLETED
+
+
+class SlowHost(Host):
+    """This machine, where reads of some photos wait until the test releases them."""
+
+    def enter(self) -> None:
+        read = os.read
+
+        def slow_read(descriptor: int, count: int) -> bytes:
+            if Path(os.readlink(f"/proc/self/fd/{descriptor}")).name == "slow.jpg":
+                (self.folder / "waiting").touch()
+                wait_until((self.folder / "released").exists)
+            return read(descriptor, count)
+
+        os.read = slow_read
+
+
+def test_decisions_made_while_photos_are_scored_count(
+    services: dict[str, Part], tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, name in enumerate(("a.jpg", "slow.jpg")):
+        Image.fromarray(draw_picture(number)).save(photos / name)
+    (port,) = free_ports(1)
+    slow = HostedPart(
+        SlowHost("", "127.0.0.1", "", tmp_path),
+        "orchestrator",
+        port,
+        {
+            **{f"{name}_address": address for name, address in addresses(services).items()},
+            "allowed_roots": str([str(photos)]),
+        },
+        ("--data", str(tmp_path / "data")),
+    )
+    slow.start()
+    try:
+        with grpc.insecure_channel(slow.address) as channel:
+            stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
+            album = stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(photos))).album
+            start = pb.StartRunRequest(album_id=album.id)
+            (tmp_path / "released").touch()
+            first = stub.StartRun(start).run.id
+            list(stub.WatchRun(pb.WatchRunRequest(run_id=first), timeout=LIMIT_S))
+            for name in ("released", "waiting"):
+                (tmp_path / name).unlink()
+            run_id = stub.StartRun(start).run.id
+            wait_until((tmp_path / "waiting").exists)
+            reject = pb.DECISION_REJECT
+            stub.SetDecision(
+                pb.SetDecisionRequest(album_id=album.id, path="a.jpg", decision=reject)
+            )
+            (tmp_path / "released").touch()
+            list(stub.WatchRun(pb.WatchRunRequest(run_id=run_id), timeout=LIMIT_S))
+            images = stub.ListImages(pb.ListImagesRequest(run_id=run_id)).images
+            reasons = {image.path: image.reason_code for image in images}
+            assert reasons["a.jpg"] == pb.REASON_CODE_USER_REJECT
+    finally:
+        slow.stop(signal.SIGKILL)

@@ -14,7 +14,7 @@ from orchestrator.domain.goal import Goal, Pick
 from orchestrator.domain.photo import Candidate, Decision, FileFacts, Reason
 from orchestrator.domain.selection import Selection, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetPlace
-from orchestrator.domain.verdict_sentences import explain
+from orchestrator.domain.verdict_sentences import describe_shortfall, explain
 from tests.unit.values import FILTERS, candidate, rules
 
 NAMES = [f"{number:02}" for number in range(12)]
@@ -207,6 +207,13 @@ def test_a_set_that_is_kept_whole_counts_as_one_photo() -> None:
 def test_a_share_is_rounded_and_at_least_one(share: float, photo_count: int, count: int) -> None:
     photos = [candidate(f"{number:03}", number) for number in range(photo_count)]
     assert len(picks(photos, "share", share=share)) == count
+
+
+def test_a_note_says_that_too_few_photos_qualify() -> None:
+    goal = Goal(pick="count", count=5, share=0.1)
+    assert "than the 5 requested" in describe_shortfall(goal, 9, 4)[0]
+    assert not describe_shortfall(goal, 9, 5)
+    assert not describe_shortfall(replace(goal, pick="moments"), 9, 4)
 
 
 def test_one_per_moment() -> None:

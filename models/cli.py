@@ -102,7 +102,7 @@ def info(
 @app.command()
 def pull(
     models: Models = None,
-    profile: Annotated[str | None, typer.Option(help="Pull all models of this profile.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Pull all models in this profile.")] = None,
     from_: Annotated[Path | None, typer.Option("--from", help="Folder with the files.")] = None,
     mirror: Annotated[str | None, typer.Option(help="Base URL of a folder with the files.")] = None,
     config_dir_: ConfigDir = None,

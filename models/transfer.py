@@ -56,7 +56,7 @@ def open_partial(partial: Path, flags: int) -> IO[bytes]:
 
 
 def drop_foreign(partial: Path) -> None:
-    """Removes anything that is not a real partial download: a link, a hard link, a pipe."""
+    """Removes anything that is not a real partial download: a symlink, a hard link or a pipe."""
     with contextlib.suppress(FileNotFoundError):
         status = partial.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:

@@ -85,7 +85,7 @@ class OrchestratorSettings(Settings):
     siamese_open_inference: HostedSiamese | None
     """like `embedding_open_inference`: `{model: ID, describe: NAME, compare: NAME}`"""
     call_timeout_s: Annotated[float, Field(gt=0)]
-    """deadline of a call to a model service, seconds"""
+    """deadline for a call to a model service, in seconds"""
     service_wait_s: Annotated[float, Field(ge=0)]
     """how long a run waits for a service that is down or not responding (it may be restarting, or
     its machine may be asleep) before the run fails, counted from the first failure; a failed run

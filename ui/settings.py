@@ -24,7 +24,7 @@ class UiSettings(Settings):
     orchestrator_address: str
     """where the orchestrator runs"""
     call_timeout_s: Annotated[float, Field(gt=0)]
-    """deadline of a call to the orchestrator, seconds"""
+    """deadline for a call to the orchestrator, in seconds"""
     username: str | None
     """user name for the UI's login; `null`: no login, so anyone who can reach the UI can use it"""
     password_file: Path | None

@@ -214,7 +214,7 @@ class Api:
             raise NotFoundError("album", folder)
         if len(found) > 1 and not alone:
             raise ConfigError(
-                f"{folder} is ambiguous: it is in {len(found)} albums of several folders"
+                f"{folder} is ambiguous: it is in {len(found)} albums with several folders"
             )
         return (alone or found)[0]
 

@@ -242,7 +242,7 @@ def curate(
     config_dir_: ConfigDir = None,
     data: Data = None,
 ) -> None:
-    """Score, group and select the photos in one or several folders.
+    """Score, group and select the photos in one or more folders.
 
     Writes image_metrics.csv, results.json, run.json and index.html to OUT. A second run computes
     only what is new. All services are started for the run and stopped afterwards.

@@ -125,7 +125,7 @@ def curate(request: Request, console: Console) -> pb.Run:
     """Curates folders of photos into a folder of results.
 
     Raises:
-        BestshotError: Something failed; the message is for the user. Finished scores are kept for
+        BestshotError: Something failed; the message is for the user. Scores computed so far are kept for
             the next run.
     """
     with _check_request(request), interrupt_on_sigterm():
@@ -134,7 +134,8 @@ def curate(request: Request, console: Console) -> pb.Run:
             return asyncio.run(_curate(request, profile, console))
         except KeyboardInterrupt:
             console.print(
-                "interrupted; finished scores are kept: run the same command again to continue"
+                "interrupted; scores computed so far are kept: run the same command again to "
+                "continue"
             )
             raise
 
@@ -186,7 +187,7 @@ def _check_services(request: Request) -> None:
             raise ConfigError(
                 f"services.{next(iter(services))} in {path}: the orchestrator at "
                 f"{request.orchestrator} and its services have their own settings; remove "
-                "the section `services`"
+                "the `services` section"
             )
         for section, keys in OWN_SETTINGS.items():
             for key in file.section("services", section).data:
@@ -298,7 +299,7 @@ async def _wait_until_back(supervisor: Supervisor) -> None:
 
 def _add_resume_advice(error: BestshotError) -> InternalError:
     return InternalError(
-        f"{error.sentence}\nFinished scores are kept: run the same command again to continue"
+        f"{error.sentence}\nScores computed so far are kept: run the same command again to continue"
     )
 
 

@@ -31,7 +31,7 @@ OfRun = Annotated[
 def keep(
     photos: Photos, run: OfRun = LATEST, orchestrator: Address = None, data: Data = None
 ) -> None:
-    """Always select photos, in this run and in every later one."""
+    """Always select these photos, in this run and in every later one."""
     _decide("KEEP", photos, run, orchestrator, data)
 
 
@@ -39,7 +39,7 @@ def keep(
 def reject(
     photos: Photos, run: OfRun = LATEST, orchestrator: Address = None, data: Data = None
 ) -> None:
-    """Never select photos, in this run and in every later one."""
+    """Never select these photos, in this run and in every later one."""
     _decide("REJECT", photos, run, orchestrator, data)
 
 

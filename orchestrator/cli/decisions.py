@@ -157,10 +157,10 @@ def _describe_decision(entry: DecisionEntry) -> str:
         case DecisionAction.RATE if entry.stars:
             return f"give {pluralize(entry.stars, 'star')} to {photos}"
         case DecisionAction.RATE:
-            return f"remove the stars of {photos}"
+            return f"remove the stars from {photos}"
         case DecisionAction.LABEL if entry.label:
             return f"give the {entry.label} label to {photos}"
         case DecisionAction.LABEL:
-            return f"remove the label of {photos}"
+            return f"remove the label from {photos}"
         case _:
             return f"{entry.action} {photos}"

@@ -21,7 +21,7 @@ ID_LENGTH = 8
 """Characters of an id that are shown."""
 
 app = typer.Typer(
-    help="The people on the photos of all albums, as told apart by runs with people.enabled=true.",
+    help="The people in the photos of all albums, as told apart by runs with people.enabled=true.",
     no_args_is_help=True,
 )
 Name = Annotated[
@@ -106,7 +106,7 @@ def name(
 
 @app.command()
 def merge(person: Name, other: Name, orchestrator: Address = None, data: Data = None) -> None:
-    """Say that two persons are one; the first one's name is kept."""
+    """Say that two people are the same person; the first one's name is kept."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -120,12 +120,12 @@ def split(
     person: Name,
     photos: Photos,
     to: Annotated[
-        str, typer.Option(help="Person who is on these photos instead. Default: a new person.")
+        str, typer.Option(help="Person who is in these photos instead. Default: a new person.")
     ] = "",
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Say that a person's face on some photos is somebody else's."""
+    """Say that a person's face in some photos is somebody else's."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -138,14 +138,14 @@ def split(
 
 @app.command("not")
 def not_(person: Name, photos: Photos, orchestrator: Address = None, data: Data = None) -> None:
-    """Say that a person is not on some photos."""
+    """Say that a person is not in some photos."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
         found = _find(api, person)
         places = _find_faces(api, found, photos)
         _correct(api, "NOT_PERSON", person_id=found.id, faces=places)
-    print(f"took {pluralize(len(places), 'face')} from {_label(found)}")
+    print(f"removed {pluralize(len(places), 'face')} from {_label(found)}")
 
 
 @app.command()
@@ -209,7 +209,7 @@ def _find_faces(api: Api, person: pb.Person, photos: list[str]) -> list[pb.FaceP
     """The places of a person's faces on photos.
 
     Raises:
-        ConfigError: The person is not on one of them.
+        ConfigError: The person is not in one of them.
     """
     by_photo: dict[str, list[pb.FacePlace]] = {}
     for face in api.person_faces(person.id):
@@ -217,7 +217,7 @@ def _find_faces(api: Api, person: pb.Person, photos: list[str]) -> list[pb.FaceP
             by_photo.setdefault(key, []).append(face.place)
     for photo in photos:
         if photo not in by_photo:
-            raise ConfigError(f"{_label(person)} is not on {photo}; run `bestshot people show`")
+            raise ConfigError(f"{_label(person)} is not in {photo}; run `bestshot people show`")
     return [place for photo in photos for place in by_photo[photo]]
 
 

@@ -33,7 +33,7 @@ class Goal:
     pick: Pick
     """which photos to pick: `moments` = the best of each moment, up to `max_images_per_cluster`;
     `one_per_moment` = only the best of each; `count` or `share` = that many photos from the whole
-    album, spread over moments and time; `all_but_failures` = every photo that passes the floors and
+    album, spread over moments and time; `all_but_failures` = every photo that clears the floors and
     the minimum score"""
     count: Count
     """number of photos for `count` (`--count 50`). Photos that you keep come first, and are all

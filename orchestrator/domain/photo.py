@@ -15,7 +15,7 @@ class FindParameters:
 
     exclude: list[str]
     """patterns, in the syntax of .gitignore, of files and folders to leave out of the album, in
-    addition to those in the album's file `.bestshotignore`; set by `--exclude`"""
+    addition to those in the album's `.bestshotignore` file; set by `--exclude`"""
 
 
 @dataclass(frozen=True, slots=True)

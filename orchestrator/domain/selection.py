@@ -74,7 +74,7 @@ class SiameseParameters:
     """Settings for the pairwise comparison."""
 
     enabled: bool
-    """whether the comparator decides ties; if it does, a run fails at its start when no Siamese
+    """whether the comparator decides ties; if it does, a run fails immediately when no Siamese
     model is available"""
     checkpoint_path: Path | None
     """a file in the models folder, absolute or relative to it, that the Siamese service must have
@@ -94,11 +94,11 @@ class SelectionParameters:
     max_images_per_cluster: Count
     """maximum number of photos selected from a moment, if the goal is `moments`"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
-    """minimum composite score of a second or later pick of a moment"""
+    """minimum composite score for a second or later pick from a moment"""
     dissimilarity_threshold: Similarity
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     stability_margin: Share
-    """how much better, by composite score, a photo must be to replace a pick of an earlier run of
+    """how much better, by composite score, a photo must be to replace a pick from an earlier run of
     the album (`reference_run_id`); moments with only known photos stay as they were. 0 = every run
     starts afresh"""
     include_noise: bool

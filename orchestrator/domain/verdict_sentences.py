@@ -413,7 +413,7 @@ def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:
     if verdict.coverage is None:
         value, limit = format_comparison(score, parameters.min_score_threshold)
         return (
-            f"Also selected: it passes all floors (score {value}, minimum {limit}), and the goal "
+            f"Also selected: it clears all floors (score {value}, minimum {limit}), and the goal "
             f"leaves out only failures{faults}."
         )
     others = pluralize(verdict.coverage.moment_count, "other pick")
@@ -654,7 +654,7 @@ def _describe_copy(
 def _describe_version(candidate: Candidate) -> str:
     if candidate.alteration:
         return candidate.alteration.words
-    return "an edited copy, by its name," if candidate.file.is_edit else "a version"
+    return "an edited copy, judging by its name," if candidate.file.is_edit else "a version"
 
 
 def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:

@@ -349,6 +349,6 @@ def _cause(error: BaseException) -> str:
 
 def _advice(error: BestshotError) -> str:
     if isinstance(error, (UnavailableError, *DATABASE_ERRORS)):
-        kept = "Finished scores are kept: resume this run, or start a new one"
+        kept = "Scores computed so far are kept: resume this run, or start a new one"
         return f"{error.message}. {kept}"
     return error.message

@@ -10,4 +10,4 @@ class FaceSettings(ModelServiceSettings):
 
     identity_model: str | None
     """id in `models.yaml` of the network that tells people apart, for callers that ask for it; the
-    service also starts without its file. `null` for none"""
+    service starts even without its file. `null` for none"""

@@ -14,7 +14,7 @@ from services.face.networks.meshes import FaceLandmarks
 from services.face.networks.poses import HeadPose
 
 HIDDEN_YAW_DEGREES = 45.0
-"""At larger yaws half of the face is hidden, and scores of eyes and mouth would be guesses."""
+"""At larger yaws half of the face is hidden, and eye and mouth scores would be guesses."""
 POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth_corner", "right_mouth_corner")
 
 
@@ -45,7 +45,7 @@ class NetworkFaceModel:
         self._expression = expression
 
     def analyze(self, pictures: Sequence[RgbImage]) -> list[list[Face]]:
-        """Finds the faces of canonical images; see FaceModel. All images share batches."""
+        """Finds the faces in canonical images; see FaceModel. All images share batches."""
         found = self._detector.find(pictures)
         described = iter(self._describe([seen for faces in found for seen in faces]))
         return [

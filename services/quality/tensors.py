@@ -1,4 +1,4 @@
-"""The typed call as tensors of the Open Inference Protocol."""
+"""Exposes the typed call as Open Inference Protocol tensors."""
 
 from __future__ import annotations
 

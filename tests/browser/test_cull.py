@@ -275,7 +275,7 @@ def test_the_faces_strip_matches_faces_by_place_and_says_what_it_cannot_tell(
 ) -> None:
     made = culling.open(page, "faces")
     page.keyboard.press("f")
-    strip = page.get_by_role("region", name="Faces of this moment")
+    strip = page.get_by_role("region", name="Faces in this moment")
     names = strip.get_by_role("button").evaluate_all("all => all.map(one => one.ariaLabel)")
     assert sorted(names) == [
         "Face 1 in 001-1.jpg: eyes closed, smiling",

@@ -173,7 +173,7 @@ def test_ctrl_c_stops_everything_and_keeps_finished_scores(
     started.send_signal(signal.SIGINT)
     text, _ = started.communicate(timeout=LIMIT_S)
     assert started.returncode == 130
-    assert "interrupted; finished scores are kept" in text
+    assert "interrupted; scores computed so far are kept" in text
     assert "Traceback" not in text
     assert 0 < finished_photos(tmp_path / "data") < PHOTO_COUNT
 

@@ -190,7 +190,7 @@ def test_a_folder_that_vanishes_during_a_run_stops_it_without_loss(
     *_, last = system.WatchRun(pb.WatchRunRequest(run_id=run.id))
     assert last.run.state == pb.RUN_STATE_FAILED
     assert "is no longer available" in last.run.error
-    assert "Finished scores are kept" in last.run.error
+    assert "Scores computed so far are kept" in last.run.error
     (tmp_path / "unplugged").rename(photos)
     system.ResumeRun(pb.ResumeRunRequest(run_id=run.id))
     *_, last = system.WatchRun(pb.WatchRunRequest(run_id=run.id))

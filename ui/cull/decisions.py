@@ -24,7 +24,7 @@ _ACTIONS = {
 
 
 class Photo(BaseModel):
-    """A photo of an entry; fields as in DecidedPhoto."""
+    """A photo in an entry; fields as in DecidedPhoto."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +33,7 @@ class Photo(BaseModel):
 
 
 class Entry(BaseModel):
-    """An entry of the album's log; fields as in DecisionEntry. The browser chooses its id."""
+    """An entry in the album's log; fields as in DecisionEntry. The browser chooses its id."""
 
     model_config = ConfigDict(extra="forbid")
 

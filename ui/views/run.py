@@ -17,9 +17,9 @@ from ui.pages import ACTIVE_STATES, HEADLINES, stages
 from ui.templating import empty, html, problem, render
 
 _ADVICE = {
-    pb.RUN_STATE_FAILED: "Finished scores are kept: fix the problem, then resume the run.",
+    pb.RUN_STATE_FAILED: "Scores computed so far are kept: fix the problem, then resume the run.",
     pb.RUN_STATE_INTERRUPTED: "The orchestrator stopped before the run was complete. "
-    "Finished scores are kept: resume the run.",
+    "Scores computed so far are kept: resume the run.",
 }
 _RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED)
 

@@ -76,7 +76,7 @@ class SharedSettings(Settings):
     but no certificate listens only on loopback, and a part with `token_file` but no `ca_file` calls
     only loopback addresses and Unix sockets"""
     tracing_endpoint: Address | None
-    """`host:port` of an OpenTelemetry collector (OTLP over gRPC), with the extra `tracing`; `null`
+    """`host:port` of an OpenTelemetry collector (OTLP over gRPC); needs the `tracing` extra; `null`
     for no tracing"""
 
 

@@ -1,4 +1,4 @@
-"""Reads the embedded previews of camera RAW files with LibRaw (rawpy, the extra `raw`)."""
+"""Reads the embedded previews of camera RAW files with LibRaw (rawpy, the `raw` extra)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PHOTOMETRIC, _COMPRESSION = 0x0106, 0x0103
 _SENSOR_DATA = 32803
 """A picture with a colour filter (TIFF/EP)."""
 _RAW_COMPRESSIONS = (32767, 32769, 32770, 32772, 34713, 65000, 65535)
-"""Of Sony, Samsung (three), Nikon, Kodak and Pentax."""
+"""Used by Sony, Samsung (three), Nikon, Kodak and Pentax."""
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_IFDS = 0xC612, 0x00FE, 0x014A
 _ORIENTATION = 0x0112
 _DATA_TAGS = ((0x0111, 0x0117), (0x0144, 0x0145))
@@ -38,7 +38,7 @@ class RawPicture:
 
     Attributes:
         image: The preview; None if there is none and `develop_raw` is needed.
-        sensor_size: Width and height of the sensor's picture.
+        sensor_size: Width and height of the sensor image.
         orientation: EXIF orientation that still has to be applied to `image`.
         encoded: The preview's JPEG file; empty for other previews.
         damage: A description of the damage; empty if none was found.
@@ -68,7 +68,7 @@ def is_raw(content: bytes) -> bool:
 
 
 def _has_sensor_data(content: bytes, first: Tags) -> bool:
-    """Whether a TIFF contains a sensor's picture, in its first directory or a subdirectory."""
+    """Whether a TIFF contains sensor data, in its first directory or a subdirectory."""
     below = (read_tags(content, place) for place in _numbers(first.get(_SUB_IFDS))[:_MAX_FOLDERS])
     return any(
         tags.get(_PHOTOMETRIC) == _SENSOR_DATA or tags.get(_COMPRESSION) in _RAW_COMPRESSIONS
@@ -114,7 +114,7 @@ def open_raw(content: bytes) -> RawPicture:
 
 
 def develop_raw(content: bytes) -> Image.Image:
-    """Develops the sensor's picture, upright and at half its size.
+    """Develops the sensor data into an upright image at half its size.
 
     Raises:
         InvalidImageError: LibRaw cannot read the file, or finds no data in it.

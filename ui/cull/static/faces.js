@@ -22,7 +22,7 @@ export function renderFaces(current, pictures) {
   byId("faces").classList.toggle("single", photos.length === 1);
   const note = people.length ? "" : "No faces were found in this moment.";
   byId("faces").replaceChildren(
-    element("h2", { text: "Faces of this moment" }),
+    element("h2", { text: "Faces in this moment" }),
     element("p", { class: "dim", text: note || "From left to right, matched by position only. Choose a face to see it at 100% in all shots." }),
     ...(note ? [] : [element("table", {}, element("tbody", {}, ...rows))]),
   );

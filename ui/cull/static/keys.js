@@ -56,13 +56,13 @@ export const COMMANDS = [
     keys: ["z"],
     hint: "100%",
   },
-  { name: "faces", text: "show the faces of the moment, person by person", keys: ["f"], hint: "faces" },
+  { name: "faces", text: "show the faces in the moment, person by person", keys: ["f"], hint: "faces" },
   { name: "face", text: "100% at the next face, in all shots shown", keys: ["Shift+f"] },
   { name: "fit", text: "show the whole photo", keys: ["Escape"] },
   { name: "advance", text: "turn auto-advance on or off", keys: ["a"] },
   { name: "first", text: "first moment", keys: ["Home"] },
   { name: "last", text: "last moment", keys: ["End"] },
-  { name: "help", text: "show all keys", keys: ["?"], hint: "all keys" },
+  { name: "help", text: "show all keyboard shortcuts", keys: ["?"], hint: "shortcuts" },
 ];
 
 const NAMES = {

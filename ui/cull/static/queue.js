@@ -119,7 +119,7 @@ export class Queue {
       });
       if (response.ok) return { ok: true, ...(await response.json()) };
       const text = await response.text();
-      const problem = describe(text) || `The server answered ${response.status}.`;
+      const problem = describe(text) || `The server responded with ${response.status}.`;
       const isFinal = [400, 404, 409, 413, 422].includes(response.status);
       return isFinal ? { refusal: problem } : { problem };
     } catch {

@@ -283,8 +283,8 @@ export class View {
     const buttons = [
       ["split", "Split before this shot", "S", photo === photo.at.photos[0]],
       ["merge", "Merge with next moment", "M", isLast],
-      ["moveBack", "Move shot to previous", "⇧↑", isFirst],
-      ["moveOn", "Move shot to next", "⇧↓", isLast],
+      ["moveBack", "Move to previous moment", "⇧↑", isFirst],
+      ["moveOn", "Move to next moment", "⇧↓", isLast],
     ];
     return element(
       "div",

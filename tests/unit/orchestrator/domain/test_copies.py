@@ -227,7 +227,10 @@ def test_an_edit_that_looks_like_its_original_is_kept_beside_it(use: str, reason
     assert found["a"][0] is Reason.SELECTED_BEST
     assert found["a-edited"][0] is reason
     if use == "edits":
-        text = "Also selected: an edited copy, by its name, of a; select_best.versions is edits."
+        text = (
+            "Also selected: an edited copy, judging by its name, of a; select_best.versions is "
+            "edits."
+        )
         assert found["a-edited"][1] == text
 
 

@@ -188,7 +188,7 @@ def test_stars_and_labels_are_independent_of_each_other_and_of_decisions() -> No
         "give 4 stars to a.jpg, b.jpg",
         "give the blue label to a.jpg",
     ]
-    assert describe(log[4], log) == "remove the stars of b.jpg"
+    assert describe(log[4], log) == "remove the stars from b.jpg"
 
 
 def test_an_undone_entry_cannot_be_undone_again_but_its_undo_can() -> None:

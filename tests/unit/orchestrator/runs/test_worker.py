@@ -204,7 +204,7 @@ async def test_a_locked_database_fails_the_run_at_once_and_that_is_stored_later(
             failed = await opened.curate()
             assert failed.state is RunState.FAILED
             assert "another program has locked the database" in failed.error
-            assert "Finished scores are kept" in failed.error
+            assert "Scores computed so far are kept" in failed.error
             assert opened.store.run(failed.id).state is RunState.RUNNING  # not stored yet
             assert opened.curator.current(opened.store.run(failed.id)) == failed
             other.rollback()

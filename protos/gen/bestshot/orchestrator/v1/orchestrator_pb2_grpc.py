@@ -495,7 +495,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPeople(self, request, context):
-        """Lists the people on the photos of all albums, as runs with `people.enabled` told them apart: named
+        """Lists the people in the photos of all albums, as runs with `people.enabled` told them apart: named
         persons first, then by number of photos, ignored ones last.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -1,7 +1,7 @@
 """Converts a TensorFlow Lite file to ONNX with tflite2onnx, and checks the result.
 
 This is for a published file that we had no access to, so we could not make a recipe. It needs
-the extra `convert` and runs in a separate process, because the orchestrator, which pulls models,
+the `convert` extra and runs in a separate process, because the orchestrator, which pulls models,
 never loads ONNX Runtime: `python -P -m models.convert.tflite TFLITE_FILE ONNX_FILE CONVERSION`,
 where CONVERSION is the registry's entry as JSON.
 """

@@ -1,1 +1,1 @@
-"""Exports PyTorch checkpoints to verified ONNX files; needs the extra `export`."""
+"""Exports PyTorch checkpoints to verified ONNX files; needs the `export` extra."""

@@ -1,4 +1,4 @@
-"""Creates the recipes of models/convert for PyTorch checkpoints; needs the extra `export`.
+"""Creates the recipes of models/convert for PyTorch checkpoints; needs the `export` extra.
 
     PYTHONPATH=. python -P -m models.train.checkpoint_recipes
 

@@ -125,8 +125,8 @@ def curate(request: Request, console: Console) -> pb.Run:
     """Curates folders of photos into a folder of results.
 
     Raises:
-        BestshotError: Something failed; the message is for the user. Scores computed so far are kept for
-            the next run.
+        BestshotError: Something failed; the message is for the user. Scores computed so far are
+            kept for the next run.
     """
     with _check_request(request), interrupt_on_sigterm():
         profile = _own_profile(request, console)

@@ -124,7 +124,7 @@ def open_postgresql(url: str, password_file: Path | None) -> Engine:
         password_file: File whose first line is the password; None = it comes from the URL or libpq.
 
     Raises:
-        ConfigError: The URL is wrong, the file cannot be read, the extra `postgres` is not
+        ConfigError: The URL is wrong, the file cannot be read, the `postgres` extra is not
             installed, or the database does not respond within 30 s.
     """
     parsed = _parse_url(url, password_file)

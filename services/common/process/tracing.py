@@ -1,4 +1,4 @@
-"""OpenTelemetry tracing, if the extra `tracing` is installed and a collector is set."""
+"""OpenTelemetry tracing, if the `tracing` extra is installed and a collector is set."""
 
 from __future__ import annotations
 

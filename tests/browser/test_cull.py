@@ -397,3 +397,12 @@ def test_the_page_links_to_the_view_which_forbids_inline_scripts(
         f"{base}{made.address}/decisions", json={}, headers={"Origin": "http://evil.example"}
     )
     assert foreign.status_code == 403
+
+
+@pytest.mark.parametrize("lost", ["album.js", "photos"])
+def test_a_view_that_was_loaded_only_in_part_loads_again(
+    page: Page, culling: Culling, lost: str
+) -> None:
+    """A laptop that changes networks fails its requests, even those to itself."""
+    page.route(f"**/{lost}", lambda route: route.abort("internetdisconnected"), times=1)
+    culling.open(page, "few")

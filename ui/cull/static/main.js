@@ -226,6 +226,7 @@ async function start() {
   cull.open(photo);
   listen(cull);
   document.body.classList.add("ready");
+  dispatchEvent(new Event("bestshot:loaded"));
 }
 
 function tell(title, text) {
@@ -239,5 +240,7 @@ function tell(title, text) {
 
 start().catch((error) => {
   tell("The photos could not be loaded", "The server is not responding. Reload the page to try again.");
-  throw error;
+  if (!(error instanceof TypeError)) throw error; // fetch throws one if it gets no answer
+  console.error(error);
+  dispatchEvent(new Event("bestshot:unreachable"));
 });

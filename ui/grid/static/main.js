@@ -73,13 +73,17 @@ class Grid {
         skip += count;
       }
     } catch (error) {
-      if (error.name !== "AbortError") this.notify(`The photos could not be loaded: ${error.message}`);
+      if (error.name === "AbortError") return;
+      const isFirst = !document.body.classList.contains("ready");
+      if (isFirst && error instanceof TypeError) dispatchEvent(new Event("bestshot:unreachable"));
+      this.notify(`The photos could not be loaded: ${error.message}`);
       return;
     }
     this.#showSelection();
     const photo = this.photos.byPath.get(path);
     if (photo) this.tiles.show(photo, true);
     document.body.classList.add("ready");
+    dispatchEvent(new Event("bestshot:loaded"));
   }
 
   async #fetch({ filters, ...texts }, skip, count, signal) {
@@ -412,6 +416,8 @@ async function start() {
 }
 
 start().catch((error) => {
+  // fetch throws a TypeError if it gets no answer
+  if (error instanceof TypeError) dispatchEvent(new Event("bestshot:unreachable"));
   byId("scroller").replaceChildren(
     element("div", { class: "empty", role: "alert" },
       element("h2", { text: "The photos could not be loaded" }),

@@ -262,9 +262,9 @@ def test_a_part_refuses_a_config_file_without_settings_for_it(tmp_path: Path) ->
 def test_flags_override_config_files_which_override_the_environment(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BESTSHOT_SERVICES__FACE__WORKER_THREADS", "3")
+    monkeypatch.setenv("BESTSHOT_SERVICES__SIAMESE__WORKER_THREADS", "3")
     files = [
-        write(tmp_path / f"{count}.yaml", {"services": {"face": {"worker_threads": count}}})
+        write(tmp_path / f"{count}.yaml", {"services": {"siamese": {"worker_threads": count}}})
         for count in (4, 5)
     ]
     arguments = ["--config-dir", str(folder)]
@@ -273,7 +273,9 @@ def test_flags_override_config_files_which_override_the_environment(
     more = ["--config", str(files[0])], ["--config", str(files[1])], ["--set", "worker_threads=6"]
     for added in ([], *more):
         arguments += added
-        found.append(parse_arguments("face", arguments).settings("face", ModelServiceSettings))
+        found.append(
+            parse_arguments("siamese", arguments).settings("siamese", ModelServiceSettings)
+        )
     assert [settings.worker_threads for settings in found] == expected
 
 
@@ -298,10 +300,10 @@ def test_the_error_for_a_config_file_of_the_wrong_form_shows_the_right_one(
 def test_a_wrong_service_setting_in_a_config_file_is_reported_with_the_file(
     folder: Path, tmp_path: Path
 ) -> None:
-    file = write(tmp_path / "wrong.yaml", {"services": {"face": {"worker_thread": 1}}})
-    arguments = parse_arguments("face", ["--config-dir", str(folder), "--config", str(file)])
+    file = write(tmp_path / "wrong.yaml", {"services": {"siamese": {"worker_thread": 1}}})
+    arguments = parse_arguments("siamese", ["--config-dir", str(folder), "--config", str(file)])
     with pytest.raises(ConfigError, match=rf"'worker_thread' in {file}; did you mean 'worker_t"):
-        arguments.settings("face", ModelServiceSettings)
+        arguments.settings("siamese", ModelServiceSettings)
 
 
 def test_removed_constants_of_the_technical_score_are_refused(folder: Path, tmp_path: Path) -> None:

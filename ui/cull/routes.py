@@ -9,21 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
-from fastapi import APIRouter, Header, HTTPException
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi import APIRouter, Header
+from fastapi.responses import Response, StreamingResponse
 
 from ui.client import PAGE_SIZE, Orchestrator, OrchestratorError
 from ui.cull.decisions import Batch, import_request
 from ui.cull.photos import addition_json, album_json, photo_json
+from ui.full_window import find_album, find_completed_run, serve_file, serve_page
 from ui.http_errors import http_error
 
 STATIC = Path(__file__).parent / "static"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-)
-_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_FRESH = {"Cache-Control": "no-cache"}
 """Makes the browser check each time whether a file has changed."""
 
 
@@ -54,24 +49,17 @@ class _CullView:
 
     async def file(self, name: str) -> Response:
         """Serves a module, the style sheet or the icon."""
-        path = STATIC / name
-        if path.suffix not in _MEDIA_TYPES or path not in STATIC.iterdir():
-            raise HTTPException(404, f"there is no file {name!r}")
-        return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_FRESH)
+        return serve_file(STATIC, name)
 
     async def page(self, album_id: str, run_id: str) -> Response:
         """Serves the page, which is the same for all runs."""
-        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, **_FRESH}
-        return FileResponse(STATIC / "cull.html", media_type="text/html", headers=headers)
+        return serve_page(STATIC / "cull.html")
 
     async def photos(self, album_id: str, run_id: str) -> dict[str, Any]:
         """Returns all photos of a run, as described by `album_json`."""
-        call, stub = self._api.call, self._api.stub
         with _http_errors():
-            run = await self._find_run(album_id, run_id)
-            album = (await call(stub.GetAlbum, pb.GetAlbumRequest(album_id=album_id))).album
-            log = pb.ListDecisionsRequest(album_id=album_id, page_size=1)
-            entry_count = (await call(stub.ListDecisions, log)).total_count
+            run = await find_completed_run(self._api, album_id, run_id)
+            album, entry_count = await find_album(self._api, album_id)
             return album_json(album, run, await self._list_images(run_id), entry_count)
 
     async def decide(self, album_id: str, run_id: str, batch: Batch) -> dict[str, Any]:
@@ -97,19 +85,6 @@ class _CullView:
         return StreamingResponse(
             _events(first, additions), media_type="text/event-stream", headers=headers
         )
-
-    async def _find_run(self, album_id: str, run_id: str) -> pb.Run:
-        """Finds a completed run of the album.
-
-        Raises:
-            HTTPException: It belongs to another album, or is not completed.
-        """
-        run = await self._api.run(run_id)
-        if run.album_id != album_id:
-            raise HTTPException(404, f"run {run_id} does not belong to album {album_id}")
-        if run.state != pb.RUN_STATE_COMPLETED:
-            raise HTTPException(409, "This run has not completed; its photos have no results yet.")
-        return run
 
     async def _list_images(self, run_id: str) -> list[pb.ImageResult]:
         found: list[pb.ImageResult] = []

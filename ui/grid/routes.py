@@ -10,17 +10,15 @@ from typing import Annotated, Any
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from fastapi import APIRouter, HTTPException, Query
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ui.client import PAGE_SIZE, Orchestrator, OrchestratorError
-from ui.cull.routes import CONTENT_SECURITY_POLICY
+from ui.full_window import find_album, find_completed_run, serve_file, serve_page
 from ui.grid.photos import CHIPS, page_json, summary_json
 from ui.http_errors import http_error
 
 STATIC = Path(__file__).parent / "static"
-_MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
-_FRESH = {"Cache-Control": "no-cache"}
 
 
 class Wanted(BaseModel):
@@ -60,26 +58,19 @@ class _Grid:
 
     async def file(self, name: str) -> Response:
         """Serves a module or the style sheet."""
-        path = STATIC / name
-        if path.suffix not in _MEDIA_TYPES or path not in STATIC.iterdir():
-            raise HTTPException(404, f"there is no file {name!r}")
-        return FileResponse(path, media_type=_MEDIA_TYPES[path.suffix], headers=_FRESH)
+        return serve_file(STATIC, name)
 
     async def page(self, album_id: str, run_id: str) -> Response:
         """Serves the page, which is the same for all runs."""
-        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, **_FRESH}
-        return FileResponse(STATIC / "grid.html", media_type="text/html", headers=headers)
+        return serve_page(STATIC / "grid.html")
 
     async def summary(self, album_id: str, run_id: str) -> dict[str, Any]:
         """Returns album, run and counts, as described by `summary_json`."""
-        call, stub = self._api.call, self._api.stub
         try:
-            run = await self._find_run(album_id, run_id)
-            album = (await call(stub.GetAlbum, pb.GetAlbumRequest(album_id=album_id))).album
-            log = pb.ListDecisionsRequest(album_id=album_id, page_size=1)
-            entry_count = (await call(stub.ListDecisions, log)).total_count
+            run = await find_completed_run(self._api, album_id, run_id)
+            album, entry_count = await find_album(self._api, album_id)
             counted = pb.GetRunStatisticsRequest(run_id=run_id)
-            statistics = await call(stub.GetRunStatistics, counted)
+            statistics = await self._api.call(self._api.stub.GetRunStatistics, counted)
         except OrchestratorError as error:
             raise http_error(error) from error
         return summary_json(album, run, statistics, entry_count)
@@ -105,16 +96,3 @@ class _Grid:
             return page_json(await self._api.call(self._api.stub.ListImages, request))
         except OrchestratorError as error:
             raise http_error(error) from error
-
-    async def _find_run(self, album_id: str, run_id: str) -> pb.Run:
-        """Finds a completed run of the album.
-
-        Raises:
-            HTTPException: It belongs to another album, or is not completed.
-        """
-        run = await self._api.run(run_id)
-        if run.album_id != album_id:
-            raise HTTPException(404, f"run {run_id} does not belong to album {album_id}")
-        if run.state != pb.RUN_STATE_COMPLETED:
-            raise HTTPException(409, "This run has not completed; its photos have no results yet.")
-        return run

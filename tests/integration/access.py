@@ -63,7 +63,7 @@ class Access:
 
 
 def copy_data(curated: Curated, folder: Path) -> None:
-    """Copies a data folder for `served`, before any test changes it."""
+    """Copies a data folder that nothing has changed yet, for tests that change it."""
     shutil.copytree(curated.data, folder / "data")
 
 

@@ -30,6 +30,7 @@ from pyarrow import parquet
 from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import draw_picture
+from tests.integration.access import copy_data
 from tests.integration.command import Curated, bestshot
 from tests.integration.up import PARTS, free_ports, running_up
 from tests.waiting import LIMIT_S, http_get
@@ -893,8 +894,9 @@ def test_a_checkpoint_that_the_siamese_service_did_not_load_is_an_error(
     other = tmp_path / "another.onnx"
     other.write_bytes(b"another checkpoint")
     flag = f"select_best.siamese.checkpoint_path={other}"
+    copy_data(curated, tmp_path)
     finished = bestshot(
-        ["curate", curated.photos, "--out", tmp_path / "out", "--set", flag], data=curated.data
+        ["curate", curated.photos, "--out", tmp_path / "out", "--set", flag], data=tmp_path / "data"
     )
     assert finished.code == 1
     assert "the Siamese service loaded a different model" in finished.text

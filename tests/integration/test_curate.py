@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
 import time
 from pathlib import Path
 
+import pytest
 import yaml
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from prometheus_client import CollectorRegistry
 
 from orchestrator.cli.parts import MODEL_SERVICES
 from tests.conftest import draw_pairs
+from tests.integration.access import copy_data
 from tests.integration.command import Curated, Running, bestshot, curate
 from tests.integration.parts import Part, orchestrator
 
@@ -23,6 +26,14 @@ BROKEN = {
     "torn.jpg": "damaged",
 }
 SCENES = ("china", "flower")
+
+
+@pytest.fixture(scope="module")
+def curated(curated: Curated, tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    """A copy, because these tests add runs and albums, and others count those they find."""
+    base = tmp_path_factory.mktemp("curate")
+    copy_data(curated, base)
+    return dataclasses.replace(curated, data=base / "data")
 
 
 def scene(path: str) -> str:

@@ -29,7 +29,7 @@ def photo_paths() -> list[Path]:
 
 
 def real_pictures() -> list[RgbImage]:
-    """Four crops of each photo, (320, 480, 3)."""
+    """Returns four crops of each photo, (320, 480, 3)."""
     found = []
     for path in photo_paths():
         with Image.open(path) as opened:
@@ -43,12 +43,12 @@ def real_pictures() -> list[RgbImage]:
 
 
 def worse_pictures() -> list[RgbImage]:
-    """Two versions of each of `real_pictures`: blurred, and heavily compressed."""
+    """Returns two versions of each of `real_pictures`: blurred, and heavily compressed."""
     return [degrade(picture) for picture in real_pictures() for degrade in (_blur, _crush)]
 
 
 def tensors_of(pictures: list[RgbImage], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """The input of a graph, with one row per picture."""
+    """Returns the input of a graph, with one row per picture."""
     return np.concatenate([to_tensor(picture, preprocessing) for picture in pictures])
 
 

@@ -94,7 +94,7 @@ class SceneEmbedding(nn.Module):
         return torch.sqrt(counts.flatten(1) + EPSILON)
 
     def _layout(self, channels: torch.Tensor) -> torch.Tensor:
-        """Mean colours of 8 x 8 cells, minus the mean luma of the picture: (n, 192)."""
+        """Returns the mean colours of 8 x 8 cells, minus the mean luma of the picture: (n, 192)."""
         cells = F.avg_pool2d(channels, INPUT_PX // LAYOUT_CELLS)
         luma = cells[:, :1] - cells[:, :1].mean((2, 3), keepdim=True)
         return torch.cat([luma, 2 * cells[:, 1:]], dim=1).flatten(1)

@@ -253,6 +253,6 @@ def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
 
 
 def _find_rule(photo: Candidate, original: Candidate) -> CopyRule:
-    """The first rule by which a photo loses to the original itself."""
+    """Returns the first rule by which a photo loses to the original itself."""
     indirect = CopyRule.VERSION if photo.alteration else CopyRule.INDIRECT
     return next((rule for rule, loses in _RULES if loses(photo, original)), indirect)

@@ -229,7 +229,7 @@ EntryT = TypeVar("EntryT", bound=LogEntry)
 
 
 def find_in_force(log: Sequence[EntryT]) -> list[EntryT]:
-    """The entries that have not been undone, in order."""
+    """Returns the entries that have not been undone, in order."""
     found: list[EntryT] = []
     undone: set[str] = set()
     for entry in reversed(log):
@@ -240,7 +240,7 @@ def find_in_force(log: Sequence[EntryT]) -> list[EntryT]:
 
 
 def find_last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
-    """The newest entry in force that is not an undo."""
+    """Returns the newest entry in force that is not an undo."""
     found = [entry for entry in find_in_force(log) if entry.action is not DecisionAction.UNDO]
     return found[-1] if found else None
 
@@ -276,7 +276,7 @@ def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
 
 
 def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:
-    """The user's corrections of moments, in order."""
+    """Returns the user's corrections of moments, in order."""
     return tuple(
         Correction(
             entry.action,

@@ -165,7 +165,7 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
 
 
 def _aggregate(weights: Sequence[float], scores: Sequence[float]) -> tuple[float, float]:
-    """The weighted minimum of scores, and its extent."""
+    """Returns the weighted minimum of scores, and its extent."""
     lacks = [w * (1 - s) for w, s in zip(weights, scores, strict=True)]
     most, total = max(lacks), sum(weights)
     extent = sum(lacks) / total / most * max(weights) if most > 0 and total > 0 else 1.0

@@ -413,7 +413,7 @@ class Selection:
         return Reason.OWNER_KEEP if is_owners else Reason.CONTENT_KEPT
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
-        """The photos within `tiebreaker_range` of the leader, best first.
+        """Returns the photos within `tiebreaker_range` of the leader, best first.
 
         None has clearly worse faces than a photo that the comparator could move it ahead of.
         """

@@ -33,7 +33,7 @@ _MAX_TEXT = 200
 
 
 def capture_times(blocks: Blocks) -> list[CaptureTime]:
-    """The times of the EXIF, the most reliable first; unknown ones have no values.
+    """Returns the times of the EXIF, the most reliable first; unknown ones have no values.
 
     The offset from UTC comes from the time's own tag; otherwise from the last change, if the file
     has not changed since; otherwise from the GPS time.
@@ -86,13 +86,13 @@ def camera_facts(blocks: Blocks) -> CameraFacts:
 
 
 def exif_rating(blocks: Blocks) -> str:
-    """The rating that Windows writes; empty if there is none."""
+    """Returns the rating that Windows writes; empty if there is none."""
     rating = blocks.image.number(_RATING)
     return "" if rating is None else str(int(rating))
 
 
 def _gps_time(gps: Directory) -> str:
-    """UTC of the GPS, ISO 8601; empty if unknown."""
+    """Returns the UTC of the GPS, ISO 8601; empty if unknown."""
     parts = gps.numbers(_GPS_TIME)
     if len(parts) != 3 or not all(map(math.isfinite, parts)):
         return ""
@@ -129,7 +129,7 @@ def _iso(exif: Directory) -> int | None:
 
 
 def _count(value: int | None) -> int | None:
-    """A number above 0 that a field of 32 bits can hold."""
+    """Returns a number above 0 that a field of 32 bits can hold."""
     return value if value is not None and 0 < value < 2**31 else None
 
 
@@ -153,5 +153,5 @@ def _positive(value: float | None) -> float | None:
 
 
 def clean_text(text: str) -> str:
-    """One line of printable words."""
+    """Returns one line of printable words."""
     return " ".join(word for word in text.split() if word.isprintable())[:_MAX_TEXT]

@@ -213,7 +213,7 @@ def _png_time(blocks: Blocks) -> CaptureTime:
 
 
 def _quicktime_time(blocks: Blocks) -> CaptureTime:
-    """The creation time of QuickTime, which is UTC."""
+    """Returns the creation time of QuickTime, which is UTC."""
     if blocks.quicktime_seconds is None:
         return CaptureTime()
     try:
@@ -240,7 +240,7 @@ def _of_others(rdf: etree._Element, key: str) -> str:
 
 
 def _darktable_label(rdf: etree._Element) -> str:
-    """The first of darktable's labels, of which a photo may have several."""
+    """Returns the first of darktable's labels, of which a photo may have several."""
     numbers = get_items(rdf, "darktable:colorlabels")
     names = [_DARKTABLE_LABELS.get(number, "") for number in numbers]
     return next(filter(None, names), "")

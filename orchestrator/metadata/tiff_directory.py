@@ -55,26 +55,26 @@ class Directory:
         )
 
     def number(self, tag: int) -> float | None:
-        """First value of a numeric tag; None if there is none."""
+        """Returns the first value of a numeric tag; None if there is none."""
         found = self.numbers(tag)
         return found[0] if found and math.isfinite(found[0]) else None
 
     def text(self, tag: int) -> str:
-        """A text up to its first zero byte; empty if there is none."""
+        """Returns a text up to its first zero byte; empty if there is none."""
         raw = self.raw(tag).split(b"\0", 1)[0]
         return raw.decode("utf-8", "replace").strip()
 
     def raw(self, tag: int) -> bytes:
-        """The bytes of a tag; empty if there is none."""
+        """Returns the bytes of a tag; empty if there is none."""
         kind, count, place = self.entries.get(tag, (2, 0, 0))
         return self.block[place : place + count * _SIZES[kind]]
 
     def place(self, tag: int) -> int | None:
-        """Where in `block` the data of a tag begin; None if there is none."""
+        """Returns where in `block` the data of a tag begin; None if there is none."""
         return self.entries[tag][2] if tag in self.entries else None
 
     def subdirectory(self, tag: int) -> Directory:
-        """The directory that a tag points to; empty if there is none."""
+        """Returns the directory that a tag points to; empty if there is none."""
         offset = self.number(tag)
         if offset is None:
             return Directory(self.block, self.order, self.base, {})
@@ -94,7 +94,7 @@ def read_tiff(block: bytes) -> Directory:
 
 
 def byte_order(block: bytes) -> ByteOrder | None:
-    """Byte order by the first two bytes; None if they are not those of a TIFF."""
+    """Returns the byte order by the first two bytes; None if they are not those of a TIFF."""
     return {b"II": "<", b"MM": ">"}.get(block[:2])  # type: ignore[return-value]
 
 

@@ -450,7 +450,7 @@ class Pipeline:
         return content, hashlib.sha256(content).hexdigest()
 
     def _keys(self, digest: str) -> dict[str, Key]:
-        """Cache keys of a photo's features, by role."""
+        """Returns the cache keys of a photo's features, by role."""
         keys = {
             role: (digest, role, self._services.models[role].digest)
             for role in ("embedding", "quality", "face")
@@ -705,7 +705,7 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
 
 
 def _metadata_key(digest: str) -> Key:
-    """Cache key of a file's own metadata."""
+    """Returns the cache key of a file's own metadata."""
     return digest, METADATA_ROLE, METADATA_VERSION
 
 

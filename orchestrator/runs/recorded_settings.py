@@ -76,7 +76,7 @@ def read_penalties(run: Run) -> PersonPenalties:
 
 
 def read_calibration(run: Run) -> tuple[float, float] | None:
-    """The calibration (scene_distance, cluster_selection_epsilon) recorded by a run."""
+    """Returns the calibration (scene_distance, cluster_selection_epsilon) recorded by a run."""
     stored = run.config["resolved"].get("calibration")
     return (stored[0], stored[1]) if stored else None
 

@@ -35,17 +35,17 @@ def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord
 
 
 def thumbnail_key(content_digest: str) -> Key:
-    """Cache key of a photo's thumbnail."""
+    """Returns the cache key of a photo's thumbnail."""
     return content_digest, codec.THUMBNAIL_ROLE, NO_MODEL
 
 
 def miniature_key(content_digest: str) -> Key:
-    """Cache key of a photo's miniature."""
+    """Returns the cache key of a photo's miniature."""
     return content_digest, codec.MINIATURE_ROLE, MINIATURE_VERSION
 
 
 def identity_key(content_digest: str, models: Mapping[str, ModelIdentity]) -> Key:
-    """Cache key of the vectors of a photo's faces."""
+    """Returns the cache key of the vectors of a photo's faces."""
     return content_digest, IDENTITY_ROLE, joint_digest(models)
 
 

@@ -154,7 +154,7 @@ class _Direction:
 
 
 def _range(gray: Gray, axis: int) -> Gray:
-    """Range of values in the profile around each pixel along an axis."""
+    """Returns the range of values in the profile around each pixel along an axis."""
     kernel = _line(PROFILE_PX, axis)
     return np.asarray(cv2.subtract(cv2.dilate(gray, kernel), cv2.erode(gray, kernel)), np.uint8)
 

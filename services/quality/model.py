@@ -171,7 +171,7 @@ def sign(gray: Gray) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def laplacian_response(gray: Gray) -> Response:
-    """The 3x3 Laplacian."""
+    """Returns the 3x3 Laplacian."""
     return np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
 
 
@@ -181,7 +181,7 @@ def count_levels(gray: Gray) -> Histogram:
 
 
 def laplacian_variance(response: Response) -> float:
-    """Variance of the Laplacian in grey levels squared (Pech-Pacheco et al. 2000)."""
+    """Returns the variance of the Laplacian in grey levels squared (Pech-Pacheco et al. 2000)."""
     return float(cv2.meanStdDev(response)[1][0, 0] ** 2)
 
 

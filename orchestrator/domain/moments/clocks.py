@@ -120,7 +120,7 @@ def _look_alikes(
 def _nearest(
     first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> tuple[Indices, NDArray[np.float32]]:
-    """The row of the second most similar to each of the first, and its similarity."""
+    """Returns the row of the second most similar to each of the first, and its similarity."""
     nearest = np.empty(len(first), np.intp)
     similarity = np.empty(len(first), np.float32)
     for start in range(0, len(first), _ROWS_AT_A_TIME):

@@ -136,7 +136,7 @@ def _stated_bursts(frames: Frames) -> list[FrameSet]:
 
 
 def _stated_focus_stacks(frames: Frames) -> list[FrameSet]:
-    """Consecutive frames whose camera varied the focus."""
+    """Returns the consecutive frames whose camera varied the focus."""
     chosen = [row for row, facts in enumerate(frames.facts) if facts.bracket_mode == "focus"]
     series = _series(frames, chosen, FOCUS_SECONDS, lambda rows, row: False)
     return [FrameSet(SetKind.FOCUS_STACK, tuple(rows)) for rows in series]

@@ -142,7 +142,7 @@ def spanning_tree(rows: Rows, min_samples: int) -> Doubles:
 
 
 def _core_distances(rows: Rows, near: Indices, similarity: Singles, min_samples: int) -> Doubles:
-    """Exact distance of every row to its `min_samples`-th nearest neighbour."""
+    """Returns the exact distance of every row to its `min_samples`-th nearest neighbour."""
     last = similarity[:, min_samples - 1, np.newaxis]
     row, place = np.nonzero(similarity >= last - np.float32(2.0 * rows.tolerance))
     distances = np.full(similarity.shape, np.inf)

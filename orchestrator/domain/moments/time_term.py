@@ -129,7 +129,7 @@ class TimeTerm:
 
 
 def time_term(captures: Captures | None, weight: float) -> TimeTerm | None:
-    """The term for photos; None if it is 0 for all pairs."""
+    """Returns the term for photos; None if it is 0 for all pairs."""
     if captures is None or weight == 0.0:
         return None
     _, cameras = np.unique(np.array(captures.cameras, np.str_), return_inverse=True)

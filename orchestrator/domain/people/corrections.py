@@ -126,7 +126,7 @@ def find_fault(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
 
 
 def find_last_undoable(log: Sequence[PeopleEntry]) -> PeopleEntry | None:
-    """The newest entry in force that is not an undo."""
+    """Returns the newest entry in force that is not an undo."""
     found = [entry for entry in find_in_force(log) if entry.action is not PeopleAction.UNDO]
     return found[-1] if found else None
 
@@ -199,7 +199,7 @@ class FaceFinder:
         return list(dict.fromkeys(number for number in found if number is not None))
 
     def find_one(self, place: FacePlace) -> int | None:
-        """Number of the face at this place; None if it is not present."""
+        """Returns the number of the face at this place; None if it is not present."""
         candidates = self._by_photo.get(place.content_digest, [])
         overlaps = [(box.overlap(place.box), -number) for number, box in candidates]
         best, number = max(overlaps, default=(0.0, 0))

@@ -93,7 +93,7 @@ class _Groups:
     def start(
         cls, vectors: Vectors, photos: Sequence[str], weights: Vectors, known: KnownPeople
     ) -> _Groups:
-        """One group per confirmed person, and one per other clear face."""
+        """Returns one group per confirmed person, and one per other clear face."""
         rows: dict[tuple[int, int], list[int]] = {}
         for row in range(len(vectors)):
             person = known.persons.get(row, UNKNOWN)
@@ -141,7 +141,7 @@ class _Groups:
             stale = np.flatnonzero(changed[kept])
 
     def labels(self, count: int) -> Numbers:
-        """The group of each of `count` faces, or `UNKNOWN`."""
+        """Returns the group of each of `count` faces, or `UNKNOWN`."""
         found = np.full(count, UNKNOWN, np.int64)
         for group, faces in enumerate(self.members):
             found[faces] = group
@@ -203,7 +203,7 @@ class _Groups:
 
 
 def _pairs_to_merge(nearest: Numbers, similarity: NDArray[np.float64], threshold: float) -> Numbers:
-    """The first of each pair of groups that are each other's most similar."""
+    """Returns the first of each pair of groups that are each other's most similar."""
     rows = np.arange(len(nearest))
     is_pair = (nearest[nearest] == rows) & (rows < nearest) & (similarity >= threshold)
     if not is_pair.any() and similarity.max() >= threshold:

@@ -42,7 +42,7 @@ def models_dir() -> Path:
 
 
 def profile_of_environment() -> str | None:
-    """The profile that BESTSHOT_PROFILE names; None if it is not set."""
+    """Returns the profile that BESTSHOT_PROFILE names; None if it is not set."""
     return os.environ.get(PROFILE_VARIABLE) or None
 
 

@@ -178,7 +178,7 @@ def leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _value(tree: Tree, path: Sequence[str]) -> object:
-    """The value at `path`; None if there is none."""
+    """Returns the value at `path`; None if there is none."""
     found: Any = tree
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
@@ -270,7 +270,7 @@ def merge(trees: Iterable[Tree]) -> Tree:
 def read_service(
     folder: Path, profile: str, part: str, files: Sequence[ConfigFile] = ()
 ) -> dict[str, Any]:
-    """A part's settings in services.yaml under a profile, merged but not validated.
+    """Returns a part's settings in services.yaml under a profile, merged but not validated.
 
     Args:
         folder: Config folder.
@@ -344,7 +344,7 @@ def _models_within(annotation: object) -> list[type]:
 
 
 def _key_names(annotation: object) -> list[str]:
-    """Allowed keys of a `dict[SomeEnum, X]`; empty for other annotations."""
+    """Returns the allowed keys of a `dict[SomeEnum, X]`; empty for other annotations."""
     if get_origin(annotation) is not dict:
         return []
     key = get_args(annotation)[0]

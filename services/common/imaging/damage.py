@@ -48,7 +48,7 @@ def _jpeg_damage(content: bytes) -> str:
 
 
 def _first_scan(content: bytes) -> int:
-    """Offset of the first compressed data, past the header and any thumbnail in it."""
+    """Returns the offset of the first compressed data, past the header and any thumbnail in it."""
     return _first_scan_header(content)[1]
 
 

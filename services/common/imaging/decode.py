@@ -322,7 +322,7 @@ def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
 
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
-    """Maximum number of bytes that decoding takes."""
+    """Returns the maximum number of bytes that decoding takes."""
     if opened.image is None and opened.format == "TIFF":
         return float_bytes(opened.size, content)
     if opened.image is None:
@@ -473,7 +473,7 @@ class _Conversion:
 
 
 def _grey_factor(image: Image.Image) -> float | None:
-    """Divisor of integer greys, or factor of float greys; None for 8-bit modes."""
+    """Returns the divisor of integer greys, or factor of float greys; None for 8-bit modes."""
     if image.mode.startswith("I;16"):
         return 257.0
     if image.mode not in ("I", "F"):
@@ -503,7 +503,7 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
 
 
 def _intent(profile: bytes, mode: str) -> ImageCms.Intent:
-    """The rendering intent for a profile.
+    """Returns the rendering intent for a profile.
 
     With the perceptual one, LittleCMS compensates for a black point, as printers need. It looks for
     it at (0, 0, 0), which is not black in XYB.

@@ -34,7 +34,7 @@ _WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
 
 
 def find_conversion(image: Image.Image, content: bytes) -> Convert | None:
-    """The conversion to sRGB that a picture's code points require; None if there is none.
+    """Returns the conversion to sRGB that a picture's code points require; None if there is none.
 
     Args:
         image: Opened.
@@ -52,7 +52,7 @@ def overrides_profile(image: Image.Image, content: bytes) -> bool:
 
 
 def _read_code_points(image: Image.Image, content: bytes) -> tuple[int, int]:
-    """Colour primaries and transfer characteristics; zeros if unknown."""
+    """Returns the colour primaries and transfer characteristics; zeros if unknown."""
     if image.format == "HEIF":
         found = image.info.get("nclx_profile") or {}
         return (

@@ -184,7 +184,7 @@ def run_rows(session: ModelSession, rows: FloatArray, most: int) -> list[FloatAr
 
 
 def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
-    """The options of one execution provider, with ONNX Runtime's names.
+    """Returns the options of one execution provider, with ONNX Runtime's names.
 
     TensorRT takes minutes to build a graph's engine, so it is kept in the user's cache folder.
     """

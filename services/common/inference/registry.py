@@ -477,7 +477,7 @@ def expected_digest(models_folder: Path, model_id: str, key: str, file: StoredFi
 
 
 def file_digest(path: Path) -> str:
-    """Hex sha256 of a regular file.
+    """Returns the hex sha256 of a regular file.
 
     Raises:
         ConfigError: The file is not a regular file, or cannot be read.
@@ -487,7 +487,7 @@ def file_digest(path: Path) -> str:
 
 
 def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
-    """The ids of a model and its parts.
+    """Returns the ids of a model and its parts.
 
     Raises:
         ConfigError: A part is unknown or has a different role.

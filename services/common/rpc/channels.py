@@ -105,7 +105,7 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
 
 
 def service_name(part: str) -> str:
-    """Full name of a part's gRPC service."""
+    """Returns the full name of a part's gRPC service."""
     return f"bestshot.{part}.v1.{part.capitalize()}Service"
 
 

@@ -84,7 +84,7 @@ def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
 
 
 def system_roots() -> bytes | None:
-    """The system's trusted root certificates as PEM; None = those bundled with gRPC."""
+    """Returns the system's trusted root certificates as PEM; None = those bundled with gRPC."""
     found = ssl.create_default_context().get_ca_certs(binary_form=True)
     return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
 

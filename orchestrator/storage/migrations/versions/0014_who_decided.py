@@ -1,4 +1,4 @@
-"""Who decided, in the log of decisions."""
+"""Who decided, in the decision log."""
 
 from __future__ import annotations
 

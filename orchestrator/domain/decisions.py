@@ -246,7 +246,7 @@ def find_last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
 
 
 def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
-    """Photos to keep or reject, by content digest; the last entry in force for each counts."""
+    """Lists the photos to keep or reject, by content digest; for each, the last entry counts."""
     found: dict[str, Decision] = {}
     for entry in find_in_force(log):
         if entry.action not in _DECISIONS:
@@ -261,7 +261,7 @@ def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
 
 
 def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
-    """Stars and labels by content digest; of each, the last entry in force counts."""
+    """Lists stars and labels by content digest; for each, the last entry in force counts."""
     found: dict[str, UserMark] = {}
     for entry in find_in_force(log):
         if entry.action not in MARKS:

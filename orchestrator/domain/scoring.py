@@ -193,7 +193,7 @@ def rate_trust(face: FaceScores) -> float:
 
 
 def _ramp(value: float, start: float, end: float) -> float:
-    """0 up to `start`, 1 from `end` on (which may be below `start`), linear between them."""
+    """Rises linearly from 0 at `start` to 1 at `end`, which may be below `start`."""
     if start == end:
         return float(value >= end)
     return min(1.0, max(0.0, (value - start) / (end - start)))

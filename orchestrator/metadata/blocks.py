@@ -92,7 +92,7 @@ def find_blocks(content: bytes) -> Blocks:
 
 
 def _picture_blocks(content: bytes) -> Blocks:
-    """Metadata of a file that Pillow opens."""
+    """Finds the metadata of a file that Pillow can open."""
     register_formats()
     info: dict[Any, Any] = {}
     resources: dict[int, bytes] = {}
@@ -129,7 +129,7 @@ def _picture_blocks(content: bytes) -> Blocks:
 
 
 def _raw_blocks(content: bytes) -> Blocks:
-    """Returns the metadata of a RAW file that is not a TIFF."""
+    """Finds the metadata of a RAW file that is not a TIFF."""
     xmp = b""
     start = content.find(_XMP_START, 0, _SEARCH_BYTES)
     if start >= 0:
@@ -149,7 +149,7 @@ def _raw_blocks(content: bytes) -> Blocks:
 
 
 def _canon_blocks(content: bytes, xmp: bytes) -> Blocks:
-    """Returns the metadata of a CR3, which has a TIFF for each directory."""
+    """Finds the metadata of a CR3, which has a TIFF for each directory."""
     found: list[bytes] = []
     for name in _CANON_BOXES:
         start = content.find(name, 0, _SEARCH_BYTES)
@@ -219,7 +219,7 @@ def _parse_iptc(data: bytes) -> dict[int, bytes]:
 
 
 def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of the outermost boxes of a box-structured file (ISO 14496-12)."""
+    """Yields name and content of the outermost boxes of a box-structured file (ISO 14496-12)."""
     place = 0
     while content[4:8] in _BOX_FILES and place + 16 <= len(content):
         size, name = struct.unpack_from(">I4s", content, place)

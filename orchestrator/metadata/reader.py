@@ -165,7 +165,7 @@ def assemble_facts(
 
 
 def metadata_to_json(metadata: FileMetadata) -> dict[str, Any]:
-    """Fields by name."""
+    """Converts the metadata to JSON data, with fields keyed by name."""
     return dataclasses.asdict(metadata)
 
 
@@ -204,7 +204,7 @@ def _iptc_time(blocks: Blocks) -> CaptureTime:
 
 
 def _png_time(blocks: Blocks) -> CaptureTime:
-    """Reads the time in a PNG's text, which the standard wants in e-mail format (RFC 1123)."""
+    """Reads the time in a PNG's text; the standard requires e-mail format (RFC 1123)."""
     try:
         text = email.utils.parsedate_to_datetime(blocks.png_time).isoformat()
     except (ValueError, IndexError, TypeError, OverflowError):
@@ -234,7 +234,7 @@ def _owner_mark(rdf: etree._Element) -> OwnerMark:
 
 
 def _of_others(rdf: etree._Element, key: str) -> str:
-    """A property, unless it is what bestshot wrote, which is repeated under its own name."""
+    """Returns a property, unless bestshot wrote it, which it repeats under its own name."""
     value = get_property(rdf, key)
     return "" if value == get_property(rdf, f"bestshot:{key.partition(':')[2]}") else value
 

@@ -19,7 +19,7 @@ _SIZES = {kind: struct.calcsize(f"={code}") for kind, code in _FORMATS.items()}
 _RATIONAL, _SIGNED_RATIONAL = 5, 10
 _ENTRY_BYTES = 12
 _MAX_NUMBERS = 4096
-"""Of one tag: the longest that is read here, Canon's settings, has a few hundred."""
+"""For one tag. The longest one that is read here, Canon's settings, has a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Directory:
     entries: dict[int, tuple[int, int, int]]
 
     def numbers(self, tag: int) -> tuple[float, ...]:
-        """Values of a numeric tag, NaN for a fraction without value; empty if there is none."""
+        """Returns a numeric tag's values, NaN for a fraction without one; empty if no such tag."""
         kind, count, place = self.entries.get(tag, (2, 0, 0))
         code = _FORMATS[kind]
         if code == "s":
@@ -94,7 +94,7 @@ def read_tiff(block: bytes) -> Directory:
 
 
 def byte_order(block: bytes) -> ByteOrder | None:
-    """Returns the byte order by the first two bytes; None if they are not those of a TIFF."""
+    """Finds the byte order from the first two bytes; None if they are not those of a TIFF."""
     return {b"II": "<", b"MM": ">"}.get(block[:2])  # type: ignore[return-value]
 
 

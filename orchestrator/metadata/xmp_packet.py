@@ -30,7 +30,7 @@ def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree
 
     Args:
         content: The packet or sidecar.
-        is_damaged: Read it as far as possible; for reading alone, because the rest is lost.
+        is_damaged: Whether to read as much as possible. The rest is lost, so do not write it back.
 
     Raises:
         InvalidArgumentError: It is not XMP.
@@ -63,7 +63,7 @@ def find_rdf(tree: etree._ElementTree) -> etree._Element:
 
 
 def get_property(rdf: etree._Element, key: str) -> str:
-    """Returns a simple property, as attribute or element of any description; empty for none."""
+    """Returns a simple property, an attribute or element of any description; "" if none."""
     for description in iterate_descriptions(rdf):
         if (value := description.get(qualify(key))) is not None:
             return str(value)
@@ -73,7 +73,7 @@ def get_property(rdf: etree._Element, key: str) -> str:
 
 
 def get_items(rdf: etree._Element, key: str) -> list[str]:
-    """Returns the texts of a list; empty for none."""
+    """Returns the texts in a list; empty if there is none."""
     for description in iterate_descriptions(rdf):
         if (child := description.find(qualify(key))) is not None:
             return [(item.text or "").strip() for item in child.iter(qualify("rdf:li"))]

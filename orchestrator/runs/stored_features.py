@@ -50,7 +50,7 @@ def identity_key(content_digest: str, models: Mapping[str, ModelIdentity]) -> Ke
 
 
 def joint_digest(models: Mapping[str, ModelIdentity]) -> str:
-    """Digest of the face model and the identity model together: both decide about the vectors."""
+    """Combines the digests of the face and identity models, because vectors depend on both."""
     joint = models["face"].digest + models[IDENTITY_ROLE].digest
     return hashlib.sha256(joint.encode()).hexdigest()
 
@@ -118,7 +118,7 @@ def find_comparisons(
 
 
 def comparison_key(pair: Pair, digests: Mapping[str, str], model_digest: str) -> tuple[Key, bool]:
-    """Cache key of a pair, with its digests sorted, and whether sorting swaps the pair."""
+    """Makes the cache key of a pair, with its digests sorted; also whether that swaps it."""
     first, second = (digests[path] for path in pair)
     low, high = sorted((first, second))
     joint = hashlib.sha256(f"{low}{high}".encode()).hexdigest()

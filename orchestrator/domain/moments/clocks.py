@@ -131,7 +131,7 @@ def _nearest(
 
 
 def _find_agreeing(differences: NDArray[np.float64]) -> Indices:
-    """The largest group of differences within `AGREEING_SECONDS`."""
+    """Finds the largest group of differences within `AGREEING_SECONDS`."""
     order = np.argsort(differences, kind="stable")
     ordered = differences[order]
     ends = np.searchsorted(ordered, ordered + AGREEING_SECONDS, side="right")

@@ -109,7 +109,7 @@ class _Layout:
         return self._largest_between(np.minimum(*ends), np.maximum(*ends))
 
     def _largest_between(self, low: Indices, high: Indices) -> Doubles:
-        """Largest gap from place `low` to `high`, low < high, using two overlapping powers of 2."""
+        """Finds the largest gap from `low` to `high` > `low`, from two overlapping powers of 2."""
         levels = [self.gaps]
         while (width := 2 ** len(levels)) <= len(self.gaps):
             below = levels[-1]
@@ -235,7 +235,7 @@ def _reachability(distance: Doubles, first: Indices, second: Indices, core: Doub
 
 
 def _prim(edges: _Edges) -> Doubles:
-    """Prim's algorithm from row 0; ties go to the lower row, then to the parent found first."""
+    """Runs Prim's algorithm from row 0; ties go to the lower row, then to the first parent."""
     count = edges.row_count
     source = np.concatenate([edges.first, edges.second])
     order = np.argsort(source, kind="stable")

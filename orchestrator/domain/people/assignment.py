@@ -52,7 +52,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """All faces, without those that the user said are none, and the persons they belong to."""
+    """All faces, except those that the user said are not faces, and the persons they belong to."""
 
     faces: tuple[AssignedFace, ...]
     persons: tuple[Person, ...]

@@ -49,7 +49,7 @@ class PeopleEntry:
         id: Unique.
         action: NAME and IGNORE apply to the person. MERGE makes `other_person_id` the same person.
             MOVE gives `faces` to the person, who may be new. NOT_PERSON takes `faces` from the
-            person. NOT_FACE says that `faces` are no faces. UNDO reverts `undone_id`, which may
+            person. NOT_FACE says that `faces` are not faces. UNDO reverts `undone_id`, which may
             itself be an UNDO.
         create_time: When it was said.
         person_id: The person; empty for NOT_FACE and UNDO.
@@ -81,9 +81,9 @@ class KnownFaces:
     Attributes:
         persons: Who a face is.
         refused: Who a face is not.
-        not_faces: Those that are no faces.
+        not_faces: Those that are not faces.
         names: Names of persons, by id.
-        ignored: Ids of persons whom the user does not care about.
+        ignored: Ids of persons whom the user ignores.
     """
 
     persons: dict[int, str] = field(default_factory=dict)
@@ -194,7 +194,7 @@ class FaceFinder:
             self._by_photo.setdefault(face.content_digest, []).append((number, face.box))
 
     def find(self, places: Iterable[FacePlace]) -> list[int]:
-        """Numbers of the faces at these places, without those that are not present."""
+        """Returns the numbers of the faces at these places, skipping those that are missing."""
         found = map(self.find_one, places)
         return list(dict.fromkeys(number for number in found if number is not None))
 

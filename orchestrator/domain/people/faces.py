@@ -50,7 +50,7 @@ class IdentifiedFace:
 
 
 def identified_face(face: FaceScores, vector: Vector) -> IdentifiedFace:
-    """Takes what is needed of a face."""
+    """Extracts what is needed from a face."""
     box = Box(face.left, face.top, face.width, face.height)
     return IdentifiedFace(box, rate_clarity(face), vector)
 

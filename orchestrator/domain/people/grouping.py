@@ -152,7 +152,7 @@ class _Groups:
         return np.asarray(self.sums / self.totals[:, None], np.float32)
 
     def _find_nearest(self, rows: Numbers) -> tuple[Numbers, NDArray[np.float64]]:
-        """The most similar group that each of `rows` may be merged with, and the similarity."""
+        """Finds the most similar group that each of `rows` may join, and the similarity."""
         means = self.means()
         nearest = np.zeros(len(rows), np.int64)
         similarity = np.full(len(rows), -np.inf)
@@ -167,7 +167,7 @@ class _Groups:
         return nearest, similarity
 
     def _forbid(self, block: Vectors, rows: Numbers) -> None:
-        """Excludes groups that share a photo, and what the user has said about persons."""
+        """Rules out groups that share a photo, or that the user said are different persons."""
         groups_of: dict[str, list[int]] = {}
         for group, photos in enumerate(self.photos):
             for photo in photos:
@@ -220,7 +220,7 @@ def _attach_unclear(
     threshold: float,
     known: KnownPeople,
 ) -> None:
-    """Adds unclear faces to the group that they surely belong to."""
+    """Adds unclear faces to the group that they clearly belong to."""
     if not groups.members:
         return
     means = groups.means()

@@ -129,7 +129,7 @@ def fetch_missing(
 
 
 def models_of_profile(configs: Path, registry: Mapping[str, ModelEntry], profile: str) -> list[str]:
-    """Ids of the models that a profile's services load, including parts of composed models.
+    """Lists the ids of the models that a profile's services load, with parts of composed ones.
 
     Raises:
         ConfigError: There is no such profile, or it names an unknown model.

@@ -130,7 +130,7 @@ def service_name(role: Role) -> str:
 
 
 def channel_options(role: Role) -> list[tuple[str, Any]]:
-    """Returns the message limits, retries if a server is unavailable, and load balancing."""
+    """Builds the options: message limits, retries if a server is unavailable, load balancing."""
     return [
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -139,7 +139,7 @@ def channel_options(role: Role) -> list[tuple[str, Any]]:
 
 
 def safe_methods(service: str) -> list[str]:
-    """Methods of a service that are always safe to repeat: their option is NO_SIDE_EFFECTS."""
+    """Lists a service's methods that are always safe to repeat, with the option NO_SIDE_EFFECTS."""
     try:
         found = descriptor_pool.Default().FindServiceByName(service)
     except KeyError:
@@ -152,7 +152,7 @@ def safe_methods(service: str) -> list[str]:
 
 
 def service_config(name: str) -> Mapping[str, Any]:
-    """The service config of a channel; methods without side effects are tried four times."""
+    """Builds a channel's service config; methods without side effects are tried four times."""
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": name},

@@ -20,7 +20,7 @@ has none."""
 
 
 def photo_paths() -> list[Path]:
-    """Paths of the two photos."""
+    """Finds the paths of the two photos."""
     package = importlib.util.find_spec("sklearn")  # importing it would take seconds
     assert package is not None
     assert package.origin is not None

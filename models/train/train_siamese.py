@@ -249,7 +249,7 @@ def accuracy_on_crops(
 
 
 def accuracy_on_whole(model: SiameseModel, paths: list[Path]) -> dict[str, float]:
-    """Share of whole pictures, at the service's input size, that beat their degraded version."""
+    """Returns the share of whole pictures, at the input size, that beat their degraded version."""
     rng = np.random.default_rng(SEED)
     right: dict[str, list[bool]] = {name: [] for name in NAMES}
     for path in paths:

@@ -82,7 +82,7 @@ class SqlRunStore:
         return album_from_row(row)
 
     def list_albums(self, limit: int, offset: int) -> list[Album]:
-        """Albums, oldest first."""
+        """Lists the albums, oldest first."""
         query = select(albums).order_by(albums.c.create_time, albums.c.id)
         return [album_from_row(row) for row in self._page(query, limit, offset)]
 

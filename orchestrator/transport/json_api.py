@@ -118,7 +118,7 @@ class JsonApi:
         self._curator = curator
 
     async def albums(self, query: Annotated[PageQuery, Query()]) -> object:
-        """Albums, oldest first."""
+        """Lists the albums, oldest first."""
         page = await self._reader.albums(_page_request(query))
         return {"albums": page.items, "next_page_token": page.next_page_token}
 

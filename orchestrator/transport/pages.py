@@ -131,7 +131,7 @@ class Reader:
         return await asyncio.to_thread(self._store.album, album_id)
 
     async def albums(self, wanted: PageRequest) -> Page[Album]:
-        """Albums, oldest first."""
+        """Lists the albums, oldest first."""
         size, offset = _bounds(wanted, "albums")
         found = await asyncio.to_thread(self._store.list_albums, size + 1, offset)
         return Page(found[:size], _next_token(len(found), size, offset, "albums"))

@@ -47,5 +47,5 @@ def profile_of_environment() -> str | None:
 
 
 def default_profile() -> str:
-    """The profile to use if the command line does not name one: BESTSHOT_PROFILE or `standard`."""
+    """Returns the profile to use without --profile: BESTSHOT_PROFILE or `standard`."""
     return profile_of_environment() or DEFAULT_PROFILE

@@ -105,7 +105,7 @@ class ConfigFile:
     sections: Tree
 
     def section(self, *keys: str) -> Layer:
-        """The settings below `keys`, such as ("services", "face"); empty if there are none."""
+        """Returns the settings below `keys`, such as ("services", "face"); empty if none."""
         return Layer(self.source, _below(Layer(self.source, self.sections), keys))
 
 
@@ -384,7 +384,7 @@ def _below(layer: Layer, keys: Sequence[str]) -> Tree:
 def _explain(
     problems: Sequence[Mapping[str, Any]], layers: Sequence[Layer], is_secret: bool
 ) -> list[str]:
-    """One line per wrong key; a value that may have several types has one problem per type."""
+    """Writes one line per wrong key; a value that may have several types has several problems."""
     lines: dict[str, str] = {}
     for problem in problems:
         path = [str(part) for part in problem["loc"]]

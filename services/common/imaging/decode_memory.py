@@ -60,7 +60,7 @@ def raw_bytes(sensor_size: tuple[int, int], content: bytes) -> int:
 def _decoder_bytes(
     image: Image.Image, content: bytes, source_size: tuple[int, int], native: int
 ) -> int:
-    """Returns the memory of the decoder in addition to the decoded pixels and the file."""
+    """Returns the decoder's memory in addition to the decoded pixels and the file."""
     pixels = image.width * image.height
     match image.format:
         case "JPEG" | "MPO":
@@ -107,7 +107,7 @@ def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[in
 
 
 def _tiff_bytes(image: Image.Image, native: int) -> int:
-    """A strip or tile unpacked by libtiff, and a copy if Pillow rotates the picture."""
+    """Returns the size of a strip or tile unpacked by libtiff, and of a rotated copy."""
     assert isinstance(image, TiffImagePlugin.TiffImageFile)
     pixels = image.width * image.height
     turned = native * pixels if _number(image, _ORIENTATION, 1) != 1 else 0

@@ -201,7 +201,7 @@ def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
 
 
 def _usable_providers() -> list[str]:
-    """Providers of this build, except NVIDIA's if the machine has no driver.
+    """Lists the providers of this build, except NVIDIA's if the machine has no driver.
 
     The GPU build lists CUDA on every machine and reports a missing driver only on stderr.
     """

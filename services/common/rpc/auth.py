@@ -140,7 +140,7 @@ def required_scope(method: str) -> int:
 
 
 def _find_token(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -> str:
-    """Name of the token in the `authorization` header."""
+    """Finds the name of the token in the `authorization` header."""
     if len(headers) > 1:  # a proxy may have checked the other one
         raise UnauthenticatedError(f"the call has {len(headers)} authorization headers; send one")
     header = headers[0] if headers else ""

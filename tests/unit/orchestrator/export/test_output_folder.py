@@ -662,7 +662,7 @@ def linked(tmp_path: Path) -> Album:
     return album
 
 
-def test_a_photo_that_leads_out_is_unreadable_with_that_reason(
+def test_a_photo_that_links_outside_is_unreadable_with_that_reason(
     tmp_path: Path, linked: Album
 ) -> None:
     source = FolderPhotoSource(Path(linked.folder), max_pixels=1, roots=[tmp_path / "shared"])

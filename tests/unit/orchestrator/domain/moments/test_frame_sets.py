@@ -103,14 +103,14 @@ def test_black_burnt_out_and_unknown_frames_do_not_correlate() -> None:
     assert np.isnan(structures.brightening(first, second)).all()
 
 
-def test_a_photo_with_a_blurred_and_a_dark_copy_is_no_series() -> None:
+def test_a_photo_with_a_blurred_and_a_dark_copy_is_not_a_series() -> None:
     sharp, dark = expose(view(1), 0), expose(view(1), -2)
     blurred = np.asarray(gaussian_filter(sharp, 0.7), np.float32)
     assert exposure_brackets(frames([sharp, blurred, dark])) == []
     assert exposure_brackets(frames([sharp, dark])) == []
 
 
-def test_frames_that_state_one_exposure_are_no_series() -> None:
+def test_frames_that_state_one_exposure_are_not_a_series() -> None:
     series = [expose(view(1), stops) for stops in (-2, 0, 2)]
     same = CameraFacts(exposure_time_seconds=0.01, f_number=4.0, iso=100)
     assert exposure_brackets(frames(series, facts=[same] * 3)) == []
@@ -387,7 +387,7 @@ def test_frames_that_show_more_on_one_side_are_a_panorama() -> None:
         turn(0.5, is_mirrored=True),
     ],
 )
-def test_other_shots_are_no_panorama(overlap: Overlap | None) -> None:
+def test_other_shots_are_not_a_panorama(overlap: Overlap | None) -> None:
     assert panoramas_in([turn(0.5), overlap]) == []
 
 

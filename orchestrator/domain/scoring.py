@@ -31,9 +31,11 @@ class PersonPenalties:
     score is at most half of the threshold and all faces are as bad, about half if the others are
     good"""
     face_turned: Penalty
-    """likewise for the pose score and `pose_threshold`"""
+    """added when the worst prominent face's pose score is below `pose_threshold`, in full or in
+    part as for `eyes_closed`"""
     not_smiling: Penalty
-    """likewise for the smile score and `smile_threshold`"""
+    """added when the worst prominent face's smile score is below `smile_threshold`, in full or in
+    part as for `eyes_closed`"""
     max_penalty: Penalty
     """lower limit for the sum of the penalties"""
     eyes_threshold: Share

@@ -258,7 +258,7 @@ def _rating(text: str) -> int | None:
 
 
 def _merge_marks(marks: Mapping[str, OwnerMark]) -> OwnerMark:
-    """Takes rating and pick from the first source that has either, and the label likewise."""
+    """Takes rating and pick from the first source with either, and the label from its first."""
     verdicts = [
         (name, mark) for name, mark in marks.items() if mark.rating is not None or mark.pick
     ]

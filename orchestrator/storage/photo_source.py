@@ -270,7 +270,7 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
 
     Args:
         folder: From a request. "~" is the home of the user that the orchestrator runs as.
-        allowed_roots: From the settings; "~" is expanded likewise.
+        allowed_roots: From the settings; "~" is expanded in the same way.
         field: Name of the request's field, for the error.
 
     Raises:

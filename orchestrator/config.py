@@ -206,7 +206,7 @@ class PipelineConfig:
         return Profile(description, {role: str(services[role]["model"]) for role in MODEL_SERVICES})
 
     def model_id(self, role: str, profile: str = "") -> str:
-        """Id of a role's model under `profile` (empty = the default profile), even if inherited."""
+        """Returns a role's model id under `profile` (empty = the default), even if inherited."""
         return str(read_service(self._folder, profile or self.profile, role)["model"])
 
     def load(self, profile: str = "", overrides: dict[str, Any] | None = None) -> PipelineSettings:

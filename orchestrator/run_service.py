@@ -367,7 +367,7 @@ _WHOLE_REVISION = ("--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 @functools.cache
 def _git_revision() -> str:
-    """Commit of the checkout that this code runs from, with `-dirty` if its files have changed.
+    """Finds the commit of the checkout that this code runs from, with `-dirty` if modified.
 
     Empty if it does not run from a checkout.
     """

@@ -34,7 +34,7 @@ class Postgresql:
     address: str
 
     def url(self, database: str) -> str:
-        """URL of a database, for `orchestrator.database_url`."""
+        """Returns the URL of a database, for `orchestrator.database_url`."""
         return f"postgresql://{USER}:{PASSWORD}@{self.address}/{database}"
 
     @contextlib.contextmanager

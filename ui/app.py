@@ -45,7 +45,7 @@ Updates = list[Any]
 """New values of an event's output components, in order."""
 
 Decided = tuple[str, str]
-"""A run, and an entry of its album's log of decisions."""
+"""A run, and an entry in its album's decision log."""
 Opened = tuple[str, str]
 """A run, and the path of its photo in the detail view; empty if that is closed."""
 CLOSED: Opened = ("", "")

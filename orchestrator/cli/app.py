@@ -183,7 +183,7 @@ GoalShare = Annotated[
 
 
 def _goal_flags(goal: str | None, count: int | None, share: float | None) -> list[str]:
-    """The settings for `--goal`, `--count` and `--share`, of which only one can be given."""
+    """Returns the settings for `--goal`, `--count` and `--share`; only one can be given."""
     given = {"--goal": goal, "--count": count, "--share": share}
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:

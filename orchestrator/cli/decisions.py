@@ -24,7 +24,7 @@ LOG_LIMIT_BYTES = 100_000_000
 UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
-    help="The log of your decisions on photos and moments; every later run applies it.",
+    help="The log of your decisions about photos and moments; every later run applies it.",
     no_args_is_help=True,
 )
 

@@ -229,7 +229,7 @@ EntryT = TypeVar("EntryT", bound=LogEntry)
 
 
 def find_in_force(log: Sequence[EntryT]) -> list[EntryT]:
-    """The entries that have not been undone, in order."""
+    """Returns the entries that have not been undone, in order."""
     found: list[EntryT] = []
     undone: set[str] = set()
     for entry in reversed(log):
@@ -240,13 +240,13 @@ def find_in_force(log: Sequence[EntryT]) -> list[EntryT]:
 
 
 def find_last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
-    """The newest entry in force that is not an undo."""
+    """Returns the newest entry in force that is not an undo."""
     found = [entry for entry in find_in_force(log) if entry.action is not DecisionAction.UNDO]
     return found[-1] if found else None
 
 
 def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
-    """Photos to keep or reject, by content digest; the last entry in force for each counts."""
+    """Lists the photos to keep or reject, by content digest; for each, the last entry counts."""
     found: dict[str, Decision] = {}
     for entry in find_in_force(log):
         if entry.action not in _DECISIONS:
@@ -261,7 +261,7 @@ def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
 
 
 def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
-    """Stars and labels by content digest; of each, the last entry in force counts."""
+    """Lists stars and labels by content digest; for each, the last entry in force counts."""
     found: dict[str, UserMark] = {}
     for entry in find_in_force(log):
         if entry.action not in MARKS:
@@ -276,7 +276,7 @@ def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
 
 
 def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:
-    """The user's corrections of moments, in order."""
+    """Returns the user's corrections of moments, in order."""
     return tuple(
         Correction(
             entry.action,

@@ -12,12 +12,12 @@ class Side:
     Attributes:
         share: Share of the picture that the other one also shows.
         x: Offset of the other picture's centre to the right of this one's, in widths of this one.
-        y: Likewise downwards, in heights.
+        y: The same offset downwards, in heights.
         spread: Standard deviation of the 8-bit levels outside the common part; 0 if nothing is
             outside.
         chroma: Mean distance from grey in the common part, in 8-bit levels.
-        length: Long side of this whole picture when aligned with the other one, in long sides of
-            the other one.
+        length: Long side of this whole picture when aligned with the other one, as a multiple of
+            the other one's long side.
     """
 
     share: float

@@ -165,7 +165,7 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
 
 
 def _aggregate(weights: Sequence[float], scores: Sequence[float]) -> tuple[float, float]:
-    """The weighted minimum of scores, and its extent."""
+    """Returns the weighted minimum of scores, and its extent."""
     lacks = [w * (1 - s) for w, s in zip(weights, scores, strict=True)]
     most, total = max(lacks), sum(weights)
     extent = sum(lacks) / total / most * max(weights) if most > 0 and total > 0 else 1.0
@@ -193,7 +193,7 @@ def rate_trust(face: FaceScores) -> float:
 
 
 def _ramp(value: float, start: float, end: float) -> float:
-    """0 up to `start`, 1 from `end` on (which may be below `start`), linear between them."""
+    """Rises linearly from 0 at `start` to 1 at `end`, which may be below `start`."""
     if start == end:
         return float(value >= end)
     return min(1.0, max(0.0, (value - start) / (end - start)))

@@ -1,4 +1,4 @@
-"""decisions.json: an album's log of decisions, as a backup or for another installation."""
+"""decisions.json: an album's decision log, as a backup or for another installation."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _File(_Strict):
 
 
 def decisions_json(log: Sequence[DecisionEntry]) -> str:
-    """Writes a log; fields named as in orchestrator.proto."""
+    """Writes a log, with fields named as in orchestrator.proto."""
     entries = [
         {**dataclasses.asdict(entry), "create_time": entry.create_time.isoformat()} for entry in log
     ]

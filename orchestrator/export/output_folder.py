@@ -193,7 +193,7 @@ class OutputFolder:
         self._guard({identity_of(folder): self.album for folder in folders})
 
     def guard_albums(self, albums: Iterable[AlbumPlace]) -> None:
-        """Refuses the folders of these albums, likewise by identity."""
+        """Refuses the folders of these albums, also by identity."""
         self._guard({album.identity: album.path for album in albums})
 
     def _guard(self, albums: dict[Identity | None, Path]) -> None:
@@ -513,7 +513,7 @@ class OutputFolder:
         return place
 
     def names_below(self, folder: str) -> list[str]:
-        """Paths in the manifest below one of its folders."""
+        """Lists the paths in the manifest that are below one of its folders."""
         return [name for name in self._entries if name.startswith(f"{folder}/")]
 
     def claim_logs(self, names: Sequence[str], *, force: bool) -> None:
@@ -541,7 +541,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def _parent(self, name: str, *, makes: bool = False) -> Iterator[tuple[int, str]]:
-        """Opens the folder of a path below the root component by component, following no links.
+        """Opens the folder of a path below the root, one component at a time, without links.
 
         Raises:
             InvalidArgumentError: A component is a link or not a folder, or the path leads outside.

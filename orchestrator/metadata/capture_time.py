@@ -78,7 +78,7 @@ def parse_offset(text: str) -> str:
 
 
 def derive_offset(local: str, utc: str) -> str:
-    """Offset from UTC by a local time and the UTC of the GPS; empty if they don't fit.
+    """Derives the offset from UTC from the local time and the GPS time; empty if they don't fit.
 
     Args:
         local: ISO 8601 without zone.

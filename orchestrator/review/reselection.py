@@ -57,8 +57,8 @@ class RunUpdate:
 
     Attributes:
         changed: Photos whose result changed, ordered by path.
-        missing_pairs: Pairs of paths that the selection needs but that have no comparison; these
-            photos count as equally good.
+        missing_pairs: Pairs of paths that the selection needed to compare but could not, because no
+            comparison is stored; these photos count as equally good.
     """
 
     changed: list[ImageRecord]
@@ -183,7 +183,7 @@ def _digests_of(entries: Iterable[DecisionEntry]) -> set[str]:
 
 
 def _find_photos(stores: Stores, run: Run, digests: Collection[str]) -> list[ImageRecord]:
-    """Results for photos with these contents, ordered by path."""
+    """Returns the results for photos with these contents, ordered by path."""
     found = stores.runs.clusters_of(run.id, sorted(digests)) if digests else []
     return [record for record in found if record.content_digest in digests]
 

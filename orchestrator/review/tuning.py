@@ -78,7 +78,7 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
 
     Coordinate ascent on the agreement, starting from the settings in force, over `CANDIDATES`.
     Photos are grouped into moments as corrected by the user. Folds never split a moment. A goal for
-    the whole album is left aside: the fit is about the choice within moments.
+    the whole album is ignored, because the fit is about choices within moments.
 
     Raises:
         FailedPreconditionError: The run is not completed, or there are too few decisions.

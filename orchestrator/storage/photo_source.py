@@ -120,7 +120,7 @@ class FolderPhotoSource:
         return FoundPhotos(sorted(found, key=lambda photo: photo.path), notes)
 
     def _ignored(self) -> list[str]:
-        """Lines of the album's .bestshotignore; none if there is no such file.
+        """Reads the lines of the album's .bestshotignore; none if there is no such file.
 
         Raises:
             InvalidArgumentError: The file cannot be read. If it were skipped, photos that the
@@ -140,7 +140,7 @@ class FolderPhotoSource:
             ) from error
 
     def size(self, path: str) -> int:
-        """Size of a photo in bytes.
+        """Returns the size of a photo in bytes.
 
         Raises:
             InvalidImageError, UnavailableError: As for `read`.
@@ -198,7 +198,7 @@ class FolderPhotoSource:
         )
 
     def _size(self, path: Path) -> int:
-        """Size of a file; 0 for a dangling link or one that leads outside: `read` reports these."""
+        """Returns a file's size; 0 for a dangling or outside link, which `read` will report."""
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
@@ -273,8 +273,8 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     """Resolves `folder`, including symlinks, and refuses it if it is outside the allowed roots.
 
     Args:
-        folder: From a request. "~" is the home of the user that the orchestrator runs as ...
-        allowed_roots: ... here too.
+        folder: From a request. "~" is the home of the user that the orchestrator runs as.
+        allowed_roots: From the settings; "~" is expanded likewise.
         field: Name of the request's field, for the error.
 
     Raises:
@@ -287,7 +287,7 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     try:
         resolved = folder.resolve()
     except (OSError, ValueError, RuntimeError):  # RuntimeError: symlink loop
-        resolved = Path()  # in no root: callers must not learn what exists outside the roots
+        resolved = Path()  # not in any root: callers must not learn what exists outside the roots
     if problem := _find_outside(folder, resolved, resolved_roots(allowed_roots)):
         raise InvalidArgumentError(field, problem)
     return resolved

@@ -59,7 +59,7 @@ class Renewal(enum.Enum):
 
 
 class SqlRunQueue:
-    """The queued and running runs, as one orchestrator sees them.
+    """The run queue, as one orchestrator uses it.
 
     Args:
         engine: The database.
@@ -234,7 +234,7 @@ class SqlRunQueue:
 
 
 def _next(connection: Connection, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
-    """The oldest claimable run, locked if the database has row locks."""
+    """Returns the oldest claimable run, locked if the database has row locks."""
     expired = runs.c.lease_expire_time < now
     ownerless: ColumnElement[bool] = or_(runs.c.lease_expire_time.is_(None), expired)
     abandoned = (runs.c.state == RunState.RUNNING.value) & ownerless

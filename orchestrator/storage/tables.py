@@ -231,7 +231,7 @@ identity_models = Table(
     Column("digest", String(64), nullable=False),
     Column("same_person_similarity", SCORE, nullable=False),
 )
-"""At most one row: under which digest the vectors that `faces` is derived from are stored."""
+"""At most one row: the digest of the models whose vectors `faces` is derived from."""
 
 user_marks = Table(
     "user_marks",
@@ -241,7 +241,7 @@ user_marks = Table(
     Column("stars", Integer, nullable=False),
     Column("label", Text, nullable=False),
 )
-"""Current stars and colour labels, likewise."""
+"""Current stars and colour labels, also derived from the log."""
 
 answers = Table(
     "answers",

@@ -97,7 +97,7 @@ Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
 
 
 def image(record: ImageRecord, decision: Decision | None, penalties: PersonPenalties) -> BaseModel:
-    """A result with the user's decision; the penalties are those of its run."""
+    """Returns a result with the user's decision; the penalties are those of its run."""
     fields = {name: getattr(record, name) for name in get_type_hints(ImageRecord)}
     return Image(
         **fields,

@@ -43,7 +43,7 @@ CHUNK_BYTES = 2**20
 MAX_HEADER_BYTES = 2**16
 MAX_WARNING_COUNT = 100
 MAX_ALBUM_COUNT = 100_000
-"""More albums than anyone has; an export checks all of them to avoid writing into one."""
+"""More albums than anyone has. An export checks all of them to avoid writing into one."""
 
 
 class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):

@@ -34,7 +34,7 @@ Vectors = NDArray[np.float32]
 
 
 def scenes(count: int) -> Vectors:
-    """Unit vectors around random centres, five per centre on average."""
+    """Returns unit vectors around random centres, five per centre on average."""
     rng = np.random.default_rng(count)
     sizes = rng.geometric(1 / 5, count)
     owners = np.repeat(np.arange(count), sizes)[:count]

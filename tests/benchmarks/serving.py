@@ -62,7 +62,7 @@ CALLS: dict[str, Call] = {
 
 
 def pictures(count: int) -> list[RgbImage]:
-    """Crops of scikit-learn's photos, 512 pixels wide."""
+    """Returns crops of scikit-learn's photos, 512 pixels wide."""
     whole = load_sample_images().images
     rng = np.random.default_rng(0)
     found = []
@@ -83,7 +83,7 @@ def message(pixels: RgbImage, long_side_px: int) -> image_pb2.Image:
 
 
 def in_process(name: str, images: list[image_pb2.Image]) -> float:
-    """Pictures per second with the servicer's own prepare and infer, without gRPC."""
+    """Returns pictures per second with the servicer's own prepare and infer, without gRPC."""
     analyse, _ = model_here(name, WORKERS)
 
     def once() -> float:

@@ -103,7 +103,7 @@ def file_data(path: str, **more: Json) -> dict[str, Json]:
 
 
 def forged(attacked: PageUnderAttack, kind: str) -> dict[str, Json]:
-    """An object that Gradio treats as a file, or as something that contains one."""
+    """Returns an object that Gradio treats as a file, or as something that contains one."""
     secret, honest = str(attacked.secret), str(attacked.upload)
     text = base64.b64encode(SECRET.encode()).decode()
     beside = attacked.uploads / "x" / ".." / ".." / secret.removeprefix("/")

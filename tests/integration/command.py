@@ -120,7 +120,7 @@ class Running:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float = LIMIT_S) -> tuple[str, None]:
-        """The rest of its output; returns when it has ended."""
+        """Returns the rest of its output once it has ended."""
         text = self.stdout.read()
         self._process.join(timeout)
         assert self.returncode is not None, text

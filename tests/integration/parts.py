@@ -140,7 +140,7 @@ class Orchestrator(Part):
         return self.end(run_id)
 
     def results(self, run_id: str) -> bytes:
-        """A run's results as CSV."""
+        """Returns a run's results as CSV."""
         request = pb.DownloadRunRequest(run_id=run_id, format=pb.DOWNLOAD_FORMAT_CSV)
         return b"".join(piece.chunk for piece in self.stub.DownloadRun(request))
 

@@ -207,7 +207,7 @@ def test_thumbnails_are_small_jpegs(stub: Stub, run: pb.Run) -> None:
 
 
 def count_inferences(metrics: dict[str, str]) -> dict[str, float]:
-    """Number of pictures, or pairs, that each model service has processed so far."""
+    """Returns the number of pictures, or pairs, that each model service has processed so far."""
     texts = {name: http_get(f"http://{address}/metrics").text for name, address in metrics.items()}
     return {
         name: sum(map(float, re.findall(r"^bestshot_batch_items_sum(?:\{.*\})? (\S+)", text, re.M)))

@@ -173,7 +173,7 @@ def test_mistakes_are_reported(done: Access, tmp_path: Path) -> None:
 
 
 def shown(done: Access) -> dict[str, Any]:
-    """The newest run's photos, by path."""
+    """Returns the newest run's photos, by path."""
     found = json.loads(run(done, "show", "--json"))
     return {image["path"]: image for image in found["images"]}
 

@@ -51,7 +51,7 @@ def interfaces(curated: Curated, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def by_grpc(interfaces: Interfaces, request: Message) -> tuple[grpc.StatusCode, str, str, str]:
-    """Code, message, reason and field of the error."""
+    """Returns code, message, reason and field of the error."""
     for field in ("run_id", "other_run_id"):
         if getattr(request, field, "") == RUN:
             setattr(request, field, interfaces.run_id)

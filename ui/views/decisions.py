@@ -1,4 +1,4 @@
-"""The Decisions section: the album's log of decisions, newest first."""
+"""The Decisions section: the album's decision log, newest first."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ async def load_page(
 
 
 def _score_ranges(score: str, minimum: str, maximum: str) -> list[pb.ScoreRange]:
-    """Bounds as typed; ValueError if one is not a number."""
+    """Reads the bounds as typed; ValueError if one is not a number."""
     bounds = pb.ScoreRange(score=score, minimum=_number(minimum), maximum=_number(maximum))
     return [bounds] if score else []
 

@@ -42,10 +42,10 @@ def models_dir() -> Path:
 
 
 def profile_of_environment() -> str | None:
-    """The profile that BESTSHOT_PROFILE names; None if it is not set."""
+    """Returns the profile that BESTSHOT_PROFILE names; None if it is not set."""
     return os.environ.get(PROFILE_VARIABLE) or None
 
 
 def default_profile() -> str:
-    """The profile to use if the command line does not name one: BESTSHOT_PROFILE or `standard`."""
+    """Returns the profile to use without --profile: BESTSHOT_PROFILE or `standard`."""
     return profile_of_environment() or DEFAULT_PROFILE

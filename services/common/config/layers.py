@@ -105,7 +105,7 @@ class ConfigFile:
     sections: Tree
 
     def section(self, *keys: str) -> Layer:
-        """The settings below `keys`, such as ("services", "face"); empty if there are none."""
+        """Returns the settings below `keys`, such as ("services", "face"); empty if none."""
         return Layer(self.source, _below(Layer(self.source, self.sections), keys))
 
 
@@ -178,7 +178,7 @@ def leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _value(tree: Tree, path: Sequence[str]) -> object:
-    """The value at `path`; None if there is none."""
+    """Returns the value at `path`; None if there is none."""
     found: Any = tree
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
@@ -270,7 +270,7 @@ def merge(trees: Iterable[Tree]) -> Tree:
 def read_service(
     folder: Path, profile: str, part: str, files: Sequence[ConfigFile] = ()
 ) -> dict[str, Any]:
-    """A part's settings in services.yaml under a profile, merged but not validated.
+    """Returns a part's settings in services.yaml under a profile, merged but not validated.
 
     Args:
         folder: Config folder.
@@ -344,7 +344,7 @@ def _models_within(annotation: object) -> list[type]:
 
 
 def _key_names(annotation: object) -> list[str]:
-    """Allowed keys of a `dict[SomeEnum, X]`; empty for other annotations."""
+    """Returns the allowed keys of a `dict[SomeEnum, X]`; empty for other annotations."""
     if get_origin(annotation) is not dict:
         return []
     key = get_args(annotation)[0]
@@ -384,7 +384,7 @@ def _below(layer: Layer, keys: Sequence[str]) -> Tree:
 def _explain(
     problems: Sequence[Mapping[str, Any]], layers: Sequence[Layer], is_secret: bool
 ) -> list[str]:
-    """One line per wrong key; a value that may have several types has one problem per type."""
+    """Writes one line per wrong key; a value that may have several types has several problems."""
     lines: dict[str, str] = {}
     for problem in problems:
         path = [str(part) for part in problem["loc"]]

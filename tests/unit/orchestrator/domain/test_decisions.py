@@ -120,7 +120,7 @@ def test_undoing_everything_restores_the_algorithms_result(log: list[DecisionEnt
 
 
 def touched(log: Sequence[DecisionEntry], one: DecisionEntry) -> set[str]:
-    """The photos that an entry affects; for corrections, all photos of their moments."""
+    """Returns the photos that an entry affects; for corrections, all photos of their moments."""
     digests = {*one.content_digests, *([one.target.content_digest] if one.target else [])}
     if one.action not in CORRECTIONS:
         return {f"decision on {digest}" for digest in digests}
@@ -219,7 +219,7 @@ def test_a_file_without_decisions_is_reported(text: str, problem: str) -> None:
 
 
 def with_whole_digests(one: DecisionEntry) -> DecisionEntry:
-    """The entry with digests of realistic length."""
+    """Returns the entry with digests of realistic length."""
 
     photos = tuple(
         dataclasses.replace(photo, content_digest=photo.content_digest * 64) for photo in one.photos

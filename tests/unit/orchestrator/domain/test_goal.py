@@ -49,7 +49,7 @@ def selection(
     share: float = 0.1,
     decisions: dict[str, Decision] | None = None,
 ) -> Selection:
-    """A selection among photos that do not resemble each other."""
+    """Returns a selection among photos that do not resemble each other."""
     goal = Goal(pick=pick, count=count, share=share)
     vectors = np.eye(len(photos), dtype=np.float32)
     return Selection(photos, vectors, FILTERS, rules(goal=goal, siamese=NO_TIES), decisions or {})

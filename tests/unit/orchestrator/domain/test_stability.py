@@ -17,7 +17,7 @@ groupings = st.lists(st.integers(0, 8), min_size=1, max_size=20)
 
 
 def moments(labels: np.ndarray, names: list[str]) -> set[frozenset[str]]:
-    """The moments as sets of names; a single shot is a set of one."""
+    """Returns the moments as sets of names; a single shot is a set of one."""
     found: dict[object, set[str]] = {}
     for label, name in zip(labels, names, strict=True):
         found.setdefault(int(label) if label >= 0 else name, set()).add(name)

@@ -119,7 +119,7 @@ def export(
 
 
 def tree(*folders: Path, but: tuple[Path, ...] = ()) -> dict[str, str]:
-    """All files below the folders with their digests, and all links with their targets."""
+    """Returns all files below the folders with their digests, and all links with their targets."""
     paths = itertools.chain(*(folder.rglob("*") for folder in folders))
     return {
         str(path): f"link to {os.readlink(path)}"
@@ -174,7 +174,7 @@ def place_output(kind: str, base: Path, photos: Path) -> Path:
 
 
 def plant(out: Path, photos: Path) -> None:
-    """Plants foreign records that name files in the album and outside."""
+    """Plants forged records that name files in the album and outside it."""
     paths = [path.format(album=photos) for path in PLANTED]
     images = [{"path": path, "companion_paths": [], "is_selected": True} for path in paths]
     entries: dict[str, object] = {

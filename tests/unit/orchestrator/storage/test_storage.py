@@ -263,7 +263,7 @@ def test_a_backup_is_restored(tmp_path: Path, postgresql: Postgresql) -> None:
         ("no url", "is not a URL"),
         ("sqlite:///x.db", "must begin with postgresql://"),
         ("mysql://a@b/c", "must begin with postgresql://"),
-        ("postgresql://a@b/c?sslmod=require", "'sslmod' is not an option of libpq"),
+        ("postgresql://a@b/c?sslmod=require", "'sslmod' is not a libpq option"),
     ],
 )
 def test_the_error_for_a_wrong_database_url_names_the_right_form(url: str, problem: str) -> None:

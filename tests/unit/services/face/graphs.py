@@ -46,7 +46,7 @@ class Graph:
 
 
 def ruler_picture() -> NDArray[np.uint8]:
-    """A picture in which red encodes x and green encodes y, in steps of 4 pixels."""
+    """Returns a picture in which red encodes x and green encodes y, in steps of 4 pixels."""
     steps = (np.arange(SIDE_PX) // 4).astype(np.uint8)
     picture = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
     picture[..., 0] = steps
@@ -66,6 +66,6 @@ def crop_to_picture(crop: FloatArray) -> FloatArray:
 
 
 def picture_to_crop(crop: FloatArray, points: FloatArray) -> FloatArray:
-    """Position of points (n, 2) of `ruler_picture` in a crop of it."""
+    """Returns the position of points (n, 2) of `ruler_picture` in a crop of it."""
     found = crop_to_picture(crop)
     return np.asarray(np.linalg.solve(found[:, :2], (points - found[:, 2]).T).T, np.float32)

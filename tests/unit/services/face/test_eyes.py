@@ -30,7 +30,7 @@ def face(picture: FloatArray, eyes: tuple[tuple[float, float], tuple[float, floa
 
 
 def mesh() -> Mesh:
-    """Eyes of 60 pixels at (400, 450) and (600, 450)."""
+    """Returns a mesh with eyes of 60 pixels at (400, 450) and (600, 450)."""
     points = np.zeros((468, 3), np.float32)
     points[[33, 133, 362, 263], 0] = 370, 430, 570, 630
     points[[33, 133, 362, 263], 1] = 450

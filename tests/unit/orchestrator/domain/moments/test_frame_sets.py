@@ -336,7 +336,7 @@ MANUAL = CameraFacts(focal_length_mm=35.0, exposure_time_seconds=0.01, f_number=
 
 
 def turn(x: float, y: float = 0.0, share: float = 0.5, **changes: Any) -> Overlap:
-    """What two frames show of which the second lies to the right by x, and below by y."""
+    """Returns the overlap of two frames; the second lies to the right by x, and below by y."""
     side = Side(share=share, x=x, y=y, spread=50.0, chroma=20.0, length=1.0)
     plain = Overlap(
         match_count=50,
@@ -358,7 +358,7 @@ def panoramas_in(
     seconds: Sequence[float] | None = None,
     facts: Sequence[CameraFacts] | None = None,
 ) -> list[tuple[int, ...]]:
-    """Panoramas among photos of which each follows the one before as an overlap says."""
+    """Finds panoramas among photos, each of which follows the one before with an overlap."""
     count = len(overlaps) + 1
     pictures = [expose(view(seed), 0) for seed in range(count)]
     plain = frames(pictures, seconds or range(count), facts=facts or [MANUAL] * count)

@@ -37,7 +37,7 @@ def unit(rows: NDArray[np.float64]) -> Vectors:
 
 
 def scenes(count: int, dimensions: int, seed: int, spread: float, mean: float) -> Vectors:
-    """Shots around random centres; their number per centre is geometrically distributed."""
+    """Returns shots around random centres; their number per centre is geometrically distributed."""
     rng = np.random.default_rng(seed)
     rows: list[NDArray[np.float64]] = []
     while len(rows) < count:
@@ -100,7 +100,7 @@ def parameters_of(name: str) -> Iterator[ClusterParameters]:
 
 
 def hdbscan_labels(vectors: Vectors, wanted: ClusterParameters) -> NDArray[np.int64]:
-    """The result of hdbscan's generic path."""
+    """Returns the result of hdbscan's generic path."""
     model = hdbscan.HDBSCAN(
         min_cluster_size=wanted.min_cluster_size,
         min_samples=wanted.min_samples,

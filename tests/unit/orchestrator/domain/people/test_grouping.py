@@ -13,7 +13,7 @@ THRESHOLD = 0.4
 
 
 def faces_of(persons: list[int], noise: float, seed: int = 0) -> Vectors:
-    """Unit vectors of faces; those of one person differ by noise."""
+    """Returns unit vectors of faces; those of one person differ by noise."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(max(persons) + 1, 64))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)

@@ -114,7 +114,7 @@ def stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def quarters() -> NDArray[np.uint8]:
-    """A 4:3 picture that looks different in each orientation, and survives compression."""
+    """Returns a 4:3 picture that looks different in each orientation, and survives compression."""
     colours = np.array([[[200, 40, 40], [40, 200, 40]], [[40, 40, 200], [220, 220, 220]]], np.uint8)
     return colours.repeat(240, axis=0).repeat(320, axis=1)
 
@@ -238,7 +238,7 @@ def test_floats_above_one_are_highlights(bands: int, picture: Picture) -> None:
 
 
 def icc_profile(name: str, gamma: float) -> bytes:
-    """A matrix profile with the primaries of sRGB (ICC.1:2010, D50) and a plain gamma."""
+    """Returns a matrix profile with the primaries of sRGB (ICC.1:2010, D50) and a plain gamma."""
     described = name.encode("ascii") + b"\0"
     curve = b"curv" + struct.pack(">4xIH2x", 1, round(gamma * 256))
     tags = {

@@ -211,7 +211,13 @@ def curate(
             "one in the folder listed first is preferred."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the results; created if missing. Default: PHOTOS-best, beside the "
+            "first folder."
+        ),
+    ] = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -253,7 +259,7 @@ def curate(
     curating.curate(
         curating.Request(
             photos=photos,
-            out=out,
+            out=out or curating.folder_for_results(photos[0]),
             config_folder=config_dir(config_dir_),
             data_folder=data_folder(data),
             profile=profile or profile_of_environment(),

@@ -121,6 +121,18 @@ class Request:
     reference_run_id: str | None = None
 
 
+def folder_for_results(photos: Path) -> Path:
+    """The folder for the results if the user names none: `PHOTOS-best`, beside the photos.
+
+    Raises:
+        ConfigError: Nothing can be beside the folder, because it is the root of the file system.
+    """
+    folder = photos.resolve()
+    if not folder.name:
+        raise ConfigError(f"--out is required, because {folder} has no folder beside it")
+    return folder.with_name(f"{folder.name}-best")
+
+
 def curate(request: Request, console: Console) -> pb.Run:
     """Curates folders of photos into a folder of results.
 

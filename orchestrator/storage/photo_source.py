@@ -21,6 +21,7 @@ from orchestrator.storage.companions import (
 )
 from orchestrator.storage.containment import check_inside, open_inside, resolved_roots
 from orchestrator.storage.photo_io import report_progress
+from orchestrator.storage.results_manifest import MANIFEST_NAME, copies_in_results
 from services.common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -99,6 +100,9 @@ class FolderPhotoSource:
         for root, folders, names in os.walk(self._folder, onerror=self._warn_unread):
             report_progress()
             place = "" if root == str(self._folder) else self._relative(Path(root))
+            if MANIFEST_NAME in names:
+                copies = copies_in_results(Path(root))
+                rules.leave_out_results(self._relative(Path(path)) for path in copies)
             folders[:] = rules.keep_folders(place, folders)
             files = rules.keep_files(place, names)
             groups = group_files(files)

@@ -231,7 +231,7 @@ class Page:
             return [listed, *[gr.skip()] * (7 + COMPONENT_COUNT)]
 
     async def _open_address(self, query: dict[str, str]) -> Updates:
-        """Updates for the run, tab and photo that the page's address names."""
+        """Returns updates for the run, tab and photo that the page's address names."""
         run_id, photo = query.get("run", ""), query.get("photo", "")
         _, *tabs = self._open_tab(query)
         try:
@@ -241,7 +241,7 @@ class Page:
         return [run_id, *tabs[:2], panel, (run_id, photo) if photo else CLOSED]
 
     def _open_tab(self, query: dict[str, str]) -> Updates:
-        """Updates for the tab that the page's address names, without a run or photo."""
+        """Returns updates for the tab that the page's address names, without a run or photo."""
         tab = query.get("tab", "")
         outer = TABS[0] if tab in SECTIONS else tab
         return [

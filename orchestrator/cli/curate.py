@@ -122,7 +122,7 @@ class Request:
 
 
 def folder_for_results(photos: Path) -> Path:
-    """The folder for the results if the user names none: `PHOTOS-best`, beside the photos.
+    """Chooses where results go if the user names no folder: `PHOTOS-best`, beside the photos.
 
     Raises:
         ConfigError: Nothing can be beside the folder, because it is the root of the file system.
@@ -212,7 +212,7 @@ def _check_services(request: Request) -> None:
 
 
 def _list_album_folders(request: Request) -> list[Path]:
-    """Folders of the albums in this command's own database."""
+    """Lists the folders of the albums in this command's own database."""
     if request.orchestrator is not None or not (request.data_folder / DATABASE_NAME).exists():
         return []
     uri = (request.data_folder / DATABASE_NAME).absolute().as_uri() + "?mode=ro"

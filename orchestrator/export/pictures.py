@@ -109,7 +109,7 @@ async def face_row(
 
 
 def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores], side_px: int) -> int:
-    """Returns the long side at which even the smallest face needs no enlarging for its square."""
+    """Returns the long side at which the smallest face fills its square without being enlarged."""
     width, height = record.width_px, record.height_px
     smallest = min(max(face.width * width, face.height * height) for face in faces)
     needed = side_px / max(1.0, FACE_MARGIN * smallest) * max(width, height)

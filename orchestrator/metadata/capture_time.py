@@ -66,7 +66,7 @@ def parse_time(text: str, source: str, *, fraction: str = "", offset: str = "") 
 
 
 def parse_offset(text: str) -> str:
-    """Reads an offset from UTC; returns it as "+02:00", or empty if it is none."""
+    """Reads an offset from UTC; returns it as "+02:00"; empty if it is not an offset."""
     if text.strip() == "Z":
         return "+00:00"
     match = _OFFSET.match(text)

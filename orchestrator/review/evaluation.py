@@ -87,7 +87,7 @@ class DecidedMoments:
         )
 
     def moments(self) -> list[str]:
-        """Keys of the moments, in order."""
+        """Lists the keys of the moments, in order."""
         return sorted({moment_key(record) for record in self.records})
 
 

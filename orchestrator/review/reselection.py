@@ -245,7 +245,7 @@ def _update(
 def _find_affected(
     before: Sequence[ImageRecord], after: Sequence[ImageRecord], content_digests: Collection[str]
 ) -> set[str]:
-    """Paths of all photos in moments that differ or contain given photos."""
+    """Finds the paths of all photos in moments that differ or contain given photos."""
     named = {record.path for record in after if record.content_digest in content_digests}
     old = moments_of(before)
     affected: set[str] = set()

@@ -198,7 +198,7 @@ class FolderPhotoSource:
         )
 
     def _size(self, path: Path) -> int:
-        """Returns a file's size; 0 for a dangling or outside link, which `read` will report."""
+        """Returns a file's size; 0 for a broken or forbidden link, so that `read` reports it."""
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)

@@ -45,7 +45,7 @@ def is_plain(name: str) -> bool:
 
 
 def copies_in_results(folder: Path) -> frozenset[str]:
-    """Copies of photos that bestshot wrote to an output folder, as absolute paths.
+    """Finds the copies of photos that bestshot wrote to an output folder; returns absolute paths.
 
     A copy that was edited since, or a link that has become a photo's last name, is not among them:
     it is the only file of its kind.

@@ -217,7 +217,7 @@ class SqlRunQueue:
         return run_from_row(row)
 
     def _end_instead(self, row: Row[Any], now: datetime.datetime) -> dict[str, Any] | None:
-        """Values that end a run instead of claiming it; None if it should be claimed."""
+        """Returns values that end a run instead of claiming it; None if it should be claimed."""
         if row.is_cancel_requested:
             return _end_values(RunState.CANCELLED, now)
         if row.state == RunState.PENDING.value:

@@ -69,7 +69,7 @@ def main(folders: list[str]) -> None:
 
 
 def _read_by_exiftool(folder: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """The times in the photos below a folder, by ExifTool's names."""
+    """Reads the times in the photos below a folder, by ExifTool's names."""
     command = ["exiftool", "-json", "-recurse", "-duplicates", "-groupNames1", "-time:all", folder]
     answer = subprocess.run(
         command, capture_output=True, check=False, text=True, errors="replace"

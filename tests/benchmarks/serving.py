@@ -99,7 +99,7 @@ def in_process(name: str, images: list[image_pb2.Image]) -> float:
 async def served(
     name: str, address: str, images: list[image_pb2.Image], callers: int, batch: int
 ) -> float:
-    """Pictures per second over gRPC, with `callers` concurrent calls of `batch` pictures."""
+    """Measures pictures per second over gRPC: `callers` concurrent calls of `batch` pictures."""
     async with grpc.aio.insecure_channel(address) as channel:
         stub, call = STUBS[name](channel), CALLS[name]
         parts = [images[start : start + batch] for start in range(0, len(images), batch)]

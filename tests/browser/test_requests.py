@@ -66,7 +66,7 @@ def upload(client: httpx.Client, *files: tuple[str, bytes]) -> httpx.Response:
 
 @contextlib.contextmanager
 def web_server() -> Iterator[tuple[str, list[str]]]:
-    """A server on this machine that the page must never call."""
+    """Runs a server on this machine that the page must never call."""
     seen: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -70,7 +70,7 @@ class Curated:
 
 
 def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a command: this process's, with a separate data folder and no settings.
+    """Builds a command's environment: this process's, with its own data folder and no settings.
 
     The models are the builtin ones, so that no test downloads models by accident.
     """

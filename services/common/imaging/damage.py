@@ -15,7 +15,7 @@ def find_damage(content: bytes, image_format: str) -> str:
 
     Args:
         content: The whole file.
-        image_format: Pillow's name of the format; only JPEG, MPO, HEIF and AVIF are checked.
+        image_format: Pillow's name for the format; only JPEG, MPO, HEIF and AVIF are checked.
 
     Returns:
         A description of the damage; empty if none was found.

@@ -13,7 +13,7 @@ from tests.unit.services.face.graphs import FloatArray, Graph, crop_to_picture, 
 
 
 def contour(upper: float, lower: float, width: float = 30.0) -> FloatArray:
-    """71 points of an eye; `upper` and `lower`: distance of the lids, relative to its width."""
+    """Returns 71 points of an eye; `upper` and `lower` are lid distances over its width."""
     points = np.zeros((71, 2), np.float32)
     along = np.linspace(0, 1, 9)
     points[:9, 0] = along * width

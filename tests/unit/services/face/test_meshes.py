@@ -16,7 +16,7 @@ RULER = ruler_picture()
 
 
 def face_points(count: int, centre: tuple[float, float], size: float, roll: float) -> FloatArray:
-    """Points of a flat face in the picture: the corners of a square, and the eyes within it."""
+    """Returns points of a flat face in the picture: the corners of a square, and eyes in it."""
     points = np.zeros((count, 2))
     points[0], points[1] = (-0.5, -0.5), (0.5, 0.5)
     points[33], points[263] = (-0.3, -0.1), (0.3, -0.1)

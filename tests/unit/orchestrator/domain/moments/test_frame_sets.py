@@ -37,7 +37,7 @@ Miniatures = NDArray[np.float32]
 
 
 def view(seed: int) -> NDArray[np.float64]:
-    """The light from each part of a scene, over a range of six stops: (32, 32), middle 0.2."""
+    """Draws the light from each part of a scene, over six stops: (32, 32), middle 0.2."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(size=(8, 8)).repeat(4, axis=0).repeat(4, axis=1)
     stops = coarse + 0.5 * rng.normal(size=(32, 32))

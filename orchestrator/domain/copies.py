@@ -85,7 +85,7 @@ def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, 
     copies do compete by their scores.
 
     Args:
-        photos: The photos of a moment that may compete.
+        photos: The photos in a moment that may compete.
         kept: Paths of the photos that the user keeps; they are never copies of others.
 
     Returns:

@@ -193,7 +193,7 @@ class JsonApi:
         return await self._curator.diff(run_id, other_run_id)
 
     async def images(self, run_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Returns the photos of a run with all their results."""
+        """Returns the photos in a run with all their results."""
         page = await self._images(run_id, query)
         return {
             "images": [models.image(*item) for item in page.items],
@@ -202,7 +202,7 @@ class JsonApi:
         }
 
     async def image(self, run_id: str, path: PhotoPath) -> object:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         return models.image(*await self._reader.image(run_id, path))
 
     async def explanation(self, run_id: str, path: PhotoPath) -> object:
@@ -258,7 +258,7 @@ class JsonApi:
         }
 
     async def results(self, job_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Returns the photos of a run (a job) with their scores in a flat structure."""
+        """Returns the photos in a run (a job) with their scores in a flat structure."""
         page = await self._images(job_id, query)
         return {
             "images": [models.result_image(record) for record, *_ in page.items],

@@ -154,7 +154,7 @@ class Reader:
         wanted: PageRequest,
         query: ImageQuery,
     ) -> Page[Result]:
-        """Returns the photos of a run."""
+        """Returns the photos in a run."""
         run = await self._curator.run(run_id)
         size, offset = _bounds(wanted, run.id, query)
         total = await asyncio.to_thread(self._store.count_images, run.id, query)
@@ -170,7 +170,7 @@ class Reader:
         )
 
     async def image(self, run_id: str, path: str) -> Result:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
         decisions = await asyncio.to_thread(self._log.decisions, run.album_id)

@@ -291,7 +291,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ListImages(
         self, request: pb.ListImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListImagesResponse:
-        """Lists the photos of a run."""
+        """Lists the photos in a run."""
         filters = [converters.filter_value(wanted) for wanted in request.filters]
         if request.selected_only:
             filters.append(ImageFilter.SELECTED)
@@ -327,7 +327,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def GetImage(
         self, request: pb.GetImageRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetImageResponse:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         found = await self._reader.image(request.run_id, request.path)
         return pb.GetImageResponse(image=converters.image_message(*found))
 
@@ -606,7 +606,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def CompareImages(
         self, request: pb.CompareImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.CompareImagesResponse:
-        """Compares two photos of a run."""
+        """Compares two photos in a run."""
         run = await self._curator.run(request.run_id)
         probability = await self._curator.compare(run, request.first_path, request.second_path)
         return pb.CompareImagesResponse(first_better_probability=probability)

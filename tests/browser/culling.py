@@ -70,7 +70,7 @@ def make_run(
     *jpegs: bytes,
     faces: Sequence[tuple[FaceScores, ...]] = ((),) * SHOT_COUNT,
 ) -> Made:
-    """Stores a run of moments of five shots each, the best one first.
+    """Stores a run whose moments have five shots each, the best one first.
 
     Args:
         engine: The database.

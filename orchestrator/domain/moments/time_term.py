@@ -79,7 +79,7 @@ class TimeTerm:
         """Lowers similarities by the term, in place; none is above 1 afterwards.
 
         Args:
-            similarity: float32, cosine similarities of a block of photos to another.
+            similarity: float32, cosine similarities between two blocks of photos.
             rows: The first block.
             columns: The second one.
         """

@@ -1,4 +1,4 @@
-// The photos of a run and their decisions, in an order that only the user changes while the view is
+// The photos in a run and their decisions, in an order that only the user changes while the view is
 // open, by splitting, merging and moving.
 
 export class Album {

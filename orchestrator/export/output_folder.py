@@ -30,6 +30,8 @@ from orchestrator.storage.photo_io import report_progress
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 from services.common.user_files import open_regular
 
+TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")
+SELECTED_FOLDER = "selected"
 MANIFEST_NAME = ".bestshot-manifest.json"
 EXPORT_LOCK, CURATE_LOCK = ".bestshot-export.lock", ".bestshot-curate.lock"
 _STAGING_NAME = ".bestshot-staging"

@@ -9,6 +9,8 @@ import platformdirs
 
 from services.common.config.folders import DATA_DIR_VARIABLE
 
+DATABASE_NAME = "bestshot.db"
+
 
 def data_folder(override: Path | None) -> Path:
     """Finds the data folder: flag, then BESTSHOT_DATA_DIR, then the platform's default."""

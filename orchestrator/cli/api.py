@@ -17,12 +17,12 @@ from sqlalchemy import Engine
 
 from orchestrator.cli.options import LATEST, check_places
 from orchestrator.config import OrchestratorSettings, PipelineConfig
-from orchestrator.data_folder import data_folder
+from orchestrator.data_folder import DATABASE_NAME, data_folder
 from orchestrator.domain.decisions import DecisionEntry
 from orchestrator.export.download import DownloadFormat
 from orchestrator.records import Album, ImageRecord, Run
 from orchestrator.review.run_diff import RunDiff
-from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
+from orchestrator.storage.database import open_database, open_postgresql
 from orchestrator.transport import values
 from orchestrator.transport.build import Orchestrator, build_orchestrator
 from orchestrator.transport.converters import entry_value, overrides_value

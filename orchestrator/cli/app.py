@@ -560,7 +560,8 @@ def export(
     """
     from orchestrator.cli.api import open_api
     from orchestrator.export.download import DownloadFormat, list_skipped
-    from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions
+    from orchestrator.export.exporter import ExportOptions
+    from orchestrator.export.output_folder import SELECTED_FOLDER
 
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
         raise ConfigError(

@@ -34,7 +34,6 @@ from orchestrator.storage.image_query import (
 from orchestrator.storage.rows import (
     RUN_COLUMNS,
     add_images,
-    album_folders,
     album_from_row,
     album_values,
     find_person_names,
@@ -45,6 +44,7 @@ from orchestrator.storage.rows import (
     run_values,
     select_images,
 )
+from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import albums, images, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
 from services.common.errors import NotFoundError

@@ -47,7 +47,7 @@ UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 class Settings(BaseModel):
     """Base of all settings: immutable, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)

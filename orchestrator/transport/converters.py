@@ -47,6 +47,7 @@ _DECISIONS = {
     "DECISION_KEEP": Decision.KEEP,
     "DECISION_REJECT": Decision.REJECT,
 }
+MAX_RUN_ID = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -224,6 +225,7 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
         decided_by=entry.decided_by,
         stars=entry.stars,
         label=entry.label,
+        run_id=entry.run_id,
     )
 
 
@@ -244,6 +246,10 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         raise InvalidArgumentError(
             "entries", f"entry {message.id[:64]}: create_time is not a valid time"
         ) from error
+    if len(message.run_id) > MAX_RUN_ID:
+        raise InvalidArgumentError(
+            "entries", f"entry {message.id[:64]}: run_id has more than {MAX_RUN_ID} characters"
+        )
     decided = [DecidedPhoto(photo.content_digest, photo.path) for photo in photos]
     return DecisionEntry(
         id=message.id,
@@ -255,6 +261,7 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         decided_by=message.decided_by,
         stars=message.stars,
         label=message.label,
+        run_id=message.run_id,
     )
 
 

@@ -121,6 +121,7 @@ class LoggedDecision(BaseModel):
     decided_by: str
     stars: int
     label: str
+    run_id: str
     is_in_force: bool
 
 

@@ -42,7 +42,14 @@ def run(done: Access, *arguments: object, code: int = 0) -> str:
 def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[str, Any]:
     time = "2026-05-17T10:00:00.123456+00:00"
     values = {"id": name, "action": action, "photos": list(photos), "create_time": time}
-    rest = {"target": None, "undone_id": "", "decided_by": "ansel", "stars": 0, "label": ""}
+    rest = {
+        "target": None,
+        "undone_id": "",
+        "decided_by": "ansel",
+        "stars": 0,
+        "label": "",
+        "run_id": "",
+    }
     return {**values, **rest, **more}
 
 

@@ -52,6 +52,8 @@ class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_ACTION_UNDO: _ClassVar[DecisionAction]
     DECISION_ACTION_RATE: _ClassVar[DecisionAction]
     DECISION_ACTION_LABEL: _ClassVar[DecisionAction]
+    DECISION_ACTION_PREFER: _ClassVar[DecisionAction]
+    DECISION_ACTION_UNSURE: _ClassVar[DecisionAction]
 
 class PeopleAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -179,6 +181,8 @@ DECISION_ACTION_MERGE: DecisionAction
 DECISION_ACTION_UNDO: DecisionAction
 DECISION_ACTION_RATE: DecisionAction
 DECISION_ACTION_LABEL: DecisionAction
+DECISION_ACTION_PREFER: DecisionAction
+DECISION_ACTION_UNSURE: DecisionAction
 PEOPLE_ACTION_UNSPECIFIED: PeopleAction
 PEOPLE_ACTION_NAME: PeopleAction
 PEOPLE_ACTION_MERGE: PeopleAction
@@ -1041,7 +1045,7 @@ class AppendDecisionResponse(_message.Message):
     def __init__(self, entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class DecisionEntry(_message.Message):
-    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by", "stars", "label")
+    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by", "stars", "label", "run_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PHOTOS_FIELD_NUMBER: _ClassVar[int]
@@ -1052,6 +1056,7 @@ class DecisionEntry(_message.Message):
     DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     STARS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     action: DecisionAction
     photos: _containers.RepeatedCompositeFieldContainer[DecidedPhoto]
@@ -1062,7 +1067,8 @@ class DecisionEntry(_message.Message):
     decided_by: str
     stars: int
     label: str
-    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
+    run_id: str
+    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class DecidedPhoto(_message.Message):
     __slots__ = ("content_digest", "path")

@@ -23,6 +23,7 @@ from orchestrator.review.evaluation import (
 from orchestrator.runs.recorded_settings import read_settings
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
+from services.common.config.layers import merge, tree_of
 from services.common.errors import FailedPreconditionError
 
 MIN_DECISION_COUNT = 10
@@ -125,19 +126,7 @@ def overrides_of(values: Values) -> dict[str, Any]:
     whole = dict(values)
     if _WEIGHT in whole:
         whole[_COUNTER_WEIGHT] = round(1.0 - whole[_WEIGHT], 6)
-    return nest_settings(whole)
-
-
-def nest_settings(values: Values) -> dict[str, Any]:
-    """Nests settings as in pipeline.yaml."""
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        *folders, name = key.split(".")
-        place = nested
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[name] = value
-    return nested
+    return merge(tree_of(key.split("."), value) for key, value in whole.items())
 
 
 def proposal_lines(found: Proposal) -> Iterator[str]:

@@ -198,6 +198,10 @@ class PipelineConfig:
         """Returns the available profiles by name."""
         return {name: self._profile(name) for name in profile_names(self._folder)}
 
+    def read_profile(self, name: str) -> Layer:
+        """Reads a profile as it is written, with its sections."""
+        return load_profile(self._folder, name)
+
     def _profile(self, name: str) -> Profile:
         description = str(load_profile(self._folder, name).data.get("description", ""))
         services = merge(

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy import Engine
 
-from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
+from orchestrator.data_folder import DATABASE_NAME
+from orchestrator.storage.database import open_database, open_postgresql
 from tests.integration.command import BUILTIN
 from tests.integration.up import free_ports
 from tests.postgresql import Postgresql, running_postgresql

@@ -116,7 +116,8 @@ class Page:
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
         address = [self.album, self.run, self.tabs, self.sections, self.panel, self.opened]
-        self._on(blocks.load, self.load, [], [self.listing, *address, *defaults])
+        loaded = self._on(blocks.load, self.load, [], [self.listing, *address, *defaults])
+        self._on(loaded.then, self.offer_profiles, [running.profile], [running.profile])
         models_outputs = [self.badge, self.notices, self.models]
         self._on(blocks.load, self.show_models, [], models_outputs)
         self._on(self.bar.choose_album, self.pick_album, [], [self.album])
@@ -206,9 +207,9 @@ class Page:
         self._on(self.comparison.changes.choose_run, self.compare_with, [*inputs[1:3]], chosen)
 
     @staticmethod
-    def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
+    def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> Any:  # noqa: ANN401
         """Wires an event; if more arrive while one is being handled, only the last counts."""
-        event(call, inputs, outputs, show_progress="hidden", trigger_mode="always_last")
+        return event(call, inputs, outputs, show_progress="hidden", trigger_mode="always_last")
 
     @staticmethod
     def _on_each(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
@@ -229,6 +230,10 @@ class Page:
             return [listed, album or gr.skip(), *shown, *await run_view.defaults(self._api)]
         except OrchestratorError:
             return [listed, *[gr.skip()] * (7 + COMPONENT_COUNT)]
+
+    async def offer_profiles(self, chosen: str | None) -> Any:  # noqa: ANN401
+        """Offers the profiles whose models are served; may take as long as a service is frozen."""
+        return await run_view.offer_profiles(self._api, chosen)
 
     async def _open_address(self, query: dict[str, str]) -> Updates:
         """Returns updates for the run, tab and photo that the page's address names."""

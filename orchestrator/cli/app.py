@@ -560,7 +560,8 @@ def export(
     """
     from orchestrator.cli.api import open_api
     from orchestrator.export.download import DownloadFormat, list_skipped
-    from orchestrator.export.exporter import SELECTED_FOLDER, ExportOptions
+    from orchestrator.export.exporter import ExportOptions
+    from orchestrator.export.output_folder import SELECTED_FOLDER
 
     if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
         raise ConfigError(
@@ -700,6 +701,20 @@ def tune(
     out: Annotated[
         Path | None, typer.Option(help="YAML file to save the proposal to, for --config.")
     ] = None,
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs",
+            help='Learn the weights from your answers to "Which one?" in the web UI instead.',
+        ),
+    ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --pairs: keep the proposed weights as a profile, for --profile NAME.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     orchestrator: Address = None,
     data: Data = None,
@@ -710,6 +725,15 @@ def tune(
     """
     from orchestrator.cli.api import open_api
 
+    if keep is not None and not pairs:
+        raise ConfigError("--keep needs --pairs; for a proposal from decisions, use --out FILE")
+    if pairs and out is not None:
+        raise ConfigError("--pairs takes --keep NAME, not --out")
+    if pairs:
+        from orchestrator.cli.pairs import learn_from_pairs
+
+        learn_from_pairs(run, keep, as_json=as_json, orchestrator=orchestrator, data=data)
+        return
     console = open_console()
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)

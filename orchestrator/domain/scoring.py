@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.domain.bounds import Penalty, Share
@@ -317,3 +317,20 @@ def composite_score(quality: QualityScores, weights: QualityWeights, penalty: fl
     """
     aesthetic = normalize_ava(quality.ava_score)
     return weights.iqa * quality.iqa_score + weights.ava * aesthetic + penalty
+
+
+def score_terms(
+    quality: QualityScores, worst: WorstFace | None, penalties: PersonPenalties
+) -> dict[str, float]:
+    """What each weight and penalty is multiplied by in the composite score, by name.
+
+    Their sum is the composite score unless `max_penalty` limits the penalties. A photo without
+    faces has 0 for each fault.
+    """
+    unit = replace(penalties, eyes_closed=-1.0, face_turned=-1.0, not_smiling=-1.0)
+    extents = {check.fault: -check.cost for check in check_faces(worst, unit)}
+    return {
+        "iqa": quality.iqa_score,
+        "ava": normalize_ava(quality.ava_score),
+        **{fault.value: extents.get(fault, 0.0) for fault in FaceFault},
+    }

@@ -40,6 +40,7 @@ class _Entry(_Strict):
     decided_by: Annotated[str, Field(max_length=4096)] = ""
     stars: int = 0
     label: str = ""
+    run_id: Annotated[str, Field(max_length=32)] = ""
 
 
 class _File(_Strict):
@@ -80,6 +81,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
             decided_by=entry.decided_by,
             stars=entry.stars,
             label=entry.label,
+            run_id=entry.run_id,
         )
         for entry in entries
     ]

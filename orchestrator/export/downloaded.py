@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from orchestrator.export.download import DownloadFormat, read_skipped, zipped_records
 from orchestrator.export.originals import CHANGED
-from orchestrator.export.result_files import TABLE_NAMES
+from orchestrator.export.output_folder import TABLE_NAMES
 from orchestrator.export.zip_names import zip_names
 from orchestrator.records import Album, ImageRecord
 from services.common.errors import InternalError, InvalidImageError

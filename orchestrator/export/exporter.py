@@ -12,6 +12,7 @@ from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.originals import CHANGED, has_changed
 from orchestrator.export.output_folder import (
     EXPORT_LOCK,
+    SELECTED_FOLDER,
     OutputFolder,
     open_output,
     translate_write_errors,
@@ -31,7 +32,6 @@ from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.containment import open_inside
 from services.common.errors import FailedPreconditionError, InvalidImageError
 
-SELECTED_FOLDER = "selected"
 XMP_FOLDER = "xmp"
 
 

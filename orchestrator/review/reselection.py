@@ -11,6 +11,7 @@ import numpy as np
 
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import (
+    ANSWERS,
     CORRECTIONS,
     MARKS,
     DecisionEntry,
@@ -155,7 +156,7 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
         known = find_origins(log)
         meant = [known[entry.id][0] for entry in entries]  # for an undo, the entry that it undoes
         marked = _digests_of(entry for entry in meant if entry.action in MARKS)
-        meant = [entry for entry in meant if entry.action not in MARKS]
+        meant = [entry for entry in meant if entry.action not in (*MARKS, *ANSWERS)]
         if not meant:
             return RunUpdate(_find_photos(stores, run, marked), [])
         digests = _digests_of(entry for entry in meant if entry.action not in CORRECTIONS)

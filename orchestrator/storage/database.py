@@ -39,6 +39,7 @@ from tenacity import (
     wait_fixed,
 )
 
+from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.records import utc_now
 from services.common.errors import (
     BestshotError,
@@ -52,7 +53,6 @@ from services.common.user_files import read_user_text
 
 logger = logging.getLogger(__name__)
 
-DATABASE_NAME = "bestshot.db"
 LOCK_NAME = "bestshot.lock"
 POSTGRESQL = "postgresql"
 START_WAIT_S = 30.0

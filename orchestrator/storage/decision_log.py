@@ -223,6 +223,7 @@ def _entry(row: Row[Any]) -> DecisionEntry:
         decided_by=row.decided_by,
         stars=row.stars,
         label=row.label,
+        run_id=row.run_id,
     )
 
 

@@ -16,6 +16,7 @@ from orchestrator.domain.photo import CameraFacts, OwnerMark, UserMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
+from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import (
     comparisons,
     faces,
@@ -56,11 +57,6 @@ def album_from_row(row: Row[Any]) -> Album:
             "create_time": utc(values["create_time"]),
         }
     )
-
-
-def album_folders(stored: str) -> list[str]:
-    """Parses the folders in the column of albums."""
-    return list(json.loads(stored)) if stored.startswith("[") else [stored]
 
 
 def run_values(run: Run) -> dict[str, Any]:

@@ -34,7 +34,6 @@ from orchestrator.storage.image_query import (
 from orchestrator.storage.rows import (
     RUN_COLUMNS,
     add_images,
-    album_folders,
     album_from_row,
     album_values,
     find_person_names,
@@ -45,6 +44,7 @@ from orchestrator.storage.rows import (
     run_values,
     select_images,
 )
+from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import albums, images, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
 from services.common.errors import NotFoundError
@@ -225,6 +225,13 @@ class SqlRunStore:
         )
         used = comparisons_table.c
         query = select(comparisons_table).where(used.run_id == run_id, used.first_path.in_(members))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {(row.first_path, row.second_path): row.first_better_probability for row in rows}
+
+    def all_comparisons(self, run_id: str) -> dict[tuple[str, str], float]:
+        """The comparisons that the selection used in any moment, keyed by pairs of paths."""
+        query = select(comparisons_table).where(comparisons_table.c.run_id == run_id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return {(row.first_path, row.second_path): row.first_better_probability for row in rows}

@@ -169,6 +169,7 @@ decision_log = Table(
     Column("decided_by", Text, nullable=False, server_default=""),
     Column("stars", Integer, nullable=False, server_default="0"),
     Column("label", Text, nullable=False, server_default=""),
+    Column("run_id", String(32), nullable=False, server_default=""),
     UniqueConstraint("album_id", "id"),
 )
 """Append-only; `sequence` counts an album's entries from 1."""

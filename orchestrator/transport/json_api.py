@@ -213,6 +213,15 @@ class JsonApi:
         """Returns how well the algorithm's picks agree with the user's decisions."""
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
 
+    async def pairs(self, run_id: str, query: Annotated[PageQuery, Query()]) -> object:
+        """Pairs of shots that the algorithm is least sure of and that have no answer yet."""
+        found = await self._reader.pairs(run_id, _page_request(query))
+        return models.make_pairs(found)
+
+    async def proposed_weights(self, run_id: str) -> object:
+        """Weights that predict more of the user's answers about pairs."""
+        return models.make_proposed_weights(await self._reader.learned_weights(run_id))
+
     async def thumbnail(
         self,
         run_id: str,
@@ -309,6 +318,13 @@ _ROUTES = (
     _Route("/runs/{run_id}/image", JsonApi.image, "GetImage", models.Image),
     _Route("/runs/{run_id}/explanation", JsonApi.explanation, "ExplainImage", Explanation),
     _Route("/runs/{run_id}/evaluation", JsonApi.evaluation, "EvaluateRun", models.EvaluatedRun),
+    _Route("/runs/{run_id}/pairs", JsonApi.pairs, "ListPairs", models.Pairs),
+    _Route(
+        "/runs/{run_id}/proposed_weights",
+        JsonApi.proposed_weights,
+        "ProposeWeights",
+        models.ProposedWeights,
+    ),
     _Route("/runs/{run_id}/thumbnail", JsonApi.thumbnail, "GetThumbnail", None, "image/jpeg"),
     _Route(
         "/runs/{run_id}/files/{filename}",

@@ -23,6 +23,7 @@ from orchestrator.export.pictures import (
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Evaluation, evaluate
+from orchestrator.review.pair_learning import AskedPair, LearnedWeights, ask_pairs, learn_weights
 from orchestrator.review.run_diff import Change, RunDiff
 from orchestrator.review.run_statistics import Histogram, cluster_sizes, histograms
 from orchestrator.review.tuning import Proposal, tune
@@ -68,6 +69,17 @@ class Page(Generic[ItemT]):
 
 Result = tuple[ImageRecord, Decision | None, PersonPenalties]
 """A photo in a run, the user's decision on it, and the run's settings for its faces."""
+
+
+@dataclass(frozen=True)
+class PairsPage:
+    """Pairs to show, the numbers of answers so far, and what `image_message` needs for each."""
+
+    page: Page[AskedPair]
+    choice_count: int
+    unsure_count: int
+    decisions: dict[str, Decision]
+    penalties: PersonPenalties
 
 
 @dataclass(frozen=True)
@@ -263,6 +275,26 @@ class Reader:
         # one at a time, because each can keep a core busy for minutes
         async with self._tuning, self.threads.hold_results(run):
             return await self.threads.decodes.run(tune, self._store, self._log, self._cache, run)
+
+    async def pairs(self, run_id: str, wanted: PageRequest) -> PairsPage:
+        """Pairs of a run that the user has not answered yet, the least certain first."""
+        query = ("pairs", run_id)
+        size, offset = _bounds(wanted, *query)
+        run = await self._curator.run(run_id)
+        async with self.threads.hold_results(run):
+            found = await asyncio.to_thread(ask_pairs, self._store, self._log, run)
+        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
+        token = _next_token(len(found.pairs) - offset, size, offset, *query)
+        page = Page(found.pairs[offset : offset + size], token, len(found.pairs))
+        return PairsPage(
+            page, found.choice_count, found.unsure_count, decisions, read_penalties(run)
+        )
+
+    async def learned_weights(self, run_id: str) -> LearnedWeights:
+        """What the user's answers about pairs say about a run's weights."""
+        run = await self._curator.run(run_id)
+        async with self.threads.hold_results(run):
+            return await asyncio.to_thread(learn_weights, self._store, self._log, run)
 
     async def settings(self, profile: str) -> ProfileSettings:
         """Returns the settings of a profile; empty = the orchestrator's own.

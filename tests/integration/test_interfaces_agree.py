@@ -93,6 +93,12 @@ def by_json(interfaces: Interfaces, place: str) -> tuple[int, dict[str, Any]]:
             "/runs/nowhere/diff/{run}",
             ["diff", "nowhere"],
         ),
+        (pb.ListPairsRequest(run_id=RUN, page_size=-1), "/runs/{run}/pairs?page_size=-1", None),
+        (
+            pb.ProposeWeightsRequest(run_id="nowhere"),
+            "/runs/nowhere/proposed_weights",
+            ["tune", "nowhere", "--pairs"],
+        ),
         (pb.EvaluateRunRequest(run_id=RUN), "/runs/{run}/evaluation", ["evaluate", RUN]),
         (pb.DescribeSettingsRequest(profile="builtn"), "/settings?profile=builtn", None),
         (pb.ListRunsRequest(page_token="x"), "/runs?page_token=x", None),

@@ -26,6 +26,7 @@ from services.common.config.folders import (
     MODELS_DIR_VARIABLE,
     PROFILE_VARIABLE,
     SHIPPED_CONFIGS,
+    user_profiles_dir,
 )
 from services.common.config.strict_yaml import DEPTH_LIMIT, parse_yaml, quote
 from services.common.errors import ConfigError, shorten
@@ -47,7 +48,7 @@ UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 class Settings(BaseModel):
     """Base of all settings: immutable, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -79,12 +80,24 @@ def read_yaml(path: Path) -> Tree:
 
 
 def load_profile(folder: Path, name: str) -> Layer:
-    """Reads `profiles/<name>.yaml`: keys description, pipeline, services."""
-    path = folder / "profiles" / f"{name}.yaml"
-    if name not in profile_names(folder):  # checked first, because callers choose the name
+    """Reads `profiles/<name>.yaml`: keys description, pipeline, services.
+
+    Raises:
+        ConfigError: There is no such profile in `folder` or among the user's, or one in each; or
+            its file is invalid.
+    """
+    shipped, own = _list_profiles(folder / "profiles"), _list_profiles(user_profiles_dir())
+    known = {**own, **shipped}
+    if name not in known:  # checked first, because callers choose the name
         raise ConfigError(
-            f"there is no profile {name!r} in {path.parent}{nearest(name, profile_names(folder))}"
+            f"there is no profile {name!r} in {folder / 'profiles'} or {user_profiles_dir()}"
+            f"{nearest(name, sorted(known))}"
         )
+    if name in shipped and name in own:
+        raise ConfigError(
+            f"{own[name]} has the name of a profile in {folder / 'profiles'}; rename it"
+        )
+    path = known[name]
     layer = Layer(str(path), read_yaml(path))
     _refuse_unknown(layer.data, PROFILE_KEYS, (), layer.source)
     _refuse_unknown(_below(layer, ("services",)), SERVICE_NAMES, ("services",), layer.source)
@@ -136,8 +149,12 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def profile_names(folder: Path) -> list[str]:
-    """Lists the profiles in `folder`."""
-    return sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
+    """Lists the profiles in `folder` and the user's own."""
+    return sorted(_list_profiles(folder / "profiles") | _list_profiles(user_profiles_dir()))
+
+
+def _list_profiles(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.glob("*.yaml")}
 
 
 def check_default_profile(folder: Path, profile: str) -> None:

@@ -18,6 +18,7 @@ from alembic.migration import MigrationContext
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.domain.decisions import (
     DecidedPhoto,
     DecisionAction,
@@ -39,7 +40,6 @@ from orchestrator.records import (
 )
 from orchestrator.storage import database
 from orchestrator.storage.database import (
-    DATABASE_NAME,
     DatabaseUnavailableError,
     lock_folder,
     migrate,

@@ -326,7 +326,7 @@ class Curator:
     async def keep_profile(
         self, name: str, base: str, description: str, overrides: dict[str, Any]
     ) -> None:
-        """Stores settings as a profile of the user's, which later runs can name.
+        """Stores settings as a user's profile, which later runs can name.
 
         Args:
             name: Its name, which no other profile may have.

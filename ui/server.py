@@ -31,7 +31,7 @@ from ui.views.export import FORMATS
 PICTURE_AGE_S = 24 * 3600
 UPLOADS_PER_LIMIT = 50
 QUEUE_INTERVAL_S = 0.05
-"""How often Gradio looks for new events, as on Windows; a click waits for half of it on average."""
+"""How often Gradio looks for new events; Gradio itself uses this value on Windows."""
 PROGRESS_INTERVAL_S = 10.0
 """How often Gradio looks for progress bars of its own, which the page does not use."""
 CONTENT_SECURITY_POLICY = (
@@ -130,8 +130,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
 def look_rarely(queue: Queue) -> None:
     """Makes Gradio's queue sleep longer between two looks for new events.
 
-    It does not wait for them but looks a thousand times per second, which would take 5% of a core
-    even if no page is open.
+    The queue polls for them instead of waiting. It does so a thousand times per second by default,
+    which would take 5% of a core even if no page is open.
     """
     queue.sleep_when_free = QUEUE_INTERVAL_S
     queue.progress_update_sleep_when_free = PROGRESS_INTERVAL_S

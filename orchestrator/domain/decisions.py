@@ -291,7 +291,7 @@ def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
 
 
 def answers_in(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
-    """The answers about pairs, oldest first; of each pair, the last one in force."""
+    """Lists the answers about pairs, oldest first; for each pair, the last one in force."""
     found = {
         frozenset(entry.content_digests): entry
         for entry in find_in_force(log)

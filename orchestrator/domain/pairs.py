@@ -16,8 +16,8 @@ MAX_SHOT_COUNT = 8
 """Maximum number of shots per moment, the best by score, that form pairs: a choice between the
 worst of a burst says nothing about the picks."""
 MIN_DIFFERENCE = 0.02
-"""Two shots whose scores all differ by less are as good as the same to the machine: an answer about
-them cannot change any weight."""
+"""Two shots whose scores all differ by less look the same to the machine, so an answer about them
+cannot change any weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ShotPair:
 
 
 def better_probability(lead: float) -> float:
-    """Probability that the photo whose composite score leads by `lead` is the better one."""
+    """Returns the probability that a photo whose composite score leads by `lead` is better."""
     return 1.0 / (1.0 + math.exp(-max(-500.0, min(500.0, lead / SCORE_SCALE))))
 
 
@@ -96,7 +96,7 @@ def choose_pairs(
 
 
 def _group(shots: Sequence[Shot]) -> list[list[Shot]]:
-    """The best shots of each moment, best first; identical files count once."""
+    """Lists the best shots of each moment, best first; identical files count once."""
     moments: dict[str, dict[str, Shot]] = {}
     for shot in sorted(shots, key=lambda shot: (-shot.composite, shot.path)):
         moments.setdefault(shot.moment, {}).setdefault(shot.content_digest, shot)
@@ -106,7 +106,7 @@ def _group(shots: Sequence[Shot]) -> list[list[Shot]]:
 def _find_pairs(
     moment: Sequence[Shot], comparisons: Comparisons, tiebreaker_range: float
 ) -> list[ShotPair]:
-    """All pairs of a moment that teach something, the least certain first."""
+    """Finds the pairs in a moment that an answer can teach from, the least certain first."""
     pairs = [
         _make_pair(first, second, comparisons, tiebreaker_range)
         for first, second in combinations(moment, 2)

@@ -179,7 +179,7 @@ def fit_weights(choices: Sequence[Choice], current: Weights) -> dict[str, float]
 
 
 def _leads(choice: Choice, total: float) -> list[float]:
-    """The lead of the chosen shot, as an offset and a slope for each free weight.
+    """Computes the chosen shot's lead, as an offset and a slope for each free weight.
 
     The aesthetic weight is not free: it is `total` less the technical one.
     """
@@ -188,7 +188,7 @@ def _leads(choice: Choice, total: float) -> list[float]:
 
 
 def _round(value: float, current: float) -> float:
-    """Rounds a weight; a change too small to show is none, so rounding never turns one around."""
+    """Rounds a weight; drops a change too small to show, so that rounding never reverses one."""
     rounded = round(float(value), DIGITS) + 0.0  # never -0.0
     if abs(value - current) < 0.5 * 10**-DIGITS or (rounded - current) * (value - current) <= 0:
         return float(current)
@@ -207,7 +207,7 @@ def _predict(choices: Sequence[Choice], weights: Weights, max_penalty: float) ->
 
 
 def _score(terms: Mapping[str, float], weights: Weights, max_penalty: float) -> float:
-    """The composite score, as `composite_score` and `person_penalty` compute it."""
+    """Computes the composite score, like `composite_score` and `person_penalty`."""
     quality, penalty = (
         sum(weights[name] * terms[name] for name in names) for names in (WEIGHTS, FAULTS)
     )

@@ -322,7 +322,7 @@ def composite_score(quality: QualityScores, weights: QualityWeights, penalty: fl
 def score_terms(
     quality: QualityScores, worst: WorstFace | None, penalties: PersonPenalties
 ) -> dict[str, float]:
-    """What each weight and penalty is multiplied by in the composite score, by name.
+    """Returns the factor of each weight and penalty in the composite score, by name.
 
     Their sum is the composite score unless `max_penalty` limits the penalties. A photo without
     faces has 0 for each fault.

@@ -63,7 +63,7 @@ class AskedPair:
 
 @dataclass(frozen=True)
 class AskedPairs:
-    """The pairs of a run that are left to show, in order, and the numbers of answers so far."""
+    """The pairs in a run that are left to show, in order, and the counts of answers so far."""
 
     pairs: list[AskedPair]
     choice_count: int
@@ -185,7 +185,7 @@ def learning_lines(learned: LearnedWeights) -> Iterator[str]:
         f"{found.choice_count} (cross-validated in {found.fold_count} parts)."
     )
     if found.chance > LIKELY_CHANCE:
-        yield "So small a gain may be chance; more answers would show."
+        yield "A gain this small may be chance; more answers would tell."
     yield from map(_capitalize, describe_changes(found))
 
 

@@ -230,7 +230,7 @@ class SqlRunStore:
         return {(row.first_path, row.second_path): row.first_better_probability for row in rows}
 
     def all_comparisons(self, run_id: str) -> dict[tuple[str, str], float]:
-        """The comparisons that the selection used in any moment, keyed by pairs of paths."""
+        """Returns the comparisons that the selection used in any moment, by pairs of paths."""
         query = select(comparisons_table).where(comparisons_table.c.run_id == run_id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()

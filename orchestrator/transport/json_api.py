@@ -214,12 +214,12 @@ class JsonApi:
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
 
     async def pairs(self, run_id: str, query: Annotated[PageQuery, Query()]) -> object:
-        """Pairs of shots that the algorithm is least sure of and that have no answer yet."""
+        """Lists pairs of shots that the algorithm is least sure of, without an answer so far."""
         found = await self._reader.pairs(run_id, _page_request(query))
         return models.make_pairs(found)
 
     async def proposed_weights(self, run_id: str) -> object:
-        """Weights that predict more of the user's answers about pairs."""
+        """Proposes weights that predict more of the user's answers about pairs."""
         return models.make_proposed_weights(await self._reader.learned_weights(run_id))
 
     async def thumbnail(

@@ -277,7 +277,7 @@ class Reader:
             return await self.threads.decodes.run(tune, self._store, self._log, self._cache, run)
 
     async def pairs(self, run_id: str, wanted: PageRequest) -> PairsPage:
-        """Pairs of a run that the user has not answered yet, the least certain first."""
+        """Lists pairs in a run that the user has not answered yet, the least certain first."""
         query = ("pairs", run_id)
         size, offset = _bounds(wanted, *query)
         run = await self._curator.run(run_id)
@@ -291,7 +291,7 @@ class Reader:
         )
 
     async def learned_weights(self, run_id: str) -> LearnedWeights:
-        """What the user's answers about pairs say about a run's weights."""
+        """Returns what the user's answers about pairs say about a run's weights."""
         run = await self._curator.run(run_id)
         async with self.threads.hold_results(run):
             return await asyncio.to_thread(learn_weights, self._store, self._log, run)

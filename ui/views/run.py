@@ -115,7 +115,7 @@ async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
 
 
 async def offer_profiles(api: Orchestrator, chosen: str | None) -> Any:  # noqa: ANN401
-    """Update for the profiles, once the services have reported their models."""
+    """Returns the update for the profiles, once the services have reported their models."""
     try:
         described, served = await asyncio.gather(api.settings(chosen or ""), api.models())
     except OrchestratorError:

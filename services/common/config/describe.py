@@ -63,7 +63,7 @@ def _describe(
 
 @functools.cache
 def _attribute_docstrings(settings: type) -> dict[str, str]:
-    """Docstrings of a class's attributes, by name, inherited ones included.
+    """Collects the docstrings of a class's attributes, by name, including inherited ones.
 
     pydantic can read them too, but it does so when a class is created. Because that parses the
     source, it would take a fifth of the start time of each process.

@@ -42,7 +42,7 @@ def models_dir() -> Path:
 
 
 def data_dir() -> Path:
-    """Finds the data folder: BESTSHOT_DATA_DIR, else the platform's."""
+    """Finds the data folder: BESTSHOT_DATA_DIR, or the platform's."""
     named = os.environ.get(DATA_DIR_VARIABLE)
     return Path(named) if named else platformdirs.user_data_path("bestshot", appauthor=False)
 

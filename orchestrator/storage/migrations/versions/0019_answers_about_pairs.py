@@ -1,4 +1,4 @@
-"""The run in which a pair of photos was shown, in the log of decisions."""
+"""The run in which a pair of photos was shown, in the decision log."""
 
 from __future__ import annotations
 

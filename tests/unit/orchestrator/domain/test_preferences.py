@@ -96,7 +96,7 @@ def test_one_answer_changes_little_and_many_change_much() -> None:
 
 
 def answers(likes: Mapping[str, float], count: int, seed: int = 1) -> list[Choice]:
-    """Choices of somebody whose weights are `likes`, in moments of four."""
+    """Makes the choices of somebody whose weights are `likes`, in moments of four."""
     rng = random.Random(seed)
     found = []
     for number in range(count):

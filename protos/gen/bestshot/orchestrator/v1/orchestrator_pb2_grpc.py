@@ -462,8 +462,8 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPairs(self, request, context):
-        """Lists pairs of shots of one moment that the algorithm is least sure of, for the question "which
-        one is better?"; the least certain first, taking turns between moments. The user's answers are
+        """Lists pairs of shots in one moment that the algorithm is least sure of, to ask the user which one
+        is better. The least certain pairs come first, in turn from each moment. The user's answers are
         entries in the album's log (DECISION_ACTION_PREFER and DECISION_ACTION_UNSURE, with AppendDecision
         or ImportDecisions); answered pairs are not listed. FAILED_PRECONDITION if the run is not completed.
         """

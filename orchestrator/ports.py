@@ -63,7 +63,7 @@ class Embedder(ModelPort, Protocol):
         ...
 
     async def calibration(self) -> tuple[float, float] | None:
-        """Calibrated (scene_distance, cluster_selection_epsilon), or None."""
+        """Returns the calibrated (scene_distance, cluster_selection_epsilon), or None."""
         ...
 
 
@@ -184,7 +184,7 @@ class PhotoSource(Protocol):
         ...
 
     def size(self, path: str) -> int:
-        """Size of a photo in bytes; errors as for `read`."""
+        """Returns the size of a photo in bytes; errors as for `read`."""
         ...
 
     def read(self, path: str, size: int | None = None) -> bytes:

@@ -43,7 +43,7 @@ Updates = list[Any]
 """New values of an event's output components, in order."""
 
 Decided = tuple[str, str]
-"""A run, and an entry of its album's log of decisions."""
+"""A run, and an entry in its album's decision log."""
 Opened = tuple[str, str]
 """A run, and the path of its photo in the detail view; empty if that is closed."""
 CLOSED: Opened = ("", "")
@@ -234,7 +234,7 @@ class Page:
         return await run_view.offer_profiles(self._api, chosen)
 
     async def _open_address(self, query: dict[str, str]) -> Updates:
-        """Updates for the run, tab and photo that the page's address names."""
+        """Returns updates for the run, tab and photo that the page's address names."""
         run_id, photo = query.get("run", ""), query.get("photo", "")
         _, *tabs = self._open_tab(query)
         try:
@@ -244,7 +244,7 @@ class Page:
         return [run_id, *tabs[:2], panel, (run_id, photo) if photo else CLOSED]
 
     def _open_tab(self, query: dict[str, str]) -> Updates:
-        """Updates for the tab that the page's address names, without a run or photo."""
+        """Returns updates for the tab that the page's address names, without a run or photo."""
         tab = query.get("tab", "")
         outer = TABS[0] if tab in SECTIONS else tab
         return [

@@ -47,7 +47,7 @@ class Orchestrator:
         address: Address of the orchestrator.
         timeout_s: Deadline of a call.
         options: Options of its channel.
-        user: Who uses this UI, for the log of decisions; empty = unknown.
+        user: Who uses this UI, for the decision log; empty = unknown.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class Goal:
         return self.is_album_wide or self.pick == "all_but_failures"
 
     def find_count(self, photo_count: int) -> int:
-        """Number of photos to pick from an album, for an album-wide goal."""
+        """Returns the number of photos to pick from an album, for an album-wide goal."""
         return self.count if self.pick == "count" else max(1, round(self.share * photo_count))
 
 
@@ -168,7 +168,7 @@ class _Spread:
         return np.asarray(self._starts[rows] - of_moments - of_times, np.float64)
 
     def _open_heads(self) -> NDArray[np.intp]:
-        """The next photo of each moment that has one left."""
+        """Returns the next photo of each moment that has one left."""
         return self._heads[self._heads < self._ends]
 
     def _find_best(self) -> int | None:

@@ -111,7 +111,7 @@ class SelectionParameters:
     """how to treat mirrored, turned, cropped, framed, black-and-white and filtered versions of a
     photo in its moment: `edits` picks those whose names mark them as edited copies
     (`IMG_1-edited.jpg`) along with the original, if that is picked; `all` picks every version along
-    with it; `original` picks only the original; `compete` judges them like other photos"""
+    with it; `original` picks only the original; `compete` ranks them like other photos"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     content: ContentTreatment
@@ -413,7 +413,7 @@ class Selection:
         return Reason.OWNER_KEEP if is_owners else Reason.CONTENT_KEPT
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
-        """The photos within `tiebreaker_range` of the leader, best first.
+        """Returns the photos within `tiebreaker_range` of the leader, best first.
 
         None has clearly worse faces than a photo that the comparator could move it ahead of.
         """
@@ -740,7 +740,7 @@ def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
 
 
 def _find_comparable(tied: Sequence[_Scored]) -> list[Pair]:
-    """The pairs of tied photos that differ in what the comparator was trained on, sorted."""
+    """Finds tied pairs that differ in what the comparator was trained on, sorted."""
     by_path = sorted(tied, key=lambda photo: photo.path)
     return [
         (first.path, second.path)

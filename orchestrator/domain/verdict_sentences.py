@@ -315,7 +315,7 @@ def _write_sentence(
                 f"{_describe_faults(verdict, parameters.person_penalties)}{_name_rival(rival)}."
             )
     if rival is None:
-        raise ValueError(f"{verdict.path} has reason {verdict.reason}, but lost to no photo")
+        raise ValueError(f"{verdict.path} has reason {verdict.reason}, but did not lose to a photo")
     return _explain_lost(candidate, verdict, rival, parameters)
 
 

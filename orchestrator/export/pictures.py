@@ -21,13 +21,13 @@ from services.common.errors import NotFoundError
 from services.common.imaging.decode import CANONICAL_VERSION, RgbImage, encode_thumbnail
 
 MAX_LONG_SIDE_PX = 65_500
-"""The limit of libjpeg."""
+"""libjpeg's limit."""
 SCREEN_PX = 2048
 """Pictures up to this size are for a first look; larger ones are for checking focus."""
 FACE_MARGIN = 1.2
-"""Side of the square around a face, in longer sides of its box."""
+"""Side of the square around a face, as a multiple of the longer side of its box."""
 MAX_FACE_COUNT, MAX_FACE_PX = 24, 512
-"""Bounds of a row of faces: their number, and the side of each."""
+"""Limits for a row of faces: their number, and the side of each."""
 _BYTES_PER_PIXEL = 3
 
 
@@ -47,7 +47,7 @@ async def large_picture(
     kept: RenditionFiles,
     long_side_px: int,
 ) -> bytes:
-    """Returns a photo in its scored version, as a JPEG of at most `long_side_px`.
+    """Returns the version of a photo that was scored, as a JPEG of at most `long_side_px`.
 
     The photo is decoded unless a picture of this size is already stored.
 
@@ -109,7 +109,7 @@ async def face_row(
 
 
 def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores], side_px: int) -> int:
-    """How large a photo must be decoded so that the square of its smallest face has all pixels."""
+    """Returns the long side at which the smallest face fills its square without being enlarged."""
     width, height = record.width_px, record.height_px
     smallest = min(max(face.width * width, face.height * height) for face in faces)
     needed = side_px / max(1.0, FACE_MARGIN * smallest) * max(width, height)
@@ -129,7 +129,7 @@ def _encode_faces(
 
 
 def cut_face(pixels: RgbImage, face: FaceScores, side_px: int) -> RgbImage:
-    """Cuts a square around a face, which stays within the picture.
+    """Cuts a square around a face, shifted where needed to stay within the picture.
 
     Args:
         pixels: uint8, (height, width, 3), the upright photo at any size.
@@ -149,7 +149,7 @@ def cut_face(pixels: RgbImage, face: FaceScores, side_px: int) -> RgbImage:
 
 
 def _pixel_bytes(record: ImageRecord, long_side_px: int) -> int:
-    """Memory that the decoded picture needs."""
+    """Returns the memory that the decoded picture needs."""
     scale = long_side_px / max(record.width_px, record.height_px, 1)
     return round(record.width_px * record.height_px * _BYTES_PER_PIXEL * scale**2)
 

@@ -51,7 +51,7 @@ from services.common.errors import InvalidArgumentError, NotFoundError
 logger = logging.getLogger(__name__)
 
 IDENTITY_ROLE = "face_identity"
-"""Role of the vectors in the table of features."""
+"""Role of the vectors in the features table."""
 ONLY_ROW = 1
 _LOG_LOCK = 6_218_744_313
 """Key of PostgreSQL's advisory lock for the log; an arbitrary number."""
@@ -70,7 +70,7 @@ class PersonFace:
     """A face with the newest photo that shows it.
 
     Attributes:
-        run_id: The newest run with the photo; empty if there is none any more.
+        run_id: The newest run with the photo; empty if no run contains it any longer.
         path: Path of the photo in that run.
     """
 
@@ -137,7 +137,7 @@ class SqlPeople:
         return True
 
     def entries(self) -> list[PeopleEntry]:
-        """The log, oldest first."""
+        """Returns the log, oldest first."""
         with self._engine.connect() as connection:
             return _entries(connection)
 
@@ -145,7 +145,7 @@ class SqlPeople:
         """Adds an entry, unless the log already contains it, and applies it.
 
         Raises:
-            InvalidArgumentError: The entry is not valid, or another person has the name.
+            InvalidArgumentError: The entry is not valid, or another person already has the name.
         """
         with self._engine.begin() as connection:
             _lock(connection)
@@ -164,7 +164,7 @@ class SqlPeople:
             self.assign()  # takes seconds with many faces
 
     def list_people(self, limit: int | None = None, offset: int = 0) -> list[PersonSummary]:
-        """Persons: named ones first, then by number of photos."""
+        """Lists the persons: named ones first, then by number of photos."""
         photo_count = func.count(faces.c.content_digest.distinct())
         query = (
             select(persons, func.count().label("face_count"), photo_count.label("photo_count"))
@@ -193,12 +193,12 @@ class SqlPeople:
         ]
 
     def count_people(self) -> int:
-        """Number of persons."""
+        """Returns the number of persons."""
         with self._engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(persons)).scalar_one()
 
     def count_faces(self, person_id: str) -> int:
-        """Number of a person's faces."""
+        """Returns the number of a person's faces."""
         query = select(func.count()).where(faces.c.person_id == person_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
@@ -212,17 +212,17 @@ class SqlPeople:
         return Person(row.id, row.name, row.is_ignored)
 
     def places(self, person_id: str) -> tuple[FacePlace, ...]:
-        """Where a person's faces are."""
+        """Returns the places of a person's faces."""
         query = select(faces).where(faces.c.person_id == person_id)
         ordered = query.order_by(faces.c.content_digest, faces.c.place)
         with self._engine.connect() as connection:
             return tuple(map(_place, connection.execute(ordered)))
 
     def find(self, wanted: Sequence[FacePlace]) -> list[tuple[FacePlace, str | None]]:
-        """The faces at these places, each with its person, if there is one.
+        """Returns the faces at these places, each with its person, if there is one.
 
         Raises:
-            InvalidArgumentError: There is no face at one of the places.
+            InvalidArgumentError: One of the places has no face.
         """
         digests = {place.content_digest for place in wanted}
         query = select(faces).where(faces.c.content_digest.in_(digests))
@@ -238,7 +238,7 @@ class SqlPeople:
         return [known[number] for number in found.values() if number is not None]
 
     def faces(self, person_id: str, limit: int | None = None, offset: int = 0) -> list[PersonFace]:
-        """A person's faces, the clearest first."""
+        """Returns a person's faces, the clearest first."""
         query = (
             select(faces, *_newest_photo())
             .where(faces.c.person_id == person_id)
@@ -277,7 +277,7 @@ class SqlPeople:
             is_busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
             if is_busy:
                 raise DatabaseUnavailableError(
-                    "the vectors are deleted, but another program is reading the database, so that "
+                    "the vectors are deleted, but another program is reading the database, so "
                     "its log may still contain them; stop that program, and erase again"
                 )
 
@@ -302,7 +302,7 @@ def _lock(connection: Connection) -> None:
 
 
 def _check_name(connection: Connection, entry: PeopleEntry) -> None:
-    """Refuses the name of another person, unless that one ends with the entry."""
+    """Refuses the name of another person, unless the entry ends that person."""
     own = {entry.person_id}
     if entry.action is PeopleAction.MERGE:
         own.add(entry.other_person_id)
@@ -319,7 +319,7 @@ def _count(connection: Connection) -> int:
 
 
 def _read_vectors(connection: Connection, digest: str) -> dict[str, tuple[IdentifiedFace, ...]]:
-    """The faces of all photos."""
+    """Returns the faces of all photos."""
     query = (
         select(features.c.content_digest, features.c.payload)
         .where(features.c.role == IDENTITY_ROLE, features.c.model_digest == digest)
@@ -356,7 +356,7 @@ def _replace(connection: Connection, found: Assignment) -> None:
 
 
 def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
-    """The clearest face of each person."""
+    """Returns the clearest face of each person."""
     rank = func.row_number().over(partition_by=faces.c.person_id, order_by=_CLEAREST_FIRST)
     ranked = (
         select(faces.c.content_digest, faces.c.place, rank.label("rank"))
@@ -375,7 +375,7 @@ def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str,
 
 
 def _newest_photo() -> tuple[Label[str], Label[str]]:
-    """The newest run with the photo of a face, and the photo's path in it."""
+    """Finds the newest run that contains a face's photo, and the photo's path in that run."""
     newest = (
         select(images.c.run_id)
         .join(runs, runs.c.id == images.c.run_id)

@@ -114,7 +114,7 @@ class Embedded:
     cpu_ms: float
 
     def rand_index(self, album: Album, name: str, profile: str) -> float:
-        """Adjusted Rand index of an album under the clustering values of a profile."""
+        """Returns the adjusted Rand index of an album under the clustering values of a profile."""
         known = self.model.entry.calibration
         calibration = (known.scene_distance, known.cluster_selection_epsilon) if known else None
         settings = PipelineConfig(CONFIGS, profile).load(profile)

@@ -57,7 +57,7 @@ class Made:
 
 
 def with_comment(jpeg: bytes, comment: str) -> bytes:
-    """The same picture as a different file."""
+    """Returns the same picture as a different file."""
     text = comment.encode()
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
@@ -127,7 +127,7 @@ def make_run(
 
 
 def _record(path: str, digest: str, picture: CanonicalImage, shot: int) -> ImageRecord:
-    """Each shot of a moment is worse than the one before, by more than a tie."""
+    """Builds a shot's record; each shot is worse than the one before, by more than a tie."""
     return dataclasses.replace(
         ImageRecord(path, digest, 1_000_000),
         width_px=picture.source_width_px,

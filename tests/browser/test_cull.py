@@ -41,7 +41,7 @@ class Culling:
         return made
 
     def decisions(self, name: str) -> dict[str, int]:
-        """The stored decision on each photo."""
+        """Returns the stored decision on each photo."""
         request = pb.ListImagesRequest(
             run_id=self.runs[name].run_id, page_size=1000, filters=[pb.IMAGE_FILTER_DECIDED]
         )
@@ -51,7 +51,7 @@ class Culling:
         }
 
     def log(self, name: str) -> list[pb.DecisionEntry]:
-        """The album's whole log."""
+        """Returns the album's whole log."""
         request = pb.ListDecisionsRequest(album_id=self.runs[name].album_id, page_size=1000)
         return list(self.orchestrator.stub.ListDecisions(request).entries)
 

@@ -30,7 +30,7 @@ ELEMENT_LIMIT = 100
 
 @dataclass(frozen=True)
 class GridSystem:
-    """A UI and an orchestrator over made runs; no model service is there."""
+    """A UI and an orchestrator with prepared runs, but no model services."""
 
     url: str
     orchestrator: Orchestrator
@@ -41,7 +41,7 @@ class GridSystem:
         return f"{self.url}{self.runs[name].address.replace('cull/', 'grid/')}{query}"
 
     def open(self, page: Page, name: str, query: str = "") -> Made:
-        """Opens the grid of a run, and waits until all its photos are there."""
+        """Opens the grid of a run, and waits until all its photos have loaded."""
         page.goto(self.address(name, query))
         page.locator("body.ready").wait_for()
         return self.runs[name]

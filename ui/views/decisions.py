@@ -1,4 +1,4 @@
-"""The Decisions section: the album's log of decisions, newest first."""
+"""The Decisions section: the album's decision log, newest first."""
 
 from __future__ import annotations
 
@@ -69,11 +69,16 @@ def describe(entry: pb.DecisionEntry, by_id: dict[str, pb.DecisionEntry]) -> str
     """Describes an entry."""
     if entry.action == pb.DecisionAction.DECISION_ACTION_UNDO:
         return f"undo: {describe(by_id[entry.undone_id], by_id)}"
-    photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
+    names = [photo.path or photo.content_digest[:12] for photo in entry.photos]
+    photos = ", ".join(names)
     if entry.action == pb.DecisionAction.DECISION_ACTION_RATE:
         return f"{entry.stars or 'no'} {'star' if entry.stars == 1 else 'stars'}: {photos}"
     if entry.action == pb.DecisionAction.DECISION_ACTION_LABEL:
         return f"{entry.label or 'no'} label: {photos}"
+    if entry.action == pb.DecisionAction.DECISION_ACTION_PREFER:
+        return f"prefer {' to '.join(names)}"
+    if entry.action == pb.DecisionAction.DECISION_ACTION_UNSURE:
+        return f"cannot tell which is better: {photos}"
     target = f" to the moment of {entry.target.path}" if entry.HasField("target") else ""
     return f"{_VERBS[entry.action]} {photos}{target}"
 

@@ -101,7 +101,7 @@ def build(api: Orchestrator, album: gr.Textbox) -> RunView:
 
 
 async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
-    """Updates for profile and settings; without a profile, those of the orchestrator.
+    """Returns updates for profile and settings; without a profile, those of the orchestrator.
 
     `offer_profiles` adds the other profiles, because a frozen model service delays it.
     """
@@ -157,7 +157,7 @@ def _description(described: pb.DescribeSettingsResponse) -> str:
 
 
 async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
-    """Updates for progress and the three buttons, from the album's newest run."""
+    """Returns updates for progress and the three buttons, from the album's newest run."""
     try:
         runs = await api.runs(album_id, 1) if album_id else []
     except OrchestratorError as error:
@@ -166,12 +166,12 @@ async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
 
 
 def unknown(error: OrchestratorError) -> list[Any]:
-    """Updates like those of `newest`, for when the orchestrator cannot be reached."""
+    """Returns updates like those of `newest`, for when the orchestrator cannot be reached."""
     return [problem(error), gr.skip(), gr.skip(), gr.skip()]
 
 
 def progress(album_id: str | None, runs: list[pb.Run]) -> list[Any]:
-    """Updates like those of `newest`, from the album's runs, newest first."""
+    """Returns updates like those of `newest`, from the album's runs, newest first."""
     active = bool(runs) and runs[0].state in ACTIVE_STATES
     shown = progress_of(runs[0]) if runs else _nothing_yet(album_id)
     resumable = bool(runs) and runs[0].state in _RESUMABLE

@@ -120,7 +120,7 @@ def _look_alikes(
 def _nearest(
     first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> tuple[Indices, NDArray[np.float32]]:
-    """The row of the second most similar to each of the first, and its similarity."""
+    """Returns the row of the second most similar to each of the first, and its similarity."""
     nearest = np.empty(len(first), np.intp)
     similarity = np.empty(len(first), np.float32)
     for start in range(0, len(first), _ROWS_AT_A_TIME):
@@ -131,7 +131,7 @@ def _nearest(
 
 
 def _find_agreeing(differences: NDArray[np.float64]) -> Indices:
-    """The largest group of differences within `AGREEING_SECONDS`."""
+    """Finds the largest group of differences within `AGREEING_SECONDS`."""
     order = np.argsort(differences, kind="stable")
     ordered = differences[order]
     ends = np.searchsorted(ordered, ordered + AGREEING_SECONDS, side="right")

@@ -28,7 +28,7 @@ ALIGNED = np.array(list(ALIGNED_POINTS.values()))
 
 
 def face_at(points: FloatArray) -> Face:
-    """A face of `ruler_picture` with the five landmarks (5, 2), in pixels."""
+    """Returns a face of `ruler_picture` with the five landmarks (5, 2), in pixels."""
     places = zip(ALIGNED_POINTS, (points / SIDE_PX).tolist(), strict=True)
     landmarks = {name: (x, y) for name, (x, y) in places}
     return Face(Box(0.1, 0.1, 0.5, 0.5), 0.9, landmarks, 0, 0, 0, 1, 1, 1)

@@ -17,7 +17,7 @@ HOUR = 3600.0
 def album(
     offsets: list[float], *, noise: float = 10.0, pause: float = HOUR
 ) -> tuple[NDArray[np.float32], Captures]:
-    """One photo by each of two cameras at each of some occasions, at the second one's offsets."""
+    """Returns a photo by each of two cameras per occasion, at the second camera's offsets."""
     rng = np.random.default_rng(1)
     scenes = np.eye(len(offsets) + 1, dtype=np.float32)[: len(offsets)]
     times = pause * np.arange(len(offsets))

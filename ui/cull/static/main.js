@@ -223,6 +223,7 @@ async function start() {
   const album = new Album(answer);
   if (!album.photos.length) return tell("No photos", "None of this run's photos could be read.");
   byId("to-grid").href = url.replace("/cull/", "/grid/");
+  byId("to-pairs").href = url.replace("/cull/", "/pairs/");
   const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
   cull.open(photo);
   listen(cull);

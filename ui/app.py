@@ -36,8 +36,6 @@ ACTIONS = {
     "merge": pb.DECISION_ACTION_MERGE,
 }
 """Decision actions by the names that the gallery and detail view use."""
-POLL_S = 1.0
-NOTICE_S = 10.0
 LOST = "lost"
 """Value of `poll` while the orchestrator is not responding."""
 
@@ -138,9 +136,9 @@ class Page:
             self._on(event, self.show_downloads, [self.run, self.opened], shown)
             self._on(event, self.show_log, [self.run], [self.log])
         polled = [self.seen, self.finished, self.run, *progress]
-        self._on(gr.Timer(POLL_S).tick, self.poll, [self.album, self.seen, self.run], polled)
+        self._on(self.bar.run_news, self.poll, [self.album, self.seen, self.run], polled)
         noticed = [self.badge, self.notices, self.album]
-        self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], noticed)
+        self._on(self.bar.models_news, self.notice, [self.album], noticed)
         self._on(self.models_section.select, self.show_models, [], models_outputs)
         self._wire_results()
         self._wire_metrics()

@@ -25,6 +25,8 @@ from ui.cull.routes import cull_router
 from ui.grid.routes import grid_router
 from ui.http_errors import http_error
 from ui.inputs import RequestLimits
+from ui.news import news_router
+from ui.pairs.routes import pairs_router
 from ui.settings import Login
 from ui.views.export import FORMATS
 
@@ -102,6 +104,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
 
     server.include_router(cull_router(api))
     server.include_router(grid_router(api))
+    server.include_router(news_router(api))
+    server.include_router(pairs_router(api))
 
     page = build_app(api)
     page.queue(default_concurrency_limit=16)

@@ -7,6 +7,7 @@ import { byId, element, plural } from "./elements.js";
 import { listenToDrags, listenToGestures } from "./gestures.js";
 import { commandOf } from "./keys.js";
 import { LABELS } from "./marks.js";
+import { Photos } from "./photos.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { Search } from "./search.js";
@@ -40,7 +41,7 @@ class Cull {
 
   // Starts at the photo in the address, or at the first undecided one.
   open(path) {
-    const undecided = this.album.photos.find((photo) => !Album.decision(photo));
+    const undecided = this.album.photos.find((photo) => !Photos.decision(photo));
     this.show(this.album.byPath.get(path) ?? undecided ?? this.album.photos[0]);
     this.decisions.adopt(this.queue.adopt());
     this.#showSaving();
@@ -222,6 +223,7 @@ async function start() {
   const album = new Album(answer);
   if (!album.photos.length) return tell("No photos", "None of this run's photos could be read.");
   byId("to-grid").href = url.replace("/cull/", "/grid/");
+  byId("to-pairs").href = url.replace("/cull/", "/pairs/");
   const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
   cull.open(photo);
   listen(cull);

@@ -31,8 +31,8 @@ def news_router(api: Orchestrator) -> APIRouter:
 async def _events(api: Orchestrator, album_id: str) -> AsyncIterator[str]:
     """Yields "run" and "models" once at the start and then after each change.
 
-    The page asks for what it shows by itself, so these events carry no data. The two are watched
-    apart, because a frozen model service delays the answer about models.
+    The page itself requests what it shows, so these events carry no data. The two are watched
+    separately, because a frozen model service delays the answer about models.
     """
     changed: asyncio.Queue[str] = asyncio.Queue()
 

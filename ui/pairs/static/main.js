@@ -141,7 +141,7 @@ class Pairs {
 
   #undo() {
     const last = this.given.pop();
-    if (!last) return this.notify("There is no answer of yours to take back.");
+    if (!last) return this.notify("There is no answer to take back.");
     this.queue.add({
       id: newId(),
       action: "undo",

@@ -11,7 +11,7 @@ from orchestrator.domain.selection import Comparisons
 
 SCORE_SCALE = 0.05
 """A lead of this much in the composite score makes a photo the better one with odds of e to 1, or
-73 %. A heuristic, equal to the default of `tiebreaker_range`, within which scores are a tie."""
+73%. A heuristic, equal to the default of `tiebreaker_range`, within which scores are a tie."""
 MAX_SHOT_COUNT = 8
 """Maximum number of shots per moment, the best by score, that form pairs: a choice between the
 worst of a burst says nothing about the picks."""

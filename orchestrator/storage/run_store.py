@@ -155,7 +155,7 @@ class SqlRunStore:
         return None
 
     def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
-        """Runs of an album (empty = all albums), newest first."""
+        """Lists the runs of an album (empty = all albums), newest first."""
         query = select(*RUN_COLUMNS).order_by(runs.c.create_time.desc(), runs.c.id)
         if album_id:
             query = query.where(runs.c.album_id == album_id)

@@ -171,7 +171,7 @@ class JsonApi:
         }
 
     async def runs(self, query: Annotated[RunsQuery, Query()]) -> object:
-        """Runs of an album, or of all albums, newest first."""
+        """Lists the runs of an album, or of all albums, newest first."""
         page = await self._reader.runs(query.album_id, _page_request(query))
         return {"runs": page.items, "next_page_token": page.next_page_token}
 
@@ -214,7 +214,7 @@ class JsonApi:
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
 
     async def pairs(self, run_id: str, query: Annotated[PageQuery, Query()]) -> object:
-        """Lists pairs of shots that the algorithm is least sure of, without an answer so far."""
+        """Lists the unanswered pairs of shots, beginning with those that are the least certain."""
         found = await self._reader.pairs(run_id, _page_request(query))
         return models.make_pairs(found)
 

@@ -153,7 +153,7 @@ class Reader:
         return await self._curator.run(run_id)
 
     async def runs(self, album_id: str, wanted: PageRequest) -> Page[Run]:
-        """Runs of an album (empty = all albums), newest first."""
+        """Lists the runs of an album (empty = all albums), newest first."""
         query = ("runs", album_id)
         size, offset = _bounds(wanted, *query)
         found = await asyncio.to_thread(self._store.list_runs, album_id, size + 1, offset)
@@ -189,7 +189,7 @@ class Reader:
         return record, decisions.get(record.content_digest), read_penalties(run)
 
     async def clusters(self, run_id: str, wanted: PageRequest) -> Page[Cluster]:
-        """Clusters of a run, ordered by id."""
+        """Lists the clusters of a run, ordered by id."""
         query = ("clusters", run_id)
         size, offset = _bounds(wanted, *query)
         await self._curator.run(run_id)

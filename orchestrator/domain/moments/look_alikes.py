@@ -31,7 +31,7 @@ def dark_frames(miniatures: Miniatures) -> Mask:
 def split_look_alikes(
     labels: NDArray[np.int64], is_doubtful: Mask, miniatures: Miniatures, structures: Structures
 ) -> NDArray[np.int64]:
-    """Splits moments so that a doubtful photo stays only with photos of its own view.
+    """Splits moments so that a doubtful photo stays only with photos of the same view.
 
     It is compared with the photos before and after it in the moment. Frames without any content (a
     lens cap) stay together, and so do the photos in a moment that are not doubtful.

@@ -306,6 +306,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 camera=request.camera,
                 capture_date=request.capture_date,
                 score_ranges=tuple(map(converters.score_range, request.score_ranges)),
+                person_id=request.person_id,
             ),
         )
         return pb.ListImagesResponse(
@@ -343,7 +344,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.GetThumbnailResponse:
         """Returns a JPEG of a photo."""
         jpeg = await self._reader.picture(
-            request.run_id, request.path, request.long_side_px, is_of_faces=request.faces_only
+            request.run_id,
+            request.path,
+            request.long_side_px,
+            is_of_faces=request.faces_only,
+            face_box=converters.face_box_value(request),
         )
         return pb.GetThumbnailResponse(jpeg=jpeg)
 
@@ -591,6 +596,13 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             next_page_token=page.next_page_token,
             total_count=page.total_count,
         )
+
+    async def ListPeopleQuestions(
+        self, request: pb.ListPeopleQuestionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListPeopleQuestionsResponse:
+        """Asks about the uncertain faces that matter most."""
+        asked = await self._reader.people_questions(request.page_size)
+        return pb.ListPeopleQuestionsResponse(questions=map(converters.question_message, asked))
 
     @deduplicate
     async def CorrectPeople(

@@ -20,13 +20,15 @@ UPLOAD_PATH = f"{API}/upload"
 FILE_PREFIX = f"{API}/file="
 OPEN_PATHS = frozenset(
     {
-        *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/healthz", "/news"),
+        *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/healthz"),
+        *("/news", "/people"),
         *(f"{API}/{name}" for name in ("info", "queue/join", "queue/data", "cancel", "reset")),
         *(UPLOAD_PATH, f"{API}/upload_progress", f"{API}/startup-events"),
     }
 )
 OPEN_PREFIXES = (
-    *("/photos/", "/covers/", "/grid/", "/downloads/", "/cull/", "/pairs/", "/assets/", "/static/"),
+    *("/photos/", "/covers/", "/downloads/", "/assets/", "/static/"),
+    *("/grid/", "/cull/", "/pairs/", "/people/"),
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )
 BODY_BYTES = 16 * 2**20

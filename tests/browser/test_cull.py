@@ -414,7 +414,7 @@ def test_answers_about_pairs_are_stored_and_learned_weights_kept(
     expect(page.locator("#proposal-lines")).to_contain_text(
         "Technical quality counts more: 0.30 to"
     )
-    page.get_by_label("Keep as").fill("my-taste")
+    page.get_by_label("Profile name").fill("my-taste")
     page.keyboard.press("Enter")
     expect(page.locator("#kept")).to_contain_text("Kept as “my-taste”")
     kept = culling.orchestrator.stub.DescribeSettings(

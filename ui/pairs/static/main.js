@@ -51,7 +51,7 @@ class Pairs {
     document.body.classList.toggle("done", !this.pair);
     this.zoom.fit();
     if (!this.pair) return this.#more();
-    this.figures = new Map(this.pair.map((photo) => [photo, this.#figure(photo)]));
+    this.figures = new Map(this.pair.map((photo, side) => [photo, this.#figure(photo, side)]));
     byId("main").replaceChildren(this.#shots(...this.figures.values()));
     this.renderZoom();
     const [left, right] = this.pair;
@@ -67,12 +67,12 @@ class Pairs {
     return shots;
   }
 
-  #figure(photo) {
+  #figure(photo, side) {
     const figure = element(
       "figure",
       { "data-path": photo.path },
       element("img", { src: this.pictures.small(photo), alt: photo.name, draggable: "false" }),
-      element("span", { class: "side" }),
+      element("span", { class: "side", text: side ? "Second" : "First" }),
       element("figcaption", {}, element("b", { text: photo.name })),
       element("span", { class: "percent" }),
     );

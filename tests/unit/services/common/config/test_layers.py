@@ -241,6 +241,25 @@ def test_a_profile_and_a_config_file_with_the_same_document_give_the_same_settin
         assert (configured != plain) == (name in DOCUMENT["services"])  # type: ignore[operator]
 
 
+def test_the_users_profiles_are_in_the_data_folder_and_replace_none(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BESTSHOT_DATA_DIR", str(tmp_path))
+    (tmp_path / "profiles").mkdir()
+    write(tmp_path / "profiles" / "mine.yaml", DOCUMENT)
+    load_everything(folder, "mine")
+    config = PipelineConfig(folder, "builtin")
+    assert config.profiles()["mine"].description == "Mine."
+    assert config.load("mine").select_best.max_images_per_cluster == 1
+    write(tmp_path / "profiles" / "lite.yaml", DOCUMENT)
+    with pytest.raises(ConfigError, match=r"lite.yaml has the name of a profile in .*; rename it"):
+        config.load("lite")
+    (tmp_path / "profiles" / "lite.yaml").unlink()
+    write(tmp_path / "profiles" / "mine.yaml", {"pipeline": {"select": {}}})
+    with pytest.raises(ConfigError, match=r"unknown key 'select' in .*profiles/mine.yaml"):
+        PipelineConfig(folder, "builtin")
+
+
 def test_a_config_file_of_pipeline_keys_alone_is_the_pipeline_section(tmp_path: Path) -> None:
     bare = write(tmp_path / "bare.yaml", DOCUMENT["pipeline"])
     whole = write(tmp_path / "whole.yaml", {"pipeline": DOCUMENT["pipeline"]})

@@ -239,6 +239,9 @@ def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
         return [found[number] for number in sorted(found)]
 
     before = shots_by_moment()
+    other = page.context.new_page()
+    other.goto(page.url.replace("/cull/", "/grid/"))
+    other.locator("body.ready").wait_for()
     for key in ("s", "ArrowRight", "ArrowRight", "s"):  # the first shot has nothing before it
         page.keyboard.press(key)
     expect(place).to_have_text("Moment 2 of 4")
@@ -252,6 +255,12 @@ def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
     expect_saved(page)
     changed = [["001-2.jpg", "001-3.jpg"], ["001-1.jpg", *made.paths[3:10]], made.paths[10:]]
     assert sorted(shots_by_moment()) == sorted(changed)
+    expect(page.locator("#regrouped")).to_be_hidden()
+    own = other.locator(".tile[data-path='001-2.jpg']")
+    expect(own).to_be_visible()  # the order has not changed
+    other.get_by_role("button", name="Reload the moments").click()
+    expect(other.get_by_text("Moment 1 8 shots")).to_be_visible()
+    other.close()
     page.keyboard.press("Space")  # accepts what is picked in the moments as they are now
     expect_saved(page)
     assert sorted(culling.decisions("moments")) == changed[0]

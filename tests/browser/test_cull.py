@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.storage.database import open_database
+from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.culling import SHOT_COUNT, Made, make_run
 from tests.conftest import draw_picture
 from tests.integration.parts import Orchestrator, Part
@@ -270,6 +271,15 @@ def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
     expect_saved(page)
     assert shots_by_moment() == before
     assert not culling.decisions("moments")
+
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Group").click()
+    page.get_by_role("button", name="Merge with next moment").click()
+    expect(place).to_have_text(re.compile("of 2"))
+    page.get_by_role("button", name="Undo").click()
+    expect(place).to_have_text(re.compile("of 3"))
+    expect_saved(page)
+    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
     page.keyboard.press("/")
     page.keyboard.type("05-17 003-5")

@@ -95,6 +95,7 @@ class Cull {
       case "all": return this.view.setLayout("all");
       case "magnify": return this.toggleZoom(this.#pointed() ?? this.#interest());
       case "faces": return this.view.toggleFaces();
+      case "regroup": return this.view.toggleRegrouping();
       case "face":
         this.zoom.nextFace(photo);
         return this.renderZoom();

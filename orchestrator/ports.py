@@ -17,7 +17,7 @@ from services.common.imaging.decode import CanonicalImage, RgbImage
 Embedding = NDArray[np.float32]
 """float32, (d,), unit length."""
 Miniature = NDArray[np.float32]
-"""float32, (32, 32), mean 8-bit levels of the cells of a grid over the photo."""
+"""float32, (32, 32): a grid over the photo, with the mean 8-bit level of each cell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -255,7 +255,7 @@ class Curator:
         run's model, so that the result equals that of a new run.
 
         Returns:
-            Number of entries added, and the photos of the run whose result changed.
+            Number of entries added, and the photos in the run whose result changed.
         """
         added_count, update = await asyncio.to_thread(
             add_decisions, self._stores, album_id, entries, run

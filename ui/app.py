@@ -446,7 +446,7 @@ class Page:
         return [*undoable, (run_id, answer.entry.id)]
 
     async def show_log(self, run_id: str | None) -> str:
-        """Shows the decisions on photos of the run's album."""
+        """Shows the decisions on photos in the run's album."""
         return await decisions.render_log(self._api, run_id)
 
     async def _undo(self, run_id: str, entry_id: str) -> pb.UndoDecisionResponse:

@@ -120,7 +120,7 @@ class Orchestrator:
         return answer.run
 
     async def image(self, run_id: str, path: str) -> pb.ImageResult:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         request = pb.GetImageRequest(run_id=run_id, path=path)
         answer: pb.GetImageResponse = await self.call(self.stub.GetImage, request)
         return answer.image

@@ -26,7 +26,7 @@ OPEN_PATHS = frozenset(
     }
 )
 OPEN_PREFIXES = (
-    *("/photos/", "/covers/", "/grid/", "/downloads/", "/cull/", "/assets/", "/static/"),
+    *("/photos/", "/covers/", "/grid/", "/downloads/", "/cull/", "/pairs/", "/assets/", "/static/"),
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )
 BODY_BYTES = 16 * 2**20

@@ -26,6 +26,8 @@ from ui.grid.routes import grid_router
 from ui.http_errors import http_error
 from ui.inputs import RequestLimits
 from ui.news import news_router
+from ui.pairs.routes import pairs_router
+from ui.people.routes import parse_box, people_router
 from ui.settings import Login
 from ui.views.export import FORMATS
 
@@ -60,10 +62,19 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
 
     @server.get("/photos/{run_id}/{long_side_px}/{path:path}")
     async def picture(
-        request: Request, run_id: str, long_side_px: int, path: str, faces: bool = False
+        request: Request,
+        run_id: str,
+        long_side_px: int,
+        path: str,
+        faces: bool = False,
+        face: str = "",
     ) -> Response:
         wanted = pb.GetThumbnailRequest(
-            run_id=run_id, path=path, long_side_px=long_side_px, faces_only=faces
+            run_id=run_id,
+            path=path,
+            long_side_px=long_side_px,
+            faces_only=faces,
+            face_box=parse_box(face) if face else None,
         )
         try:
             answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
@@ -104,6 +115,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     server.include_router(cull_router(api))
     server.include_router(grid_router(api))
     server.include_router(news_router(api))
+    server.include_router(pairs_router(api))
+    server.include_router(people_router(api))
 
     page = build_app(api)
     page.queue(default_concurrency_limit=16)

@@ -228,7 +228,7 @@ class Api:
         ]
 
     def find_photo(self, run: Run, name: str) -> str:
-        """Finds a photo of a run by its path or, if that is unique, by its file name.
+        """Finds a photo in a run by its path or, if that is unique, by its file name.
 
         Raises:
             NotFoundError: There is no such photo.

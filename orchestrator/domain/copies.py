@@ -85,7 +85,7 @@ def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, 
     copies do compete by their scores.
 
     Args:
-        photos: The photos of a moment that may compete.
+        photos: The photos in a moment that may compete.
         kept: Paths of the photos that the user keeps; they are never copies of others.
 
     Returns:
@@ -125,12 +125,12 @@ def find_families(photos: Sequence[Candidate]) -> list[list[Candidate]]:
     Returns:
         Groups of at least two photos, in the given order.
     """
+    pairs = np.array([*_copy_pairs(photos), *_version_pairs(photos)], np.intp).reshape(-1, 2)
+    if not len(pairs):
+        return []
     # imported here: SciPy takes a while to load, and most commands find no copies
     from orchestrator.domain.moments.tiles import components
 
-    if len(photos) < 2:
-        return []
-    pairs = np.array([*_copy_pairs(photos), *_version_pairs(photos)], np.intp).reshape(-1, 2)
     families: dict[int, list[Candidate]] = {}
     for photo, number in zip(photos, components(len(photos), *pairs.T).tolist(), strict=True):
         families.setdefault(number, []).append(photo)

@@ -117,7 +117,7 @@ def spread(queues: Sequence[Sequence[Entrant]], requested: int) -> dict[str, Cov
         score - MOMENT_COST x (picks of its moment) - TIME_COST x (picks within NEAR_SECONDS of it)
 
     minus FAULT_COST if it is below a floor. Each further pick from the same moment or time is
-    therefore worth less. The photos of a moment are picked in their order. The result for a smaller
+    therefore worth less. The photos in a moment are picked in their order. The result for a smaller
     number is the beginning of the result for a larger one.
 
     Args:

@@ -209,11 +209,15 @@ class FaceSigns:
         eyes: "open", "closed", or empty if unknown.
         smile: "smiling", "not_smiling", or empty if unknown.
         is_prominent: Whether it counts for the scores of its photo.
+        person_id: The person whose face it is; empty if unknown.
+        person_name: The person's name; empty if unknown.
     """
 
     eyes: str
     smile: str
     is_prominent: bool
+    person_id: str = ""
+    person_name: str = ""
 
 
 def read_signs(faces: Sequence[FaceScores], penalties: PersonPenalties) -> tuple[FaceSigns, ...]:

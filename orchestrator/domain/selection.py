@@ -58,7 +58,7 @@ Comparisons = Mapping[Pair, float]
 class FilterParameters:
     """Floors below which a photo is not selected if another photo of its moment passes them.
 
-    If all photos of a moment are below them, the best one is selected, and its reason says so.
+    If all photos in a moment are below them, the best one is selected, and its reason says so.
     """
 
     min_iqa_score: Share
@@ -202,7 +202,7 @@ class _Scored:
 
 
 class _Taken:
-    """The photos of a moment selected so far, best first."""
+    """The photos in a moment selected so far, best first."""
 
     def __init__(self, embeddings: NDArray[np.float32]) -> None:
         self._embeddings = embeddings
@@ -432,7 +432,7 @@ class Selection:
         return tied
 
     def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
-        """Ranks the photos of a moment, using a round robin for tied ones."""
+        """Ranks the photos in a moment, using a round robin for tied ones."""
         ordered = sorted(eligible, key=_by_score)
         all_tied = self._find_tied(ordered) if self.parameters.siamese.enabled else []
         tied = _cut_to_compare(all_tied)
@@ -648,7 +648,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class _Ranking:
-    """The photos of a moment that compete, best first.
+    """The photos in a moment that compete, best first.
 
     Attributes:
         photos: Best first.

@@ -189,7 +189,9 @@ def correction_texts(
                 together = f", with {others}" if others else ""
                 texts.append(f"you split it off into a separate moment{together}")
             case _:
-                texts.append(f"you merged its moment with that of {others or 'another photo'}")
+                texts.append(
+                    f"you merged its moment with the moment of {others or 'another photo'}"
+                )
     return texts
 
 

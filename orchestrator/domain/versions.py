@@ -44,8 +44,8 @@ NEAREST_COUNT = 3
 MIN_STRUCTURE = 0.8
 """Minimum correlation of miniatures for their structure to count as similar."""
 MIN_SIMILARITY = 0.3
-"""Minimum cosine similarity of the embeddings of possible versions: with the weakest embedding, all
-but a few of the generated versions are above it."""
+"""Minimum cosine similarity between embeddings of possible versions. With the weakest embedding,
+all but a few of the generated versions are above it."""
 _ROWS_AT_A_TIME = 512
 
 Indices = NDArray[np.intp]

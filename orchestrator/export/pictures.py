@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import FaceScores
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord
@@ -77,8 +78,9 @@ async def face_row(
     threads: PhotoThreads,
     kept: RenditionFiles,
     side_px: int,
+    boxes: Sequence[FaceScores | Box],
 ) -> bytes:
-    """Returns a JPEG with a photo's faces in a row, each in a square, in the order of the record.
+    """Returns a JPEG with faces of a photo in a row, each in a square, in the order of `boxes`.
 
     They are cut from the photo itself, decoded only as large as its smallest face needs.
 
@@ -86,13 +88,13 @@ async def face_row(
         FailedPreconditionError: The file is missing, or has changed since it was scored.
         NotFoundError: It has no faces.
     """
-    faces = record.faces[:MAX_FACE_COUNT]
+    faces = boxes[:MAX_FACE_COUNT]
     if not faces:
         raise NotFoundError("face", record.path)
-    boxes = hashlib.sha256(
+    digest = hashlib.sha256(
         repr([(one.left, one.top, one.width, one.height) for one in faces]).encode()
     )
-    key = f"{record.content_digest}-{CANONICAL_VERSION}-faces-{boxes.hexdigest()[:16]}-{side_px}"
+    key = f"{record.content_digest}-{CANONICAL_VERSION}-faces-{digest.hexdigest()[:16]}-{side_px}"
     found = await threads.looks.run(kept.get, key)
     if found is not None:
         return found
@@ -108,8 +110,8 @@ async def face_row(
     return jpeg
 
 
-def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores], side_px: int) -> int:
-    """Returns the long side at which the smallest face fills its square without being enlarged."""
+def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores | Box], side_px: int) -> int:
+    """How large a photo must be decoded so that the square of its smallest face has all pixels."""
     width, height = record.width_px, record.height_px
     smallest = min(max(face.width * width, face.height * height) for face in faces)
     needed = side_px / max(1.0, FACE_MARGIN * smallest) * max(width, height)
@@ -120,7 +122,7 @@ def _encode_faces(
     source: FolderPhotoSource | AlbumPhotoSource,
     content: bytes,
     long_side_px: int,
-    faces: Sequence[FaceScores],
+    faces: Sequence[FaceScores | Box],
     side_px: int,
 ) -> bytes:
     pixels = source.decode(content, long_side_px).pixels
@@ -128,12 +130,12 @@ def _encode_faces(
     return encode_thumbnail(row, 0, quality=90)
 
 
-def cut_face(pixels: RgbImage, face: FaceScores, side_px: int) -> RgbImage:
-    """Cuts a square around a face, shifted where needed to stay within the picture.
+def cut_face(pixels: RgbImage, face: FaceScores | Box, side_px: int) -> RgbImage:
+    """Cuts a square around a face, which stays within the picture.
 
     Args:
         pixels: uint8, (height, width, 3), the upright photo at any size.
-        face: The face.
+        face: The face, or its box.
         side_px: Side of the result.
 
     Returns:

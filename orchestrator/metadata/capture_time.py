@@ -99,7 +99,7 @@ def derive_offset(local: str, utc: str) -> str:
 
 
 def choose_time(candidates: Sequence[CaptureTime]) -> CaptureTime:
-    """Chooses the first time of a photo; if that is a date alone, the first time on that date.
+    """Chooses the first time of a photo; if it is only a date, the first time on that date.
 
     Args:
         candidates: Times that sources state, the most reliable source first; unknown ones are

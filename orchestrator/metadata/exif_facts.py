@@ -20,7 +20,7 @@ _TIMES = (
     ("EXIF DateTimeOriginal", _DATE_TIME_ORIGINAL, 0x9291, 0x9011),
     ("EXIF DateTimeDigitized", _DATE_TIME_DIGITIZED, 0x9292, 0x9012),
 )
-"""Source, tag, and the tags of its fraction of a second and of its offset from UTC."""
+"""Source and tag of a time, with the tags for its fraction of a second and its offset from UTC."""
 _OFFSET_TIME = 0x9010
 _EXPOSURE_BIAS, _FLASH, _FOCAL_LENGTH = 0x9204, 0x9209, 0x920A
 _EXPOSURE_MODE, _FOCAL_LENGTH_35MM = 0xA402, 0xA405

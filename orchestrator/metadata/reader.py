@@ -126,10 +126,10 @@ def assemble_facts(
 ) -> dict[str, Any]:
     """Combines what is known about a photo, as fields of `ImageRecord`.
 
-    The capture time comes from the file, else from a sidecar, else from a companion, else from the
-    file's name. Camera and camera facts come from the first companion with a camera if the file
-    names none. Rating and pick come from the first sidecar that has either of them, else from the
-    file; so does the label.
+    The capture time comes from the first of these that has one: the file, a sidecar, a companion,
+    the file's name. Camera and camera facts come from the first companion with a camera if the file
+    names none. Rating and pick come from the first sidecar that has either of them, otherwise from
+    the file; so does the label.
 
     Args:
         path: Path of the photo.

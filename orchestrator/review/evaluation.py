@@ -100,7 +100,7 @@ class Evaluation:
         disagreements: Photos with the algorithm's own result, each with the user's decision.
         corrected_count: Photos whose moment the user changed.
         moments_agreement: Adjusted Rand index between the algorithm's moments and the user's,
-            over all photos of the run; 1 = identical.
+            over all photos in the run; 1 = identical.
     """
 
     counts: Counts

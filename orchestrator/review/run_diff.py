@@ -206,7 +206,7 @@ def _comparable(record: ImageRecord) -> dict[str, Any]:
     """
     companions = [path for path in record.companion_paths if not is_sidecar(path)]
     values = {**dataclasses.asdict(record), "companion_paths": companions}
-    del values["user_mark"], values["person_names"]
+    del values["user_mark"], values["person_names"], values["face_people"]
     return values
 
 

@@ -187,7 +187,7 @@ def _sort_nearest_first(candidates: Sequence[float], value: float) -> list[float
 def _counts(decided: DecidedMoments, run: Run, values: Values) -> Counts:
     in_force = _read_settings(run)
     changed = {key: value for key, value in values.items() if value != _value(in_force, key)}
-    return count_under(decided, _read_settings(run, changed))
+    return count_under(decided, _read_settings(run, changed) if changed else in_force)
 
 
 def _read_settings(run: Run, values: Values = MappingProxyType({})) -> PipelineSettings:

@@ -222,7 +222,7 @@ def build_selection(
     decisions: Mapping[str, Decision],
     reference: Reference = NO_REFERENCE,
 ) -> Selection:
-    """Builds the selection from the photos of a run.
+    """Builds the selection from the photos in a run.
 
     Args:
         records: Readable photos in their moments.

@@ -45,7 +45,7 @@ def miniature_key(content_digest: str) -> Key:
 
 
 def identity_key(content_digest: str, models: Mapping[str, ModelIdentity]) -> Key:
-    """Returns the cache key of the vectors of a photo's faces."""
+    """Returns the cache key of a photo's face vectors."""
     return content_digest, IDENTITY_ROLE, joint_digest(models)
 
 

@@ -36,7 +36,7 @@ from orchestrator.storage.rows import (
     add_images,
     album_from_row,
     album_values,
-    find_person_names,
+    find_people,
     image_from_row,
     replace_all_images,
     replace_comparisons,
@@ -45,7 +45,7 @@ from orchestrator.storage.rows import (
     select_images,
 )
 from orchestrator.storage.stored_folders import album_folders
-from orchestrator.storage.tables import albums, images, runs
+from orchestrator.storage.tables import albums, faces, images, persons, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
 from services.common.errors import NotFoundError
 
@@ -270,6 +270,19 @@ class SqlRunStore:
         """Returns the number of results of each known day, in order."""
         return self._count_by(CAPTURE_DATE, run_id)
 
+    def count_by_person(self, run_id: str) -> list[tuple[str, str, int]]:
+        """Id, name and number of results of each named person, ordered by name."""
+        query = (
+            select(persons.c.id, persons.c.name, func.count(images.c.path.distinct()))
+            .join(faces, faces.c.person_id == persons.c.id)
+            .join(images, images.c.content_digest == faces.c.content_digest)
+            .where(images.c.run_id == run_id, persons.c.name != "", persons.c.is_ignored.is_(False))
+            .group_by(persons.c.id, persons.c.name)
+            .order_by(persons.c.name)
+        )
+        with self._engine.connect() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
     def _count_by(self, column: ColumnElement[str], run_id: str) -> dict[str, int]:
         value = column.label("value")
         query = (
@@ -369,8 +382,8 @@ class SqlRunStore:
     def _read_images(self, query: Select[Any]) -> list[ImageRecord]:
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-            names = find_person_names(connection, rows)
-        return [image_from_row(row, names) for row in rows]
+            people = find_people(connection, rows)
+        return [image_from_row(row, people) for row in rows]
 
     def _page(self, query: Select[Any], limit: int | None, offset: int) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:

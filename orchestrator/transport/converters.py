@@ -23,7 +23,7 @@ from orchestrator.domain.people.corrections import FacePlace, PeopleAction
 from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
 from orchestrator.domain.preferences import MIN_ANSWER_COUNT, MIN_MOMENT_COUNT
-from orchestrator.domain.scoring import PersonPenalties, read_signs
+from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
@@ -40,7 +40,7 @@ from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
 from orchestrator.runs.recorded_settings import read_corrections
 from orchestrator.storage.image_query import ScoreRange
-from orchestrator.storage.people_store import PersonFace, PersonSummary
+from orchestrator.storage.people_store import PeopleQuestion, PersonFace, PersonSummary
 from orchestrator.transport.pages import Statistics
 from services.common.config.describe import SettingDescription
 from services.common.errors import BestshotError, InvalidArgumentError
@@ -118,6 +118,18 @@ def person_message(found: PersonSummary) -> pb.Person:
         face_count=found.face_count,
         photo_count=found.photo_count,
         cover=person_face_message(found.cover),
+        best_face=person_face_message(found.best_face) if found.best_face else None,
+    )
+
+
+def question_message(asked: PeopleQuestion) -> pb.PeopleQuestion:
+    """Translates a question about a face."""
+    return pb.PeopleQuestion(
+        face=person_face_message(asked.face),
+        person=person_message(asked.person),
+        other_person_id=asked.other_person_id,
+        similarity=asked.similarity,
+        face_count=asked.face_count,
     )
 
 
@@ -129,7 +141,19 @@ def person_face_message(face: PersonFace) -> pb.PersonFace:
         similarity=face.similarity,
         run_id=face.run_id,
         path=face.path,
+        album_id=face.album_id,
+        is_selected=face.is_selected,
+        composite_score=face.composite_score,
+        photo_face_count=face.photo_face_count,
     )
+
+
+def face_box_value(request: pb.GetThumbnailRequest) -> Box | None:
+    """Translates the box of a face; None if the request has none."""
+    if not request.HasField("face_box"):
+        return None
+    box = request.face_box
+    return Box(box.left, box.top, box.width, box.height)
 
 
 def face_place_value(message: pb.FacePlace) -> FacePlace:
@@ -160,8 +184,7 @@ def image_message(
         megapixels=record.megapixels,
         owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
         face_signs=[
-            pb.FaceSigns(**dataclasses.asdict(signs))
-            for signs in read_signs(record.faces, penalties)
+            pb.FaceSigns(**dataclasses.asdict(signs)) for signs in record.face_signs(penalties)
         ],
         user_mark=pb.UserMark(**dataclasses.asdict(record.user_mark)),
         companion_paths=record.companion_paths,
@@ -350,6 +373,10 @@ def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
         ],
         cameras=_value_counts(found.cameras),
         capture_dates=_value_counts(found.capture_dates),
+        people=[
+            pb.PersonCount(person_id=person_id, name=name, image_count=count)
+            for person_id, name, count in found.people
+        ],
     )
 
 

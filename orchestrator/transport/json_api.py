@@ -24,8 +24,9 @@ from orchestrator.records import Album, ImageFilter, Run
 from orchestrator.review.run_diff import RunDiff
 from orchestrator.run_service import Curator
 from orchestrator.storage.image_query import ORDER_PATTERN, ImageQuery
+from orchestrator.storage.people_store import PersonSummary
 from orchestrator.transport import json_models as models
-from orchestrator.transport.pages import Page, PageRequest, Reader, Result
+from orchestrator.transport.pages import MAX_QUESTION_COUNT, Page, PageRequest, Reader, Result
 from services.common.errors import (
     MAX_MESSAGE_BYTES,
     BestshotError,
@@ -86,15 +87,24 @@ class ImagesQuery(SkippingQuery):
     cluster_id: Annotated[int | None, Field(ge=-1, le=MAX_INT)] = None
     """only photos of this cluster; -1 = noise"""
     search: str = ""
-    """only photos whose path, reason, camera or capture time contains this text"""
+    """only photos whose path, reason, camera, capture time or a person's name contains this text"""
     camera: str = ""
     """only photos of this camera"""
     capture_date: str = ""
     """only photos taken on this day, such as 2024-05-01, or in this month or year"""
+    person_id: str = ""
+    """only photos with this person"""
     order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
     """same as ListImagesRequest.order_by in orchestrator.proto"""
 
 
+PageSize = Annotated[
+    int,
+    Query(
+        description="Maximum number of questions; 0 = 5, at most 100.",
+        json_schema_extra={"minimum": 0, "maximum": MAX_QUESTION_COUNT},
+    ),
+]
 PhotoPath = Annotated[str, Query(min_length=1, description="Path of the photo in its album.")]
 LongSide = Annotated[
     int,
@@ -146,19 +156,26 @@ class JsonApi:
     async def people(self, query: Annotated[PageQuery, Query()]) -> object:
         """Returns the people of all albums: named ones first, then by number of photos."""
         page = await self._reader.people(_page_request(query))
-        people = [
-            {
-                **dataclasses.asdict(found.person),
-                "face_count": found.face_count,
-                "photo_count": found.photo_count,
-                "cover": found.cover,
-            }
-            for found in page.items
-        ]
         return {
-            "people": people,
+            "people": list(map(_person_fields, page.items)),
             "next_page_token": page.next_page_token,
             "total_count": page.total_count,
+        }
+
+    async def people_questions(self, page_size: PageSize = 0) -> object:
+        """The few uncertain faces that matter most, as questions with yes or no as answer."""
+        asked = await self._reader.people_questions(page_size)
+        return {
+            "questions": [
+                {
+                    "face": question.face,
+                    "person": _person_fields(question.person),
+                    "other_person_id": question.other_person_id,
+                    "similarity": question.similarity,
+                    "face_count": question.face_count,
+                }
+                for question in asked
+            ]
         }
 
     async def person_faces(self, person_id: str, query: Annotated[PageQuery, Query()]) -> object:
@@ -193,7 +210,7 @@ class JsonApi:
         return await self._curator.diff(run_id, other_run_id)
 
     async def images(self, run_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Returns the photos of a run with all their results."""
+        """Returns the photos in a run with all their results."""
         page = await self._images(run_id, query)
         return {
             "images": [models.image(*item) for item in page.items],
@@ -202,7 +219,7 @@ class JsonApi:
         }
 
     async def image(self, run_id: str, path: PhotoPath) -> object:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         return models.image(*await self._reader.image(run_id, path))
 
     async def explanation(self, run_id: str, path: PhotoPath) -> object:
@@ -267,7 +284,7 @@ class JsonApi:
         }
 
     async def results(self, job_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Returns the photos of a run (a job) with their scores in a flat structure."""
+        """Returns the photos in a run (a job) with their scores in a flat structure."""
         page = await self._images(job_id, query)
         return {
             "images": [models.result_image(record) for record, *_ in page.items],
@@ -286,8 +303,19 @@ class JsonApi:
                 order_by=query.order_by,
                 camera=query.camera,
                 capture_date=query.capture_date,
+                person_id=query.person_id,
             ),
         )
+
+
+def _person_fields(found: PersonSummary) -> dict[str, object]:
+    return {
+        **dataclasses.asdict(found.person),
+        "face_count": found.face_count,
+        "photo_count": found.photo_count,
+        "cover": found.cover,
+        "best_face": found.best_face,
+    }
 
 
 @dataclass(frozen=True)
@@ -306,6 +334,7 @@ _ROUTES = (
     _Route("/albums/{album_id}", JsonApi.album, "GetAlbum", Album),
     _Route("/albums/{album_id}/decisions", JsonApi.decisions, "ListDecisions", models.Decisions),
     _Route("/people", JsonApi.people, "ListPeople", models.People),
+    _Route("/people/questions", JsonApi.people_questions, "ListPeopleQuestions", models.Questions),
     _Route(
         "/people/{person_id}/faces", JsonApi.person_faces, "ListPersonFaces", models.PersonFaces
     ),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, create_model
 
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction
 from orchestrator.domain.photo import Decision
-from orchestrator.domain.scoring import FaceSigns, PersonPenalties, read_signs
+from orchestrator.domain.scoring import FaceSigns, PersonPenalties
 from orchestrator.export.metrics_csv import status
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
@@ -92,6 +92,7 @@ _IMAGE_FIELDS: dict[str, Any] = {
     "decision": Decision | None,
     "face_signs": list[FaceSigns],
 }
+del _IMAGE_FIELDS["face_people"]  # `face_signs` has them
 Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
     "Image", **{name: (hint, ...) for name, hint in _IMAGE_FIELDS.items()}
 )
@@ -101,13 +102,14 @@ Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
 def image(record: ImageRecord, decision: Decision | None, penalties: PersonPenalties) -> BaseModel:
     """Returns a result with the user's decision; the penalties are those of its run."""
     fields = {name: getattr(record, name) for name in get_type_hints(ImageRecord)}
+    del fields["face_people"]
     return Image(
         **fields,
         filename=record.filename,
         face_caption=record.face_caption,
         status=status(record),
         decision=decision,
-        face_signs=list(read_signs(record.faces, penalties)),
+        face_signs=list(record.face_signs(penalties)),
     )
 
 
@@ -136,6 +138,23 @@ class CountedPerson(BaseModel):
     face_count: int
     photo_count: int
     cover: PersonFace
+    best_face: PersonFace | None
+
+
+class AskedQuestion(BaseModel):
+    """A question about a face; see PeopleQuestion in orchestrator.proto."""
+
+    face: PersonFace
+    person: CountedPerson
+    other_person_id: str
+    similarity: float
+    face_count: int
+
+
+class Questions(BaseModel):
+    """The few uncertain faces that matter most."""
+
+    questions: list[AskedQuestion]
 
 
 class ServedModel(BaseModel):

@@ -10,6 +10,7 @@ from typing import IO, Any, Generic, TypeVar
 
 from orchestrator.config import PipelineConfig, Profile
 from orchestrator.domain.decisions import DecisionEntry, find_in_force
+from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.export.download import DownloadFormat, download
@@ -33,7 +34,12 @@ from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import OpenSource
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
-from orchestrator.storage.people_store import PersonFace, PersonSummary, SqlPeople
+from orchestrator.storage.people_store import (
+    PeopleQuestion,
+    PersonFace,
+    PersonSummary,
+    SqlPeople,
+)
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.run_store import SqlRunStore
@@ -67,6 +73,7 @@ class Page(Generic[ItemT]):
     total_count: int | None = None
 
 
+QUESTION_COUNT, MAX_QUESTION_COUNT = 5, 100
 Result = tuple[ImageRecord, Decision | None, PersonPenalties]
 """A photo in a run, the user's decision on it, and the run's settings for its faces."""
 
@@ -92,6 +99,7 @@ class Statistics:
     cluster_sizes: list[tuple[int, int]]
     cameras: dict[str, int]
     capture_dates: dict[str, int]
+    people: list[tuple[str, str, int]]
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,7 @@ class Reader:
         wanted: PageRequest,
         query: ImageQuery,
     ) -> Page[Result]:
-        """Returns the photos of a run."""
+        """Returns the photos in a run."""
         run = await self._curator.run(run_id)
         size, offset = _bounds(wanted, run.id, query)
         total = await asyncio.to_thread(self._store.count_images, run.id, query)
@@ -182,7 +190,7 @@ class Reader:
         )
 
     async def image(self, run_id: str, path: str) -> Result:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
         decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
@@ -209,16 +217,25 @@ class Reader:
             cluster_sizes=cluster_sizes(clusters, counts[ImageFilter.NOISE]),
             cameras=await asyncio.to_thread(self._store.count_by_camera, run.id),
             capture_dates=await asyncio.to_thread(self._store.count_by_date, run.id),
+            people=await asyncio.to_thread(self._store.count_by_person, run.id),
         )
 
     async def picture(
-        self, run_id: str, path: str, long_side_px: int, *, is_of_faces: bool = False
+        self,
+        run_id: str,
+        path: str,
+        long_side_px: int,
+        *,
+        is_of_faces: bool = False,
+        face_box: Box | None = None,
     ) -> bytes:
-        """Returns a JPEG of a photo, or of its faces in a row; 0 = thumbnail size.
+        """A JPEG of a photo, of its faces in a row, or of the face in a box; 0 = thumbnail size.
 
         Raises:
-            InvalidArgumentError: `long_side_px` is out of bounds.
+            InvalidArgumentError: `long_side_px` or the box is out of bounds.
         """
+        if face_box is not None and not face_box.is_in_picture():
+            raise InvalidArgumentError("face_box", f"{face_box} is not within the photo")
         long_side_px = long_side_px or THUMBNAIL_LONG_SIDE_PX
         if not 0 < long_side_px <= MAX_LONG_SIDE_PX:
             raise InvalidArgumentError(
@@ -226,13 +243,15 @@ class Reader:
             )
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
+        is_of_faces = is_of_faces or face_box is not None
         if long_side_px <= THUMBNAIL_LONG_SIDE_PX and not is_of_faces:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
         if is_of_faces:
             side_px = min(long_side_px, MAX_FACE_PX)
-            return await face_row(record, source, self.threads, self._renditions, side_px)
+            boxes = record.faces if face_box is None else (face_box,)
+            return await face_row(record, source, self.threads, self._renditions, side_px, boxes)
         return await large_picture(record, source, self.threads, self._renditions, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
@@ -327,6 +346,18 @@ class Reader:
         total = await asyncio.to_thread(self._people.count_people)
         found = await asyncio.to_thread(self._people.list_people, size, offset)
         return Page(found, _next_token(total - offset, size, offset, "people"), total)
+
+    async def people_questions(self, count: int) -> list[PeopleQuestion]:
+        """The uncertain faces that matter most; 0 = as many as fit on a page.
+
+        Raises:
+            InvalidArgumentError: `count` is out of bounds.
+        """
+        if not 0 <= count <= MAX_QUESTION_COUNT:
+            raise InvalidArgumentError(
+                "page_size", f"{count} is not between 0 and {MAX_QUESTION_COUNT}"
+            )
+        return await asyncio.to_thread(self._people.questions, count or QUESTION_COUNT)
 
     async def person_faces(self, person_id: str, wanted: PageRequest) -> Page[PersonFace]:
         """Returns the faces of a person, the clearest first."""

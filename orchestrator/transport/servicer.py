@@ -309,7 +309,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ListImages(
         self, request: pb.ListImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListImagesResponse:
-        """Lists the photos of a run."""
+        """Lists the photos in a run."""
         filters = [converters.filter_value(wanted) for wanted in request.filters]
         if request.selected_only:
             filters.append(ImageFilter.SELECTED)
@@ -324,6 +324,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 camera=request.camera,
                 capture_date=request.capture_date,
                 score_ranges=tuple(map(converters.score_range, request.score_ranges)),
+                person_id=request.person_id,
             ),
         )
         return pb.ListImagesResponse(
@@ -345,7 +346,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def GetImage(
         self, request: pb.GetImageRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetImageResponse:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         found = await self._reader.image(request.run_id, request.path)
         return pb.GetImageResponse(image=converters.image_message(*found))
 
@@ -361,7 +362,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.GetThumbnailResponse:
         """Returns a JPEG of a photo."""
         jpeg = await self._reader.picture(
-            request.run_id, request.path, request.long_side_px, is_of_faces=request.faces_only
+            request.run_id,
+            request.path,
+            request.long_side_px,
+            is_of_faces=request.faces_only,
+            face_box=converters.face_box_value(request),
         )
         return pb.GetThumbnailResponse(jpeg=jpeg)
 
@@ -610,6 +615,13 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             total_count=page.total_count,
         )
 
+    async def ListPeopleQuestions(
+        self, request: pb.ListPeopleQuestionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListPeopleQuestionsResponse:
+        """Asks about the uncertain faces that matter most."""
+        asked = await self._reader.people_questions(request.page_size)
+        return pb.ListPeopleQuestionsResponse(questions=map(converters.question_message, asked))
+
     @deduplicate
     async def CorrectPeople(
         self, request: pb.CorrectPeopleRequest, context: grpc.aio.ServicerContext
@@ -657,7 +669,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def CompareImages(
         self, request: pb.CompareImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.CompareImagesResponse:
-        """Compares two photos of a run."""
+        """Compares two photos in a run."""
         run = await self._curator.run(request.run_id)
         probability = await self._curator.compare(run, request.first_path, request.second_path)
         return pb.CompareImagesResponse(first_better_probability=probability)

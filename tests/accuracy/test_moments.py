@@ -1,4 +1,4 @@
-"""Moments of real photos with every embedding, at the setting to which each was calibrated.
+"""Moments of real photos with every embedding, each at its calibrated setting.
 
 The embeddings and clustering are called directly in this process: each photo is read once, and only
 the scores that moments need are computed.

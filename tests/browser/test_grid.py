@@ -215,7 +215,7 @@ def test_axe_finds_nothing_serious_in_any_view(page: Page, grid: GridSystem) -> 
     page.locator(".card .name").first.click()
     page.locator(".detail .reason").wait_for()
     found["detail"] = serious_faults(page)
-    for view in ("grid", "cull"):  # always dark
+    for view in ("grid", "cull", "pairs"):  # always dark
         page.goto(f"{grid.url}{view}/{made.album_id}/{made.run_id}")
         page.locator("body.ready").wait_for()
         found[view] = serious_faults(page)

@@ -94,7 +94,7 @@ def test_decisions_are_imported_applied_evaluated_undone_and_exported(
     assert after[first]["cluster_id"] == after[last]["cluster_id"]
     assert after[first]["machine_cluster_id"] != after[last]["machine_cluster_id"]
     why = run(done, "explain", first)
-    assert f"you kept it; you merged its moment with that of {last}" in why
+    assert f"you kept it; you merged its moment with the moment of {last}" in why
 
     assert "reproduced: results are identical" in run(done, "reproduce")
 

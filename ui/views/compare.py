@@ -48,7 +48,7 @@ def build() -> CompareView:
 async def load_runs(
     api: Orchestrator, album_id: str | None, run_id: str | None, wanted: str | None
 ) -> list[Any]:
-    """Returns updates for the other runs of the album (`wanted`, else the newest) and the diff."""
+    """Returns updates for the other runs of the album (`wanted`, or the newest) and the diff."""
     if not run_id or not album_id:
         return ["", no_results()]
     try:

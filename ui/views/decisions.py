@@ -8,6 +8,7 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
+from ui.pairs.routes import pairs_url
 from ui.templating import empty, html, problem, render
 
 SHOWN_COUNT = 200
@@ -46,11 +47,14 @@ async def render_log(api: Orchestrator, run_id: str | None) -> str:
     if not run_id:
         return empty("No decisions yet", "Keep or reject photos under View Results.")
     try:
-        entries = await _entries(api, (await api.run(run_id)).album_id)
+        album_id = (await api.run(run_id)).album_id
+        entries = await _entries(api, album_id)
     except OrchestratorError as error:
         return problem(error)
+    invitation = render("which_one", url=pairs_url(album_id, run_id))
     if not entries:
-        return empty("No decisions yet", "Keep or reject photos under View Results.")
+        nothing = empty("No decisions yet", "Keep or reject photos under View Results.")
+        return invitation + nothing
     by_id = {entry.id: entry for entry in entries}
     rows = [
         Row(
@@ -62,7 +66,7 @@ async def render_log(api: Orchestrator, run_id: str | None) -> str:
         )
         for entry in reversed(entries[-SHOWN_COUNT:])
     ]
-    return render("decisions", rows=rows, more=len(entries) - len(rows))
+    return invitation + render("decisions", rows=rows, more=len(entries) - len(rows))
 
 
 def describe(entry: pb.DecisionEntry, by_id: dict[str, pb.DecisionEntry]) -> str:

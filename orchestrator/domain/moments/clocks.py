@@ -144,9 +144,9 @@ def _find_agreeing(differences: NDArray[np.float64]) -> Indices:
 def describe_offsets(offsets: Sequence[ClockOffset]) -> list[str]:
     """Describes the offsets to the user."""
     return [
-        f"The clock of {one.camera} was taken to be {format_seconds(abs(one.seconds))} "
-        f"{'behind' if one.seconds < 0 else 'ahead of'} that of {one.reference}, because "
-        f"{one.pair_count} pairs of similar photos agree on that."
+        f"{one.camera}'s clock was assumed to be {format_seconds(abs(one.seconds))} "
+        f"{'behind' if one.seconds < 0 else 'ahead of'} {one.reference}'s, because "
+        f"{one.pair_count} pairs of similar photos agree on this."
         for one in offsets
     ]
 

@@ -25,9 +25,9 @@ from orchestrator.domain.photo import CameraFacts
 from orchestrator.domain.sets import SetKind, SetParameters, SetPlace
 
 SAME_VIEW = 0.7
-"""Minimum correlation of the structures of two frames of one view. In four labelled exposure series
-neighbouring frames are at 0.83 or more; photos of one place or of one person are at up to 0.62, and
-pairs of unrelated ones below 0.4."""
+"""Minimum correlation between the structures of two frames of one view. In four labelled exposure
+series, neighbouring frames correlate by 0.83 or more, photos of one place or person by at most
+0.62, and unrelated pairs by less than 0.4."""
 BRACKET_SECONDS = 60.0
 """Maximum time between two frames of a series, including exposures of half a minute."""
 BRACKET_BRIGHTENING = math.log(2.0) * (2.0 / 3.0) / 2.2

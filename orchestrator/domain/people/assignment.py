@@ -143,7 +143,7 @@ def _find_ids(
     said: Iterable[str],
     new_id: Callable[[], str],
 ) -> list[str | None]:
-    """Returns the person of each face: the confirmed one, else the former one, else a new one.
+    """Returns the person of each face: the confirmed one, the former one, or a new one.
 
     Persons about whom the user has `said` something have only the faces that were confirmed.
     """

@@ -15,7 +15,7 @@ from orchestrator.domain.decisions import find_in_force, find_time_fault
 from orchestrator.domain.people.faces import Box
 
 SAME_FACE_OVERLAP = 0.5
-"""Overlap from which on two boxes in one photo are the same face."""
+"""Minimum overlap at which two boxes in one photo are the same face."""
 
 
 class PeopleAction(StrEnum):

@@ -13,6 +13,7 @@ from orchestrator.domain.scoring import rate_trust
 Vector = NDArray[np.float32]
 """float32, (d,), unit length."""
 
+ROUNDING = 1e-6
 TURNED_POSE, FACING_POSE = 0.3, 0.6
 """Pose scores: up to the first, a face is turned too far to tell whose it is; from the second on
 it counts in full. A heuristic."""
@@ -26,6 +27,13 @@ class Box:
     top: float
     width: float
     height: float
+
+    def is_in_picture(self) -> bool:
+        """Whether it has an area and lies within the picture; False if a value is not a number."""
+        is_within = self.left >= 0 and self.top >= 0
+        is_within = is_within and self.left + self.width <= 1 + ROUNDING
+        is_within = is_within and self.top + self.height <= 1 + ROUNDING
+        return is_within and self.width > 0 and self.height > 0
 
     def overlap(self, other: Box) -> float:
         """Returns the intersection over union with another box, 0 to 1."""

@@ -34,7 +34,7 @@ def config_dir(override: Path | None) -> Path:
 
 
 def models_dir() -> Path:
-    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, else the platform's data folder."""
+    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, or the platform's data folder."""
     named = os.environ.get(MODELS_DIR_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from enum import EnumType
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -318,9 +318,7 @@ def load(settings: type[SettingsT], layers: Sequence[Layer]) -> SettingsT:
 
 def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, ...] = ()) -> None:
     """Refuses keys of `data`, at any depth, that `settings` (a model or dataclass) lacks."""
-    annotations = get_type_hints(settings) if is_dataclass(settings) else {}
-    if issubclass(settings, BaseModel):
-        annotations = {key: field.annotation for key, field in settings.model_fields.items()}
+    annotations = _annotations(settings)
     _refuse_unknown(data, list(annotations), path, source)
     for key, value in data.items():
         annotation = annotations[key]
@@ -337,6 +335,13 @@ def check_known_keys(settings: type, data: Tree, source: str, path: tuple[str, .
                     check_known_keys(model, item, source, (*path, key, str(name)))
         else:
             check_known_keys(model, value, source, (*path, key))
+
+
+@cache  # `get_type_hints` evaluates each annotation again
+def _annotations(settings: type) -> dict[str, Any]:
+    if issubclass(settings, BaseModel):
+        return {key: field.annotation for key, field in settings.model_fields.items()}
+    return get_type_hints(settings) if is_dataclass(settings) else {}
 
 
 def _model_within(annotation: object, data: Mapping[str, object]) -> type | None:

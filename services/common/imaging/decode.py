@@ -87,7 +87,7 @@ class CanonicalImage:
         pixels: uint8, (height, width, 3), canonical as described above.
         source_width_px: Width of the upright photo before scaling.
         source_height_px: Height of the upright photo before scaling.
-        format: Format by the magic bytes, for example "JPEG".
+        format: Format according to the magic bytes, for example "JPEG".
         damage: The damage in a file that could still be decoded; empty if there is none.
         is_animated: Whether the file contains an animation, of which one frame was decoded.
     """
@@ -107,7 +107,7 @@ class _Opened:
     Attributes:
         image: None for a RAW file without a preview or a TIFF of floats, which are developed.
         size: Width and height as stored.
-        format: Format by the magic bytes.
+        format: Format according to the magic bytes.
         orientation: EXIF orientation of a file that Pillow does not open; None if `image` has it.
         encoded: The file that `image` was opened from.
         damage: The damage in a RAW file; empty if none was found.

@@ -53,8 +53,8 @@ class Role(StrEnum):
 
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
-"""Roles that have a service. The other roles are those of parts of composed models, except
-FACE_IDENTITY, which the face service loads beside its model."""
+"""Roles that have a service. Parts of composed models have the other roles, except FACE_IDENTITY,
+which the face service loads beside its model."""
 
 PARTS = {
     Role.FACE: (

@@ -1,5 +1,5 @@
-// The photos of a run in their moments, in an order that only the user changes while the view is
-// open, by splitting, merging and moving.
+// The photos in a run by moment, in an order that only the user changes while the view is open, by
+// splitting, merging and moving.
 
 import { Photos } from "./photos.js";
 

@@ -178,7 +178,7 @@ export class Decisions {
     return step.photo;
   }
 
-  // Handles entries that the server has stored, and the photos of the run that changed.
+  // Handles entries that the server has stored, and the photos in the run that changed.
   settle(entries, changed, since) {
     for (const { id } of entries) this.regrouping.delete(id);
     const settled = this.#unsavedOf(entries);

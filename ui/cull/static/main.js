@@ -76,9 +76,9 @@ class Cull {
         decisions.toggleLabel(photo, LABELS[key]);
         return this.view.announce(photo);
       case "split":
-        return this.#told(decisions.split(photo), "Split off", "This is the first shot of its moment.");
+        return this.#report(decisions.split(photo), "Split off", "This is the first shot of its moment.");
       case "merge":
-        return this.#told(decisions.merge(photo), "Merged", "There is no next moment.");
+        return this.#report(decisions.merge(photo), "Merged", "There is no next moment.");
       case "moveOn": return this.move(photo, album.momentAfter(photo.at, 1));
       case "moveBack": return this.move(photo, album.momentAfter(photo.at, -1));
       case "search": return this.search.open();
@@ -125,11 +125,11 @@ class Cull {
   }
 
   move(photo, moment) {
-    this.#told(this.decisions.move(photo, moment), "Moved", "There is no moment there.");
+    this.#report(this.decisions.move(photo, moment), "Moved", "There is no moment there.");
   }
 
   // Reports how the moment changed, or why it did not.
-  #told(isDone, what, otherwise) {
+  #report(isDone, what, otherwise) {
     const { number } = this.photo.at;
     this.view.notify(isDone ? `${what}: this is now moment ${number}. U undoes it.` : otherwise);
   }
@@ -224,6 +224,7 @@ async function start() {
   const album = new Album(answer);
   if (!album.photos.length) return tell("No photos", "None of this run's photos could be read.");
   byId("to-grid").href = url.replace("/cull/", "/grid/");
+  byId("to-pairs").href = url.replace("/cull/", "/pairs/");
   const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
   cull.open(photo);
   listen(cull);

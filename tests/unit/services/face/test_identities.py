@@ -35,7 +35,7 @@ def face_at(points: FloatArray) -> Face:
 
 
 def turn(points: FloatArray, degrees: float, scale: float) -> FloatArray:
-    """Turns and scales points around the middle of a crop, and moves it to that of the picture."""
+    """Turns and scales points around a crop's middle, and moves that to the picture's middle."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.asarray((points - 56) @ matrix.T * scale + SIDE_PX / 2, np.float32)

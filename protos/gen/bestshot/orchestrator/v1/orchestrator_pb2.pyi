@@ -474,7 +474,7 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListImagesRequest(_message.Message):
-    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters", "camera", "capture_date", "score_ranges")
+    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters", "camera", "capture_date", "score_ranges", "person_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -487,6 +487,7 @@ class ListImagesRequest(_message.Message):
     CAMERA_FIELD_NUMBER: _ClassVar[int]
     CAPTURE_DATE_FIELD_NUMBER: _ClassVar[int]
     SCORE_RANGES_FIELD_NUMBER: _ClassVar[int]
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     page_size: int
     page_token: str
@@ -499,7 +500,8 @@ class ListImagesRequest(_message.Message):
     camera: str
     capture_date: str
     score_ranges: _containers.RepeatedCompositeFieldContainer[ScoreRange]
-    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., camera: _Optional[str] = ..., capture_date: _Optional[str] = ..., score_ranges: _Optional[_Iterable[_Union[ScoreRange, _Mapping]]] = ...) -> None: ...
+    person_id: str
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., camera: _Optional[str] = ..., capture_date: _Optional[str] = ..., score_ranges: _Optional[_Iterable[_Union[ScoreRange, _Mapping]]] = ..., person_id: _Optional[str] = ...) -> None: ...
 
 class ScoreRange(_message.Message):
     __slots__ = ("score", "minimum", "maximum")
@@ -562,20 +564,32 @@ class GetRunStatisticsRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class GetRunStatisticsResponse(_message.Message):
-    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes", "cameras", "capture_dates")
+    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes", "cameras", "capture_dates", "people")
     IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     FILTER_COUNTS_FIELD_NUMBER: _ClassVar[int]
     HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_SIZES_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
     CAPTURE_DATES_FIELD_NUMBER: _ClassVar[int]
+    PEOPLE_FIELD_NUMBER: _ClassVar[int]
     image_count: int
     filter_counts: _containers.RepeatedCompositeFieldContainer[FilterCount]
     histograms: _containers.RepeatedCompositeFieldContainer[Histogram]
     cluster_sizes: _containers.RepeatedCompositeFieldContainer[ClusterSizeCount]
     cameras: _containers.RepeatedCompositeFieldContainer[ValueCount]
     capture_dates: _containers.RepeatedCompositeFieldContainer[ValueCount]
-    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ..., cameras: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., capture_dates: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ...) -> None: ...
+    people: _containers.RepeatedCompositeFieldContainer[PersonCount]
+    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ..., cameras: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., capture_dates: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., people: _Optional[_Iterable[_Union[PersonCount, _Mapping]]] = ...) -> None: ...
+
+class PersonCount(_message.Message):
+    __slots__ = ("person_id", "name", "image_count")
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    person_id: str
+    name: str
+    image_count: int
+    def __init__(self, person_id: _Optional[str] = ..., name: _Optional[str] = ..., image_count: _Optional[int] = ...) -> None: ...
 
 class ValueCount(_message.Message):
     __slots__ = ("value", "image_count")
@@ -614,16 +628,18 @@ class ClusterSizeCount(_message.Message):
     def __init__(self, image_count: _Optional[int] = ..., cluster_count: _Optional[int] = ...) -> None: ...
 
 class GetThumbnailRequest(_message.Message):
-    __slots__ = ("run_id", "path", "long_side_px", "faces_only")
+    __slots__ = ("run_id", "path", "long_side_px", "faces_only", "face_box")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     LONG_SIDE_PX_FIELD_NUMBER: _ClassVar[int]
     FACES_ONLY_FIELD_NUMBER: _ClassVar[int]
+    FACE_BOX_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     path: str
     long_side_px: int
     faces_only: bool
-    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: _Optional[bool] = ...) -> None: ...
+    face_box: _image_pb2.BoundingBox
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: _Optional[bool] = ..., face_box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ...) -> None: ...
 
 class GetThumbnailResponse(_message.Message):
     __slots__ = ("jpeg",)
@@ -1217,20 +1233,48 @@ class ListPeopleResponse(_message.Message):
     def __init__(self, people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
 
 class Person(_message.Message):
-    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count", "cover")
+    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count", "cover", "best_face")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     IS_IGNORED_FIELD_NUMBER: _ClassVar[int]
     FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
     COVER_FIELD_NUMBER: _ClassVar[int]
+    BEST_FACE_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     is_ignored: bool
     face_count: int
     photo_count: int
     cover: PersonFace
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ...) -> None: ...
+    best_face: PersonFace
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ..., best_face: _Optional[_Union[PersonFace, _Mapping]] = ...) -> None: ...
+
+class ListPeopleQuestionsRequest(_message.Message):
+    __slots__ = ("page_size",)
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    def __init__(self, page_size: _Optional[int] = ...) -> None: ...
+
+class ListPeopleQuestionsResponse(_message.Message):
+    __slots__ = ("questions",)
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    questions: _containers.RepeatedCompositeFieldContainer[PeopleQuestion]
+    def __init__(self, questions: _Optional[_Iterable[_Union[PeopleQuestion, _Mapping]]] = ...) -> None: ...
+
+class PeopleQuestion(_message.Message):
+    __slots__ = ("face", "person", "other_person_id", "similarity", "face_count")
+    FACE_FIELD_NUMBER: _ClassVar[int]
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    OTHER_PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    face: PersonFace
+    person: Person
+    other_person_id: str
+    similarity: float
+    face_count: int
+    def __init__(self, face: _Optional[_Union[PersonFace, _Mapping]] = ..., person: _Optional[_Union[Person, _Mapping]] = ..., other_person_id: _Optional[str] = ..., similarity: _Optional[float] = ..., face_count: _Optional[int] = ...) -> None: ...
 
 class ListPersonFacesRequest(_message.Message):
     __slots__ = ("person_id", "page_size", "page_token")
@@ -1261,16 +1305,24 @@ class FacePlace(_message.Message):
     def __init__(self, content_digest: _Optional[str] = ..., box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ...) -> None: ...
 
 class PersonFace(_message.Message):
-    __slots__ = ("place", "similarity", "run_id", "path")
+    __slots__ = ("place", "similarity", "run_id", "path", "album_id", "is_selected", "composite_score", "photo_face_count")
     PLACE_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_SELECTED_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    PHOTO_FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     place: FacePlace
     similarity: float
     run_id: str
     path: str
-    def __init__(self, place: _Optional[_Union[FacePlace, _Mapping]] = ..., similarity: _Optional[float] = ..., run_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+    album_id: str
+    is_selected: bool
+    composite_score: float
+    photo_face_count: int
+    def __init__(self, place: _Optional[_Union[FacePlace, _Mapping]] = ..., similarity: _Optional[float] = ..., run_id: _Optional[str] = ..., path: _Optional[str] = ..., album_id: _Optional[str] = ..., is_selected: _Optional[bool] = ..., composite_score: _Optional[float] = ..., photo_face_count: _Optional[int] = ...) -> None: ...
 
 class CorrectPeopleRequest(_message.Message):
     __slots__ = ("action", "person_id", "other_person_id", "faces", "name", "decided_by", "request_id")
@@ -1696,14 +1748,18 @@ class ImageResult(_message.Message):
     def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FaceSigns(_message.Message):
-    __slots__ = ("eyes", "smile", "is_prominent")
+    __slots__ = ("eyes", "smile", "is_prominent", "person_id", "person_name")
     EYES_FIELD_NUMBER: _ClassVar[int]
     SMILE_FIELD_NUMBER: _ClassVar[int]
     IS_PROMINENT_FIELD_NUMBER: _ClassVar[int]
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    PERSON_NAME_FIELD_NUMBER: _ClassVar[int]
     eyes: str
     smile: str
     is_prominent: bool
-    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: _Optional[bool] = ...) -> None: ...
+    person_id: str
+    person_name: str
+    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: _Optional[bool] = ..., person_id: _Optional[str] = ..., person_name: _Optional[str] = ...) -> None: ...
 
 class UserMark(_message.Message):
     __slots__ = ("stars", "label")

@@ -230,6 +230,11 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.FromString,
                 _registered_method=True)
+        self.ListPeopleQuestions = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListPeopleQuestions',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsResponse.FromString,
+                _registered_method=True)
         self.CorrectPeople = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/CorrectPeople',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CorrectPeopleRequest.SerializeToString,
@@ -397,7 +402,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListImages(self, request, context):
-        """Lists the photos of a run.
+        """Lists the photos in a run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -411,7 +416,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetImage(self, request, context):
-        """Returns one photo of a run.
+        """Returns one photo in a run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -563,6 +568,14 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPeopleQuestions(self, request, context):
+        """Returns the few uncertain faces that matter most, the most important first, each as a question about
+        a person that can be answered with yes or no.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CorrectPeople(self, request, context):
         """Names, merges or otherwise corrects persons, at once and for every later run. Later runs never
         rename or split what was corrected. INVALID_ARGUMENT if the correction contradicts itself.
@@ -589,7 +602,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompareImages(self, request, context):
-        """Compares two photos of a run with the Siamese model.
+        """Compares two photos in a run with the Siamese model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -793,6 +806,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ListPersonFaces,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.SerializeToString,
+            ),
+            'ListPeopleQuestions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPeopleQuestions,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsResponse.SerializeToString,
             ),
             'CorrectPeople': grpc.unary_unary_rpc_method_handler(
                     servicer.CorrectPeople,
@@ -1813,6 +1831,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ListPersonFaces',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPeopleQuestions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListPeopleQuestions',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -29,6 +29,7 @@ from orchestrator.run_service import Curator
 from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import check_apart
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.folder_listing import list_folders
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.photo_source import check_allowed, check_folder, has_photos
@@ -173,6 +174,23 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         await asyncio.to_thread(self._store.rename_album, request.album_id, name)
         album = await asyncio.to_thread(self._store.album, request.album_id)
         return pb.UpdateAlbumResponse(album=converters.album_message(album))
+
+    async def ListFolders(
+        self, request: pb.ListFoldersRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListFoldersResponse:
+        """Lists folders in the allowed roots."""
+        listing = await self._reader.threads.looks.run(
+            list_folders, request.folder, self._allowed_roots
+        )
+        return pb.ListFoldersResponse(
+            folder=str(listing.folder or ""),
+            parent_folder=str(listing.parent or ""),
+            photo_count=listing.photo_count,
+            folders=[
+                pb.FolderEntry(folder=str(one.path), photo_count=one.photo_count)
+                for one in listing.folders
+            ],
+        )
 
     async def GetAlbum(
         self, request: pb.GetAlbumRequest, context: grpc.aio.ServicerContext

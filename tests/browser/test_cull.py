@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.storage.database import open_database
+from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.culling import SHOT_COUNT, Made, make_run
 from tests.conftest import draw_picture
 from tests.integration.parts import Orchestrator, Part
@@ -241,6 +242,9 @@ def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
         return [found[number] for number in sorted(found)]
 
     before = shots_by_moment()
+    other = page.context.new_page()
+    other.goto(page.url.replace("/cull/", "/grid/"))
+    other.locator("body.ready").wait_for()
     for key in ("s", "ArrowRight", "ArrowRight", "s"):  # the first shot has nothing before it
         page.keyboard.press(key)
     expect(place).to_have_text("Moment 2 of 4")
@@ -254,6 +258,12 @@ def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
     expect_saved(page)
     changed = [["001-2.jpg", "001-3.jpg"], ["001-1.jpg", *made.paths[3:10]], made.paths[10:]]
     assert sorted(shots_by_moment()) == sorted(changed)
+    expect(page.locator("#regrouped")).to_be_hidden()
+    own = other.locator(".tile[data-path='001-2.jpg']")
+    expect(own).to_be_visible()  # the order has not changed
+    other.get_by_role("button", name="Reload the moments").click()
+    expect(other.get_by_text("Moment 1 8 shots")).to_be_visible()
+    other.close()
     page.keyboard.press("Space")  # accepts what is picked in the moments as they are now
     expect_saved(page)
     assert sorted(culling.decisions("moments")) == changed[0]
@@ -263,6 +273,15 @@ def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
     expect_saved(page)
     assert shots_by_moment() == before
     assert not culling.decisions("moments")
+
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Group").click()
+    page.get_by_role("button", name="Merge with next moment").click()
+    expect(place).to_have_text(re.compile("of 2"))
+    page.get_by_role("button", name="Undo").click()
+    expect(place).to_have_text(re.compile("of 3"))
+    expect_saved(page)
+    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
     page.keyboard.press("/")
     page.keyboard.type("05-17 003-5")

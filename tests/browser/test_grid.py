@@ -172,6 +172,8 @@ TABS = {
     "Albums": ".album-card",
     "Run": ".progress",
     "What if": ".empty",
+    "Compare": ".diff",
+    "Decisions": ".decisions tbody tr",
     "Models": ".problem",
     "Metrics Table": ".metrics tbody tr",
     "Export": ".download",
@@ -190,6 +192,16 @@ def serious_faults(page: Page) -> list[tuple[str, list[str]]]:
 
 def test_axe_finds_nothing_serious_in_any_view(page: Page, grid: GridSystem) -> None:
     made = grid.runs["few"]
+    stub = grid.orchestrator.stub
+    overrides = {"select_best": {"max_images_per_cluster": 1}}
+    again = pb.ReselectRequest(run_id=made.run_id)
+    again.config_overrides.update(overrides)
+    stub.Reselect(again)  # to compare with
+    stub.AppendDecision(
+        pb.AppendDecisionRequest(
+            album_id=made.album_id, action="DECISION_ACTION_KEEP", paths=made.paths[:1]
+        )
+    )
     found = {}
     page.goto(f"{grid.url}?album={made.album_id}&run={made.run_id}")
     page.add_style_tag(content="* { transition: none !important }")

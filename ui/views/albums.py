@@ -47,6 +47,7 @@ def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], N
                     lines=1,
                     max_lines=5,
                 )
+                browser = html(render("folders", listing=None), "rows.js")
                 folder_name = gr.Textbox(label="Name", placeholder="same as the folder", value="")
                 create = gr.Button("Create album from folder", variant="primary")
             with gr.Group():
@@ -93,12 +94,23 @@ def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], N
 
     create.click(create_album, [folder, folder_name, album], [folder, folder_name, album, listing])
     folder.submit(create_album, [folder, folder_name, album], [folder, folder_name, album, listing])
+    _wire_browser(api, browser, folder)
     upload.click(upload_album, [files, upload_name], [files, upload_name, album, listing])
     rename.click(rename_album, [album, new_name], [new_name, album, listing])
     sure.change(lambda yes: gr.update(interactive=yes), sure, delete)
     delete.click(delete_album, album, [sure, album, listing])
     listing.choose(choose, None, album)
     return listing
+
+
+def _wire_browser(api: Orchestrator, browser: gr.HTML, folder: gr.Textbox) -> None:
+    async def browse(event: gr.EventData) -> list[Any]:
+        # the list of allowed roots is not a folder, so it leaves the path as it is
+        request = pb.ListFoldersRequest(folder=str(event.folder))
+        listing = await report_errors(api.call(api.stub.ListFolders, request))
+        return [listing.folder or gr.skip(), render("folders", listing=listing)]
+
+    browser.browse(browse, None, [folder, browser])
 
 
 def _report_creation(made: pb.CreateAlbumResponse) -> None:
@@ -127,7 +139,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     if not albums:
         return empty(
             "No albums yet",
-            "Enter the path of a folder of photos, or upload some photos.",
+            "Choose a folder of photos, or upload some photos.",
         )
     cards = [
         {

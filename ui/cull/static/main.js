@@ -10,6 +10,7 @@ import { LABELS } from "./marks.js";
 import { Photos } from "./photos.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
+import { Regrouped } from "./regrouped.js";
 import { Search } from "./search.js";
 import { Stream } from "./stream.js";
 import { View } from "./view.js";
@@ -31,6 +32,7 @@ class Cull {
       },
       counted: () => this.#showSaving(),
     });
+    this.regrouped = new Regrouped(this.queue.own, () => location.reload());
     this.stream = new Stream(`${url}/events`, entryCount, (event) => this.#receive(event));
     this.decisions = new Decisions(album, this.queue, {
       shown: (photos) => this.view.refresh(photos),
@@ -93,6 +95,7 @@ class Cull {
       case "all": return this.view.setLayout("all");
       case "magnify": return this.toggleZoom(this.#pointed() ?? this.#interest());
       case "faces": return this.view.toggleFaces();
+      case "regroup": return this.view.toggleRegrouping();
       case "face":
         this.zoom.nextFace(photo);
         return this.renderZoom();
@@ -178,11 +181,9 @@ class Cull {
   }
 
   // Handles decisions that were added to the log, including this tab's own.
-  #receive({ ids, regrouped, users, changed }) {
-    this.view.refresh(this.album.follow(changed));
-    if (ids.every((id) => this.queue.own.has(id))) return;
-    const who = users.join(" and ") || "Someone";
-    if (regrouped) this.view.notify(`${who} regrouped photos. Reload the page to see the changes.`);
+  #receive(event) {
+    this.view.refresh(this.album.follow(event.changed));
+    this.regrouped.receive(event);
   }
 
   #showSaving() {

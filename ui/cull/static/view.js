@@ -269,12 +269,24 @@ export class View {
     );
   }
 
+  // Shows or hides the buttons that split, merge and move, where there is no room for them.
+  toggleRegrouping() {
+    byId("panel").classList.toggle("regrouping");
+    this.#renderPanel(this.photo);
+  }
+
   #giveButtons(photo) {
     const buttons = markButtons(photo);
     if (photo.at.photos.some(({ faces }) => faces.length)) {
       const attributes = { type: "button", class: "narrow show-faces", "data-command": "faces" };
       buttons.append(element("button", { ...attributes, text: "Faces" }));
     }
+    const isOpen = byId("panel").classList.contains("regrouping");
+    buttons.append(
+      element("button", {
+        type: "button", class: "show-moment", "data-command": "regroup", "aria-expanded": String(isOpen), text: "Group",
+      }),
+    );
     return buttons;
   }
 

@@ -5,6 +5,7 @@ import { byId, element, plural } from "/cull/files/elements.js";
 import { Photos } from "/cull/files/photos.js";
 import { Pictures } from "/cull/files/pictures.js";
 import { Queue } from "/cull/files/queue.js";
+import { Regrouped } from "/cull/files/regrouped.js";
 import { Stream } from "/cull/files/stream.js";
 import { copyAddress, readAddress, writeAddress } from "./address.js";
 import { neighbour } from "./layout.js";
@@ -37,6 +38,7 @@ class Grid {
       },
       counted: () => this.#showSaving(),
     });
+    this.regrouped = new Regrouped(this.queue.own, () => this.load(this.tiles.current?.path));
     this.stream = new Stream(`${this.cullUrl}/events`, summary.entry_count, (event) => this.#receive(event));
     this.decisions = new Decisions(this.photos, this.queue, {
       shown: () => this.tiles.refresh(),
@@ -232,14 +234,12 @@ class Grid {
 
   // Showing
 
-  #receive({ ids, regrouped, users, changed }) {
-    this.photos.follow(changed);
+  #receive(event) {
+    this.photos.follow(event.changed);
     this.tiles.refresh();
     clearTimeout(this.counting);
     this.counting = setTimeout(async () => this.#showSummary(await read(`${this.url}/summary`)), COUNTS_MS);
-    if (!regrouped || ids.every((id) => this.queue.own.has(id))) return;
-    const who = users.join(" and ") || "Someone";
-    this.notify(`${who} regrouped photos. Reload the page to see the changes.`);
+    this.regrouped.receive(event);
   }
 
   #showSummary(summary) {

@@ -289,6 +289,32 @@ class CreateAlbumResponse(_message.Message):
     is_empty: bool
     def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., is_empty: _Optional[bool] = ...) -> None: ...
 
+class ListFoldersRequest(_message.Message):
+    __slots__ = ("folder",)
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    folder: str
+    def __init__(self, folder: _Optional[str] = ...) -> None: ...
+
+class ListFoldersResponse(_message.Message):
+    __slots__ = ("folder", "parent_folder", "folders", "photo_count")
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FOLDER_FIELD_NUMBER: _ClassVar[int]
+    FOLDERS_FIELD_NUMBER: _ClassVar[int]
+    PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    folder: str
+    parent_folder: str
+    folders: _containers.RepeatedCompositeFieldContainer[FolderEntry]
+    photo_count: int
+    def __init__(self, folder: _Optional[str] = ..., parent_folder: _Optional[str] = ..., folders: _Optional[_Iterable[_Union[FolderEntry, _Mapping]]] = ..., photo_count: _Optional[int] = ...) -> None: ...
+
+class FolderEntry(_message.Message):
+    __slots__ = ("folder", "photo_count")
+    FOLDER_FIELD_NUMBER: _ClassVar[int]
+    PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    folder: str
+    photo_count: int
+    def __init__(self, folder: _Optional[str] = ..., photo_count: _Optional[int] = ...) -> None: ...
+
 class GetAlbumRequest(_message.Message):
     __slots__ = ("album_id",)
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]

@@ -55,6 +55,11 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateAlbumRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateAlbumResponse.FromString,
                 _registered_method=True)
+        self.ListFolders = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListFolders',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListFoldersRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListFoldersResponse.FromString,
+                _registered_method=True)
         self.GetAlbum = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/GetAlbum',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetAlbumRequest.SerializeToString,
@@ -284,6 +289,14 @@ class OrchestratorServiceServicer:
     def CreateAlbum(self, request, context):
         """Creates an album from a folder on the orchestrator's host. The folder must be under an allowed
         root. Idempotent: the same folder gives the same album.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFolders(self, request, context):
+        """Lists the folders in a folder on the orchestrator's host, to choose an album's folder. Lists nothing
+        outside the allowed roots. INVALID_ARGUMENT if the folder is outside them or cannot be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -619,6 +632,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateAlbumRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateAlbumResponse.SerializeToString,
             ),
+            'ListFolders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFolders,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListFoldersRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListFoldersResponse.SerializeToString,
+            ),
             'GetAlbum': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAlbum,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.GetAlbumRequest.FromString,
@@ -868,6 +886,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/CreateAlbum',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateAlbumRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.CreateAlbumResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFolders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListFolders',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListFoldersRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListFoldersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,7 +37,7 @@ class People {
     dispatchEvent(new Event("bestshot:loaded"));
     if (id) return;
     this.questions = (await read("/people/questions").catch(() => ({ questions: [] }))).questions;
-    byId("help").replaceChildren(...renderQuestions(this.questions));
+    byId("help")?.replaceChildren(...renderQuestions(this.questions));
   }
 
   render() {

@@ -20,13 +20,14 @@ UPLOAD_PATH = f"{API}/upload"
 FILE_PREFIX = f"{API}/file="
 OPEN_PATHS = frozenset(
     {
-        *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/healthz", "/people"),
+        *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/healthz"),
+        *("/news", "/people"),
         *(f"{API}/{name}" for name in ("info", "queue/join", "queue/data", "cancel", "reset")),
         *(UPLOAD_PATH, f"{API}/upload_progress", f"{API}/startup-events"),
     }
 )
 OPEN_PREFIXES = (
-    *("/photos/", "/covers/", "/grid/", "/people/", "/downloads/", "/cull/"),
+    *("/photos/", "/covers/", "/grid/", "/people/", "/downloads/", "/cull/", "/pairs/"),
     *("/assets/", "/static/"),
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )

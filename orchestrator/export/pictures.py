@@ -22,13 +22,13 @@ from services.common.errors import NotFoundError
 from services.common.imaging.decode import CANONICAL_VERSION, RgbImage, encode_thumbnail
 
 MAX_LONG_SIDE_PX = 65_500
-"""The limit of libjpeg."""
+"""libjpeg's limit."""
 SCREEN_PX = 2048
 """Pictures up to this size are for a first look; larger ones are for checking focus."""
 FACE_MARGIN = 1.2
-"""Side of the square around a face, in longer sides of its box."""
+"""Side of the square around a face, as a multiple of the longer side of its box."""
 MAX_FACE_COUNT, MAX_FACE_PX = 24, 512
-"""Bounds of a row of faces: their number, and the side of each."""
+"""Limits for a row of faces: their number, and the side of each."""
 _BYTES_PER_PIXEL = 3
 
 
@@ -48,7 +48,7 @@ async def large_picture(
     kept: RenditionFiles,
     long_side_px: int,
 ) -> bytes:
-    """Returns a photo in its scored version, as a JPEG of at most `long_side_px`.
+    """Returns the version of a photo that was scored, as a JPEG of at most `long_side_px`.
 
     The photo is decoded unless a picture of this size is already stored.
 
@@ -151,7 +151,7 @@ def cut_face(pixels: RgbImage, face: FaceScores | Box, side_px: int) -> RgbImage
 
 
 def _pixel_bytes(record: ImageRecord, long_side_px: int) -> int:
-    """Memory that the decoded picture needs."""
+    """Returns the memory that the decoded picture needs."""
     scale = long_side_px / max(record.width_px, record.height_px, 1)
     return round(record.width_px * record.height_px * _BYTES_PER_PIXEL * scale**2)
 

@@ -117,7 +117,7 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
     faces = tuple(place for place, _ in found)
     holders = {person for _, person in found}
     if len(holders) > 1:
-        raise InvalidArgumentError("faces", "they belong to several persons; name those of one")
+        raise InvalidArgumentError("faces", "they belong to several people; give the faces of one")
     source = next(iter(holders), None) or ""
     person_id, name = said.person_id, said.name.strip()
     if person_id:

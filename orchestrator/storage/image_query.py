@@ -23,7 +23,7 @@ SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
     else images.c[score.name]
     for score in SCORES
 }
-"""A photo's scores by their names in the API."""
+"""Columns of a photo's scores, keyed by their names in the API."""
 
 IS_READABLE = images.c.error == ""
 MOMENT = "moment"
@@ -200,7 +200,7 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
 
 
 def _find_decided(run_id: str, decision: Decision | None = None) -> Select[Any]:
-    """Photos of the run's album with this decision, or with any."""
+    """Selects photos with this decision, or any decision, in the log of the run's album."""
     album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
     found = select(decisions.c.content_digest).where(decisions.c.album_id == album)
     return found if decision is None else found.where(decisions.c.decision == decision.value)

@@ -55,7 +55,7 @@ from services.common.errors import InvalidArgumentError, NotFoundError
 logger = logging.getLogger(__name__)
 
 IDENTITY_ROLE = "face_identity"
-"""Role of the vectors in the table of features."""
+"""Role of the vectors in the features table."""
 ONLY_ROW = 1
 _LOG_LOCK = 6_218_744_313
 """Key of PostgreSQL's advisory lock for the log; an arbitrary number."""
@@ -153,7 +153,7 @@ class SqlPeople:
         return True
 
     def entries(self) -> list[PeopleEntry]:
-        """The log, oldest first."""
+        """Returns the log, oldest first."""
         with self._engine.connect() as connection:
             return _entries(connection)
 
@@ -161,7 +161,7 @@ class SqlPeople:
         """Adds an entry, unless the log already contains it, and applies it.
 
         Raises:
-            InvalidArgumentError: The entry is not valid, or another person has the name.
+            InvalidArgumentError: The entry is not valid, or another person already has the name.
         """
         with self._engine.begin() as connection:
             _lock(connection)
@@ -216,12 +216,12 @@ class SqlPeople:
         ]
 
     def count_people(self) -> int:
-        """Number of persons."""
+        """Returns the number of persons."""
         with self._engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(persons)).scalar_one()
 
     def count_faces(self, person_id: str) -> int:
-        """Number of a person's faces."""
+        """Returns the number of a person's faces."""
         query = select(func.count()).where(faces.c.person_id == person_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
@@ -235,17 +235,17 @@ class SqlPeople:
         return Person(row.id, row.name, row.is_ignored)
 
     def places(self, person_id: str) -> tuple[FacePlace, ...]:
-        """Where a person's faces are."""
+        """Returns the places of a person's faces."""
         query = select(faces).where(faces.c.person_id == person_id)
         ordered = query.order_by(faces.c.content_digest, faces.c.place)
         with self._engine.connect() as connection:
             return tuple(map(_place, connection.execute(ordered)))
 
     def find(self, wanted: Sequence[FacePlace]) -> list[tuple[FacePlace, str | None]]:
-        """The faces at these places, each with its person, if there is one.
+        """Returns the faces at these places, each with its person, if there is one.
 
         Raises:
-            InvalidArgumentError: There is no face at one of the places.
+            InvalidArgumentError: One of the places has no face.
         """
         digests = {place.content_digest for place in wanted}
         query = select(faces).where(faces.c.content_digest.in_(digests))
@@ -261,7 +261,7 @@ class SqlPeople:
         return [known[number] for number in found.values() if number is not None]
 
     def faces(self, person_id: str, limit: int | None = None, offset: int = 0) -> list[PersonFace]:
-        """A person's faces, the clearest first."""
+        """Returns a person's faces, the clearest first."""
         query = (
             select(faces)
             .where(faces.c.person_id == person_id)
@@ -300,7 +300,7 @@ class SqlPeople:
             is_busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
             if is_busy:
                 raise DatabaseUnavailableError(
-                    "the vectors are deleted, but another program is reading the database, so that "
+                    "the vectors are deleted, but another program is reading the database, so "
                     "its log may still contain them; stop that program, and erase again"
                 )
 
@@ -325,7 +325,7 @@ def _lock(connection: Connection) -> None:
 
 
 def _check_name(connection: Connection, entry: PeopleEntry) -> None:
-    """Refuses the name of another person, unless that one ends with the entry."""
+    """Refuses the name of another person, unless the entry ends that person."""
     own = {entry.person_id}
     if entry.action is PeopleAction.MERGE:
         own.add(entry.other_person_id)
@@ -342,7 +342,7 @@ def _count(connection: Connection) -> int:
 
 
 def _read_vectors(connection: Connection, digest: str) -> dict[str, tuple[IdentifiedFace, ...]]:
-    """The faces of all photos."""
+    """Returns the faces of all photos."""
     query = (
         select(features.c.content_digest, features.c.payload)
         .where(features.c.role == IDENTITY_ROLE, features.c.model_digest == digest)
@@ -414,7 +414,7 @@ def _summarize(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonS
 
 
 def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
-    """The clearest face of each person."""
+    """Returns the clearest face of each person."""
     rank = func.row_number().over(partition_by=faces.c.person_id, order_by=_CLEAREST_FIRST)
     ranked = select(faces, rank.label("rank")).where(faces.c.person_id.in_(person_ids)).subquery()
     rows = connection.execute(select(ranked).where(ranked.c.rank == 1)).all()

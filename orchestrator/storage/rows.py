@@ -26,6 +26,7 @@ from orchestrator.records import (
     RunSummary,
     StageProgress,
 )
+from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import (
     comparisons,
     faces,
@@ -40,7 +41,7 @@ HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 MAX_NAMED_DIGESTS = 1000
-"""For more photos than this, the names of all photos are read: a statement has a limited size."""
+"""Above this number of photos, names are read for all photos, as statements are limited in size."""
 
 
 def album_values(album: Album) -> dict[str, Any]:
@@ -68,13 +69,8 @@ def album_from_row(row: Row[Any]) -> Album:
     )
 
 
-def album_folders(stored: str) -> list[str]:
-    """Parses the folders in the column of albums."""
-    return list(json.loads(stored)) if stored.startswith("[") else [stored]
-
-
 def run_values(run: Run) -> dict[str, Any]:
-    """The columns of a run."""
+    """Returns the columns of a run."""
     values = dataclasses.asdict(run)
     lists = {name: list(values[name]) for name in ("stages", "notes")}
     return {**values, **lists, "state": run.state.value}
@@ -180,7 +176,7 @@ def _match_people(
 
 
 def select_images() -> Select[Any]:
-    """A query for results, with the stars and labels that their album has for them."""
+    """Builds a query for results, with the stars and labels from their album."""
     marked = (user_marks.c.album_id == runs.c.album_id) & (
         user_marks.c.content_digest == images.c.content_digest
     )

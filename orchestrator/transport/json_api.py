@@ -128,16 +128,16 @@ class JsonApi:
         self._curator = curator
 
     async def albums(self, query: Annotated[PageQuery, Query()]) -> object:
-        """Albums, oldest first."""
+        """Lists the albums, oldest first."""
         page = await self._reader.albums(_page_request(query))
         return {"albums": page.items, "next_page_token": page.next_page_token}
 
     async def album(self, album_id: str) -> object:
-        """One album."""
+        """Returns one album."""
         return await self._reader.album(album_id)
 
     async def decisions(self, album_id: str, query: Annotated[PageQuery, Query()]) -> object:
-        """The user's decisions on an album's photos and moments, oldest first."""
+        """Returns the user's decisions on an album's photos and moments, oldest first."""
         page = await self._reader.decisions(album_id, _page_request(query))
         entries = [
             {
@@ -154,7 +154,7 @@ class JsonApi:
         }
 
     async def people(self, query: Annotated[PageQuery, Query()]) -> object:
-        """The people of all albums: named ones first, then by number of photos."""
+        """Returns the people of all albums: named ones first, then by number of photos."""
         page = await self._reader.people(_page_request(query))
         return {
             "people": list(map(_person_fields, page.items)),
@@ -179,7 +179,7 @@ class JsonApi:
         }
 
     async def person_faces(self, person_id: str, query: Annotated[PageQuery, Query()]) -> object:
-        """The faces of a person, the clearest first."""
+        """Returns the faces of a person, the clearest first."""
         page = await self._reader.person_faces(person_id, _page_request(query))
         return {
             "faces": page.items,
@@ -193,24 +193,24 @@ class JsonApi:
         return {"runs": page.items, "next_page_token": page.next_page_token}
 
     async def run(self, run_id: str) -> object:
-        """One run with its whole config, models and timings."""
+        """Returns one run with its whole config, models and timings."""
         return await self._reader.run(run_id)
 
     async def clusters(self, run_id: str, query: Annotated[SkippingQuery, Query()]) -> object:
-        """The clusters of a run, ordered by id; noise is not a cluster."""
+        """Returns the clusters of a run, ordered by id; noise is not a cluster."""
         page = await self._reader.clusters(run_id, _page_request(query))
         return {"clusters": page.items, "next_page_token": page.next_page_token}
 
     async def statistics(self, run_id: str) -> object:
-        """Photo counts of a run: by filter, by score, by cluster size."""
+        """Counts a run's photos: by filter, by score, by cluster size."""
         return dataclasses.asdict(await self._reader.statistics(run_id))
 
     async def diff(self, run_id: str, other_run_id: str) -> object:
-        """How another run differs from this one."""
+        """Returns how another run differs from this one."""
         return await self._curator.diff(run_id, other_run_id)
 
     async def images(self, run_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Photos of a run with all their results."""
+        """Returns the photos in a run with all their results."""
         page = await self._images(run_id, query)
         return {
             "images": [models.image(*item) for item in page.items],
@@ -219,16 +219,25 @@ class JsonApi:
         }
 
     async def image(self, run_id: str, path: PhotoPath) -> object:
-        """One photo of a run."""
+        """Returns one photo in a run."""
         return models.image(*await self._reader.image(run_id, path))
 
     async def explanation(self, run_id: str, path: PhotoPath) -> object:
-        """Why a photo was or was not picked, with the numbers that were used."""
+        """Returns why a photo was or was not picked, with the numbers that were used."""
         return await self._curator.explain(run_id, path)
 
     async def evaluation(self, run_id: str) -> object:
-        """How well the algorithm's picks agree with the user's decisions."""
+        """Returns how well the algorithm's picks agree with the user's decisions."""
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
+
+    async def pairs(self, run_id: str, query: Annotated[PageQuery, Query()]) -> object:
+        """Pairs of shots that the algorithm is least sure of and that have no answer yet."""
+        found = await self._reader.pairs(run_id, _page_request(query))
+        return models.make_pairs(found)
+
+    async def proposed_weights(self, run_id: str) -> object:
+        """Weights that predict more of the user's answers about pairs."""
+        return models.make_proposed_weights(await self._reader.learned_weights(run_id))
 
     async def thumbnail(
         self,
@@ -237,14 +246,14 @@ class JsonApi:
         long_side_px: LongSide = 0,
         faces_only: Literal["false", "true"] = "false",  # a bool would accept other words too
     ) -> Response:
-        """A JPEG of a photo, or of its faces in a row."""
+        """Returns a JPEG of a photo, or of its faces in a row."""
         jpeg = await self._reader.picture(
             run_id, path, long_side_px, is_of_faces=faces_only == "true"
         )
         return Response(jpeg, media_type="image/jpeg")
 
     async def files(self, run_id: str, filename: DownloadFormat) -> Response:
-        """A run's results as one file."""
+        """Returns a run's results as one file."""
         opened = await self._reader.file(run_id, filename)
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -256,7 +265,7 @@ class JsonApi:
         return StreamingResponse(chunks(), media_type="application/octet-stream", headers=headers)
 
     async def models(self) -> object:
-        """The model of every service."""
+        """Returns the model of every service."""
         served = await self._curator.ask_models()
         return [
             {"role": role, "model": None, "error": answer.message}
@@ -266,7 +275,7 @@ class JsonApi:
         ]
 
     async def settings(self, profile: str = "") -> object:
-        """The settings of a profile; default: the orchestrator's own."""
+        """Returns the settings of a profile; default: the orchestrator's own."""
         found = await self._reader.settings(profile)
         return {
             "profile": found.profile,
@@ -275,7 +284,7 @@ class JsonApi:
         }
 
     async def results(self, job_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Photos of a run (a job) with their scores in a flat structure."""
+        """Returns the photos in a run (a job) with their scores in a flat structure."""
         page = await self._images(job_id, query)
         return {
             "images": [models.result_image(record) for record, *_ in page.items],
@@ -338,6 +347,13 @@ _ROUTES = (
     _Route("/runs/{run_id}/image", JsonApi.image, "GetImage", models.Image),
     _Route("/runs/{run_id}/explanation", JsonApi.explanation, "ExplainImage", Explanation),
     _Route("/runs/{run_id}/evaluation", JsonApi.evaluation, "EvaluateRun", models.EvaluatedRun),
+    _Route("/runs/{run_id}/pairs", JsonApi.pairs, "ListPairs", models.Pairs),
+    _Route(
+        "/runs/{run_id}/proposed_weights",
+        JsonApi.proposed_weights,
+        "ProposeWeights",
+        models.ProposedWeights,
+    ),
     _Route("/runs/{run_id}/thumbnail", JsonApi.thumbnail, "GetThumbnail", None, "image/jpeg"),
     _Route(
         "/runs/{run_id}/files/{filename}",

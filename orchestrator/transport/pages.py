@@ -24,6 +24,7 @@ from orchestrator.export.pictures import (
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Evaluation, evaluate
+from orchestrator.review.pair_learning import AskedPair, LearnedWeights, ask_pairs, learn_weights
 from orchestrator.review.run_diff import Change, RunDiff
 from orchestrator.review.run_statistics import Histogram, cluster_sizes, histograms
 from orchestrator.review.tuning import Proposal, tune
@@ -74,7 +75,18 @@ class Page(Generic[ItemT]):
 
 QUESTION_COUNT, MAX_QUESTION_COUNT = 5, 100
 Result = tuple[ImageRecord, Decision | None, PersonPenalties]
-"""A photo of a run, the user's decision on it, and the run's settings for its faces."""
+"""A photo in a run, the user's decision on it, and the run's settings for its faces."""
+
+
+@dataclass(frozen=True)
+class PairsPage:
+    """Pairs to show, the numbers of answers so far, and what `image_message` needs for each."""
+
+    page: Page[AskedPair]
+    choice_count: int
+    unsure_count: int
+    decisions: dict[str, Decision]
+    penalties: PersonPenalties
 
 
 @dataclass(frozen=True)
@@ -135,17 +147,17 @@ class Reader:
         self._roots = roots
 
     async def album(self, album_id: str) -> Album:
-        """One album."""
+        """Returns one album."""
         return await asyncio.to_thread(self._store.album, album_id)
 
     async def albums(self, wanted: PageRequest) -> Page[Album]:
-        """Albums, oldest first."""
+        """Lists the albums, oldest first."""
         size, offset = _bounds(wanted, "albums")
         found = await asyncio.to_thread(self._store.list_albums, size + 1, offset)
         return Page(found[:size], _next_token(len(found), size, offset, "albums"))
 
     async def run(self, run_id: str) -> Run:
-        """The current state of a run."""
+        """Returns the current state of a run."""
         return await self._curator.run(run_id)
 
     async def runs(self, album_id: str, wanted: PageRequest) -> Page[Run]:
@@ -162,7 +174,7 @@ class Reader:
         wanted: PageRequest,
         query: ImageQuery,
     ) -> Page[Result]:
-        """Photos of a run."""
+        """Returns the photos in a run."""
         run = await self._curator.run(run_id)
         size, offset = _bounds(wanted, run.id, query)
         total = await asyncio.to_thread(self._store.count_images, run.id, query)
@@ -178,7 +190,7 @@ class Reader:
         )
 
     async def image(self, run_id: str, path: str) -> Result:
-        """One photo of a run."""
+        """Returns one photo in a run."""
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
         decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
@@ -193,7 +205,7 @@ class Reader:
         return Page(found[:size], _next_token(len(found), size, offset, *query))
 
     async def statistics(self, run_id: str) -> Statistics:
-        """Photo counts of a run."""
+        """Counts a run's photos."""
         run = await self._curator.run(run_id)
         counts = await asyncio.to_thread(self._store.count_by_filter, run.id)
         scores = await asyncio.to_thread(self._store.scores, run.id)
@@ -255,7 +267,7 @@ class Reader:
     async def diff(
         self, run_id: str, other_run_id: str, wanted: PageRequest
     ) -> tuple[RunDiff, tuple[Change, ...], str]:
-        """The diff of two runs, a page of its photo changes, and the next page token."""
+        """Returns the diff of two runs, a page of its photo changes, and the next page token."""
         query = ("diff", run_id, other_run_id)
         size, offset = _bounds(wanted, *query)
         # Comparing large runs takes seconds, so later pages reuse the diff of the first.
@@ -269,7 +281,7 @@ class Reader:
         return diff, diff.photos[offset : offset + size], token
 
     async def evaluation(self, run_id: str) -> Evaluation:
-        """How well the algorithm's picks agree with the user's decisions."""
+        """Returns how well the algorithm's picks agree with the user's decisions."""
         run = await self._curator.run(run_id)
         async with self.threads.hold_results(run):
             return await self.threads.decodes.run(
@@ -277,14 +289,34 @@ class Reader:
             )
 
     async def proposal(self, run_id: str) -> Proposal:
-        """Settings that agree with more of the user's decisions."""
+        """Proposes settings that agree with more of the user's decisions."""
         run = await self._curator.run(run_id)
         # one at a time, because each can keep a core busy for minutes
         async with self._tuning, self.threads.hold_results(run):
             return await self.threads.decodes.run(tune, self._store, self._log, self._cache, run)
 
+    async def pairs(self, run_id: str, wanted: PageRequest) -> PairsPage:
+        """Pairs of a run that the user has not answered yet, the least certain first."""
+        query = ("pairs", run_id)
+        size, offset = _bounds(wanted, *query)
+        run = await self._curator.run(run_id)
+        async with self.threads.hold_results(run):
+            found = await asyncio.to_thread(ask_pairs, self._store, self._log, run)
+        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
+        token = _next_token(len(found.pairs) - offset, size, offset, *query)
+        page = Page(found.pairs[offset : offset + size], token, len(found.pairs))
+        return PairsPage(
+            page, found.choice_count, found.unsure_count, decisions, read_penalties(run)
+        )
+
+    async def learned_weights(self, run_id: str) -> LearnedWeights:
+        """What the user's answers about pairs say about a run's weights."""
+        run = await self._curator.run(run_id)
+        async with self.threads.hold_results(run):
+            return await asyncio.to_thread(learn_weights, self._store, self._log, run)
+
     async def settings(self, profile: str) -> ProfileSettings:
-        """The settings of a profile; empty = the orchestrator's own.
+        """Returns the settings of a profile; empty = the orchestrator's own.
 
         Raises:
             InvalidArgumentError: There is no such profile.
@@ -298,7 +330,7 @@ class Reader:
     async def decisions(
         self, album_id: str, wanted: PageRequest
     ) -> Page[tuple[DecisionEntry, bool]]:
-        """An album's log, oldest first, and whether each entry is in force."""
+        """Returns an album's log, oldest first, and whether each entry is in force."""
         query = ("decisions", album_id)
         size, offset = _bounds(wanted, *query)
         await self.album(album_id)
@@ -309,7 +341,7 @@ class Reader:
         return Page(page, token, len(log))
 
     async def people(self, wanted: PageRequest) -> Page[PersonSummary]:
-        """The people of all albums."""
+        """Returns the people of all albums."""
         size, offset = _bounds(wanted, "people")
         total = await asyncio.to_thread(self._people.count_people)
         found = await asyncio.to_thread(self._people.list_people, size, offset)
@@ -328,7 +360,7 @@ class Reader:
         return await asyncio.to_thread(self._people.questions, count or QUESTION_COUNT)
 
     async def person_faces(self, person_id: str, wanted: PageRequest) -> Page[PersonFace]:
-        """The faces of a person, the clearest first."""
+        """Returns the faces of a person, the clearest first."""
         query = ("faces", person_id)
         size, offset = _bounds(wanted, *query)
         await asyncio.to_thread(self._people.person, person_id)

@@ -207,7 +207,7 @@ def _scalar(message: struct_pb2.Value) -> Scalar:
 
 
 def _reason_code(message: pb.ImageResult) -> str:
-    """Empty if no selection has considered the photo yet."""
+    """Translates a reason code; empty if no selection has considered the photo yet."""
     if message.reason_code == pb.REASON_CODE_UNSPECIFIED:
         return ""
     return pb.ReasonCode.Name(message.reason_code).removeprefix("REASON_CODE_")

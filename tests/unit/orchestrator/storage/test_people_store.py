@@ -57,7 +57,7 @@ def vector(person: int, photo: int) -> np.ndarray[tuple[int, ...], np.dtype[np.f
 
 
 def add_photos(engine: Engine, persons: str, start: int = 0) -> SqlPeople:
-    """Stores one photo per letter, which is the person on it, as a run does."""
+    """Stores one photo per letter, which is the person in it, as a run does."""
     cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
     for photo, letter in enumerate(persons, start=start):
         face = IdentifiedFace(BOX, 1.0, vector(ord(letter) - ord("a"), photo))
@@ -72,7 +72,7 @@ def correct(people: SqlPeople, action: PeopleAction, entry_id: str, **said: obje
 
 
 def digests(people: SqlPeople) -> dict[str, str]:
-    """The photos of each person by name; unnamed ones are called by their first photo."""
+    """Returns the photos of each person by name; unnamed ones are called by their first photo."""
     found = {}
     for one in people.list_people():
         photos = [place.content_digest for place in people.places(one.person.id)]
@@ -81,7 +81,7 @@ def digests(people: SqlPeople) -> dict[str, str]:
 
 
 def who(people: SqlPeople, photo: int) -> str:
-    """Id of the person on a photo."""
+    """Returns the id of the person in a photo."""
     for one in people.list_people():
         if f"{photo:03}" in {place.content_digest for place in people.places(one.person.id)}:
             return one.person.id

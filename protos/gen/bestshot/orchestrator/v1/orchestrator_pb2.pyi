@@ -52,6 +52,8 @@ class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_ACTION_UNDO: _ClassVar[DecisionAction]
     DECISION_ACTION_RATE: _ClassVar[DecisionAction]
     DECISION_ACTION_LABEL: _ClassVar[DecisionAction]
+    DECISION_ACTION_PREFER: _ClassVar[DecisionAction]
+    DECISION_ACTION_UNSURE: _ClassVar[DecisionAction]
 
 class PeopleAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -179,6 +181,8 @@ DECISION_ACTION_MERGE: DecisionAction
 DECISION_ACTION_UNDO: DecisionAction
 DECISION_ACTION_RATE: DecisionAction
 DECISION_ACTION_LABEL: DecisionAction
+DECISION_ACTION_PREFER: DecisionAction
+DECISION_ACTION_UNSURE: DecisionAction
 PEOPLE_ACTION_UNSPECIFIED: PeopleAction
 PEOPLE_ACTION_NAME: PeopleAction
 PEOPLE_ACTION_MERGE: PeopleAction
@@ -1002,6 +1006,100 @@ class ProposedSetting(_message.Message):
     after: float
     def __init__(self, key: _Optional[str] = ..., before: _Optional[float] = ..., after: _Optional[float] = ...) -> None: ...
 
+class ListPairsRequest(_message.Message):
+    __slots__ = ("run_id", "page_size", "page_token")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPairsResponse(_message.Message):
+    __slots__ = ("pairs", "next_page_token", "total_count", "choice_count", "unsure_count")
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNSURE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    pairs: _containers.RepeatedCompositeFieldContainer[ShotPair]
+    next_page_token: str
+    total_count: int
+    choice_count: int
+    unsure_count: int
+    def __init__(self, pairs: _Optional[_Iterable[_Union[ShotPair, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ..., choice_count: _Optional[int] = ..., unsure_count: _Optional[int] = ...) -> None: ...
+
+class ShotPair(_message.Message):
+    __slots__ = ("left", "right", "left_better_probability")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_BETTER_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    left: ImageResult
+    right: ImageResult
+    left_better_probability: float
+    def __init__(self, left: _Optional[_Union[ImageResult, _Mapping]] = ..., right: _Optional[_Union[ImageResult, _Mapping]] = ..., left_better_probability: _Optional[float] = ...) -> None: ...
+
+class ProposeWeightsRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ProposeWeightsResponse(_message.Message):
+    __slots__ = ("proposed_settings", "choice_count", "moment_count", "unsure_count", "missing_count", "min_choice_count", "min_moment_count", "predicted_before_count", "predicted_after_count", "held_out_count", "chance", "fold_count", "is_better", "lines", "profile_description")
+    PROPOSED_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNSURE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MISSING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MIN_CHOICE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MIN_MOMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_BEFORE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_AFTER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CHANCE_FIELD_NUMBER: _ClassVar[int]
+    FOLD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    IS_BETTER_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    proposed_settings: _containers.RepeatedCompositeFieldContainer[ProposedSetting]
+    choice_count: int
+    moment_count: int
+    unsure_count: int
+    missing_count: int
+    min_choice_count: int
+    min_moment_count: int
+    predicted_before_count: int
+    predicted_after_count: int
+    held_out_count: int
+    chance: float
+    fold_count: int
+    is_better: bool
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    profile_description: str
+    def __init__(self, proposed_settings: _Optional[_Iterable[_Union[ProposedSetting, _Mapping]]] = ..., choice_count: _Optional[int] = ..., moment_count: _Optional[int] = ..., unsure_count: _Optional[int] = ..., missing_count: _Optional[int] = ..., min_choice_count: _Optional[int] = ..., min_moment_count: _Optional[int] = ..., predicted_before_count: _Optional[int] = ..., predicted_after_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., chance: _Optional[float] = ..., fold_count: _Optional[int] = ..., is_better: _Optional[bool] = ..., lines: _Optional[_Iterable[str]] = ..., profile_description: _Optional[str] = ...) -> None: ...
+
+class KeepProfileRequest(_message.Message):
+    __slots__ = ("name", "base_profile", "description", "config_overrides", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BASE_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    base_profile: str
+    description: str
+    config_overrides: _struct_pb2.Struct
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., base_profile: _Optional[str] = ..., description: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class KeepProfileResponse(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
 class SetDecisionRequest(_message.Message):
     __slots__ = ("album_id", "path", "decision", "run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
@@ -1057,7 +1155,7 @@ class AppendDecisionResponse(_message.Message):
     def __init__(self, entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class DecisionEntry(_message.Message):
-    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by", "stars", "label")
+    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by", "stars", "label", "run_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PHOTOS_FIELD_NUMBER: _ClassVar[int]
@@ -1068,6 +1166,7 @@ class DecisionEntry(_message.Message):
     DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     STARS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     action: DecisionAction
     photos: _containers.RepeatedCompositeFieldContainer[DecidedPhoto]
@@ -1078,7 +1177,8 @@ class DecisionEntry(_message.Message):
     decided_by: str
     stars: int
     label: str
-    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
+    run_id: str
+    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class DecidedPhoto(_message.Message):
     __slots__ = ("content_digest", "path")

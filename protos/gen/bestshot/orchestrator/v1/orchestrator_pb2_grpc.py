@@ -170,6 +170,21 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunResponse.FromString,
                 _registered_method=True)
+        self.ListPairs = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListPairs',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsResponse.FromString,
+                _registered_method=True)
+        self.ProposeWeights = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ProposeWeights',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsResponse.FromString,
+                _registered_method=True)
+        self.KeepProfile = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/KeepProfile',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileResponse.FromString,
+                _registered_method=True)
         self.SetDecision = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/SetDecision',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.SerializeToString,
@@ -374,7 +389,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListImages(self, request, context):
-        """Lists the photos of a run.
+        """Lists the photos in a run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -388,7 +403,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetImage(self, request, context):
-        """Returns one photo of a run.
+        """Returns one photo in a run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -446,6 +461,32 @@ class OrchestratorServiceServicer:
         """Proposes selection settings that agree with more of the user's decisions, and cross-validates
         them. This takes seconds to minutes, and only one call runs at a time. FAILED_PRECONDITION if the
         run is not completed or there are too few decisions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPairs(self, request, context):
+        """Lists pairs of shots of one moment that the algorithm is least sure of, for the question "which
+        one is better?"; the least certain first, taking turns between moments. The user's answers are
+        entries in the album's log (DECISION_ACTION_PREFER and DECISION_ACTION_UNSURE, with AppendDecision
+        or ImportDecisions); answered pairs are not listed. FAILED_PRECONDITION if the run is not completed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProposeWeights(self, request, context):
+        """Proposes weights for the composite score that predict more of the user's answers about pairs,
+        and cross-validates them. FAILED_PRECONDITION if the run is not completed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepProfile(self, request, context):
+        """Stores settings as a profile in the orchestrator's data folder. Runs that name it use it; no
+        other run changes. INVALID_ARGUMENT if the name is taken or a setting is invalid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -548,7 +589,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompareImages(self, request, context):
-        """Compares two photos of a run with the Siamese model.
+        """Compares two photos in a run with the Siamese model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -692,6 +733,21 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.TuneRun,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunResponse.SerializeToString,
+            ),
+            'ListPairs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPairs,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsResponse.SerializeToString,
+            ),
+            'ProposeWeights': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProposeWeights,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsResponse.SerializeToString,
+            ),
+            'KeepProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepProfile,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileResponse.SerializeToString,
             ),
             'SetDecision': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDecision,
@@ -1433,6 +1489,87 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/TuneRun',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListPairs',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProposeWeights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ProposeWeights',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/KeepProfile',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -148,6 +148,20 @@ def not_(person: Name, photos: Photos, orchestrator: Address = None, data: Data 
     print(f"removed {pluralize(len(places), 'face')} from {_label(found)}")
 
 
+@app.command("not-a-face")
+def not_a_face(
+    person: Name, photos: Photos, orchestrator: Address = None, data: Data = None
+) -> None:
+    """Say that what was taken for a person's face in some photos is not a face."""
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = _find(api, person)
+        places = _find_faces(api, found, photos)
+        _correct(api, "NOT_FACE", faces=places)
+    print(f"removed {pluralize(len(places), 'face')} from {_label(found)}")
+
+
 @app.command()
 def ignore(person: Name, orchestrator: Address = None, data: Data = None) -> None:
     """Ignore a person, such as a stranger."""

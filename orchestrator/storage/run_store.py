@@ -9,7 +9,18 @@ from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
 
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.selection import Comparisons
@@ -31,6 +42,7 @@ from orchestrator.storage.image_query import (
     ImageQuery,
     filter_condition,
 )
+from orchestrator.storage.people_store import IDENTITY_ROLE
 from orchestrator.storage.rows import (
     RUN_COLUMNS,
     add_images,
@@ -45,7 +57,7 @@ from orchestrator.storage.rows import (
     select_images,
 )
 from orchestrator.storage.stored_folders import album_folders
-from orchestrator.storage.tables import albums, faces, images, persons, runs
+from orchestrator.storage.tables import albums, faces, features, images, persons, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
 from services.common.errors import NotFoundError
 
@@ -97,7 +109,9 @@ class SqlRunStore:
             record_change(connection)
 
     def delete_album(self, album_id: str) -> None:
-        """Deletes an album with its runs and decisions.
+        """Deletes an album with its runs, its decisions and its identity vectors.
+
+        Vectors of photos that another album has too are kept.
 
         Raises:
             NotFoundError: There is no such album.
@@ -105,6 +119,7 @@ class SqlRunStore:
         with self._engine.begin() as connection:
             if earlier_change(connection) is not None:
                 return
+            _delete_biometrics(connection, album_id)
             if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
                 raise NotFoundError("album", album_id)
             record_change(connection)
@@ -411,3 +426,19 @@ def _counts(run_id: str) -> Select[int, int, int]:
         func.count().filter(labels == NOISE).label("noise_count"),
         func.count().filter(images.c.is_selected).label("selected_count"),
     ).where(images.c.run_id == run_id)
+
+
+def _delete_biometrics(connection: Connection, album_id: str) -> None:
+    """Deletes identity vectors and faces of photos that only this album has."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("PRAGMA secure_delete = ON"))
+    photos = select(images.c.content_digest).join(runs, runs.c.id == images.c.run_id)
+    own = photos.where(runs.c.album_id == album_id)
+    others = photos.where(runs.c.album_id != album_id)
+    for table in (features, faces):
+        digest = table.c.content_digest
+        gone = delete(table).where(digest.in_(own), digest.not_in(others))
+        is_identity = features.c.role == IDENTITY_ROLE
+        connection.execute(gone.where(is_identity) if table is features else gone)
+    with_faces = select(faces.c.person_id).where(faces.c.person_id.is_not(None))
+    connection.execute(delete(persons).where(persons.c.id.not_in(with_faces)))

@@ -118,6 +118,20 @@ def test_people_can_be_corrected_and_erased_through_every_interface(served: Serv
     counts = {person["name"]: person["photo_count"] for person in listed["people"]}
     assert counts == {"Ann": 2, "Bob": 3}
     served.people("undo", moved.entry_id)
+    photo = served.second[0]
+    assert "removed 1 face from Bob" in served.people("not-a-face", "Bob", photo)
+    assert served.first[0] not in served.people("show", "Bob")
+    served.people("undo")
+    wanted = pb.ListImagesRequest(run_id=served.run_id, person_id=second.id)
+    listed_paths = {image.path for image in served.stub.ListImages(wanted).images}
+    named = pb.ListImagesRequest(run_id=served.run_id, search="bOb")
+    assert {image.path for image in served.stub.ListImages(named).images} == listed_paths
+    assert photo in listed_paths
+    statistics = served.stub.GetRunStatistics(pb.GetRunStatisticsRequest(run_id=served.run_id))
+    assert [(one.name, one.image_count) for one in statistics.people][1][0] == "Bob"
+    picture = pb.GetThumbnailRequest(run_id=served.run_id, path=photo, face_box=place.place.box)
+    assert served.stub.GetThumbnail(picture).jpeg[:2] == b"\xff\xd8"
+    assert http_get(f"{served.url}/people/questions").json() == {"questions": []}
     served.people("merge", "Ann", "Bob")
     assert "Ann: 5 photos" in served.people("list")
     faces = http_get(f"{served.url}/people/{first.id}/faces?page_size=2").json()

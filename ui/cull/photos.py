@@ -104,4 +104,6 @@ def _face(face: face_pb2.Face, signs: pb.FaceSigns) -> Json:
         "eyes": signs.eyes,
         "smile": signs.smile,
         "prominent": signs.is_prominent,
+        "person": signs.person_id,
+        "name": signs.person_name,
     }

@@ -51,6 +51,10 @@ def summary_json(
             {"name": name, "title": title, "count": counts.get(wanted, 0)}
             for name, (title, wanted) in CHIPS.items()
         ],
+        "people": [
+            {"id": person.person_id, "name": person.name, "count": person.image_count}
+            for person in statistics.people
+        ],
         "cameras": _values(statistics.cameras),
         "dates": _values(statistics.capture_dates),
     }

@@ -28,6 +28,7 @@ class Wanted(BaseModel):
 
     filters: list[str] = []
     search: str = ""
+    person: str = ""
     camera: str = ""
     date: str = ""
     skip: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -89,6 +90,7 @@ class _Grid:
             order_by="moment",
             filters=[CHIPS[name][1] for name in dict.fromkeys(wanted.filters)],
             search=wanted.search,
+            person_id=wanted.person,
             camera=wanted.camera,
             capture_date=wanted.date,
         )

@@ -22,6 +22,8 @@ from ui.people.persons import face_json, person_json, question_json
 STATIC = Path(__file__).parent / "static"
 PEOPLE_URL = "/people"
 _BOX_SIZE = 4
+SCREEN_COUNT = 100
+"""Persons on a page of the list: enough to fill a screen, and quick to read."""
 
 
 class Face(BaseModel):
@@ -100,18 +102,16 @@ class _PeopleView:
         """Serves the page."""
         return serve_page(STATIC / "people.html")
 
-    async def persons(self) -> dict[str, Any]:
-        """Returns all persons."""
-        found: list[pb.Person] = []
-        token = ""
+    async def persons(self, token: str = "") -> dict[str, Any]:
+        """Returns a page of persons."""
+        request = pb.ListPeopleRequest(page_size=SCREEN_COUNT, page_token=token)
         with _http_errors():
-            while True:
-                request = pb.ListPeopleRequest(page_size=PAGE_SIZE, page_token=token)
-                answer = await self._api.call(self._api.stub.ListPeople, request)
-                found += answer.people
-                token = answer.next_page_token
-                if not token:
-                    return {"persons": list(map(person_json, found))}
+            answer = await self._api.call(self._api.stub.ListPeople, request)
+        return {
+            "persons": list(map(person_json, answer.people)),
+            "next": answer.next_page_token,
+            "total": answer.total_count,
+        }
 
     async def faces(self, person_id: str, token: str = "") -> dict[str, Any]:
         """Returns a page of a person's faces."""

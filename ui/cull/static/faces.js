@@ -15,24 +15,32 @@ export function renderFaces(current, pictures) {
     element(
       "tr",
       {},
-      element("th", { scope: "row", text: `Face ${person + 1}` }),
-      ...photos.map((photo) => cell(photo, faces.get(photo), person, current, pictures)),
+      element("th", { scope: "row", text: titleOf(faces, person) }),
+      ...photos.map((photo) => cell(photo, faces.get(photo), titleOf(faces, person), current, pictures)),
     ),
   );
   byId("faces").classList.toggle("single", photos.length === 1);
+  const isKnown = people.some((faces) => [...faces].some(([photo, index]) => photo.faces[index].person));
+  const how = isKnown ? "Matched by identity, or by position where that is unknown." : "From left to right, matched by position only.";
   const note = people.length ? "" : "No faces were found in this moment.";
   byId("faces").replaceChildren(
     element("h2", { text: "Faces in this moment" }),
-    element("p", { class: "dim", text: note || "From left to right, matched by position only. Choose a face to see it at 100% in all shots." }),
+    element("p", { class: "dim", text: note || `${how} Choose a face to see it at 100% in all shots.` }),
     ...(note ? [] : [element("table", {}, element("tbody", {}, ...rows))]),
   );
 }
 
-function cell(photo, index, person, current, pictures) {
+// Returns the person's name, or a number where it is unknown.
+function titleOf(faces, person) {
+  const names = [...faces].map(([photo, index]) => photo.faces[index].name);
+  return names.find(Boolean) || `Face ${person + 1}`;
+}
+
+function cell(photo, index, title, current, pictures) {
   const marks = [photo === current ? "current" : "", Photos.decision(photo)].join(" ");
   if (index === undefined) return element("td", { class: `none ${marks}`, text: "no face" });
   const { eyes, smile } = photo.faces[index];
-  const words = `Face ${person + 1} in ${photo.name}: ${EYES[eyes]}, ${SMILE[smile]}`;
+  const words = `${title} in ${photo.name}: ${EYES[eyes]}, ${SMILE[smile]}`;
   const picture = element("canvas", { width: 1, height: 1, "aria-hidden": "true" });
   drawFace(picture, pictures.faces(photo), index);
   return element(

@@ -9,13 +9,13 @@ export function readAddress() {
     albumId,
     runId,
     photo: text("photo"),
-    wanted: { filters, search: text("search"), camera: text("camera"), date: text("date") },
+    wanted: { filters, search: text("search"), person: text("person"), camera: text("camera"), date: text("date") },
   };
 }
 
 // `isStep` is whether Back should return to the previous view.
-export function writeAddress({ filters, search, camera, date }, photo, isStep) {
-  const values = { filter: filters.join(","), search, camera, date, photo };
+export function writeAddress({ filters, search, person, camera, date }, photo, isStep) {
+  const values = { filter: filters.join(","), search, person, camera, date, photo };
   const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value));
   const url = `${location.pathname}${query.size ? `?${query}` : ""}`;
   if (url === `${location.pathname}${location.search}`) return;

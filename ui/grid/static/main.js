@@ -189,7 +189,7 @@ class Grid {
   // Shows what accepting the picks would do to all undecided photos, whatever the filter.
   async previewAccept() {
     const undecided = [];
-    const wanted = { filters: ["undecided"], search: "", camera: "", date: "" };
+    const wanted = { filters: ["undecided"], search: "", person: "", camera: "", date: "" };
     for (let skip = 0, total = 1; skip < total; skip += PAGE_COUNT) {
       const since = this.photos.eventCount;
       const page = await this.#fetch(wanted, skip, PAGE_COUNT);
@@ -251,13 +251,16 @@ class Grid {
   }
 
   #showFilters() {
-    const { filters, search, camera, date } = this.wanted;
-    const { chips, cameras, dates } = this.summary;
+    const { filters, search, person, camera, date } = this.wanted;
+    const { chips, people, cameras, dates } = this.summary;
     const focused = document.activeElement?.dataset?.chip;
     byId("chips").replaceChildren(
       ...chips.filter(({ name, count }) => count || filters.includes(name)).map(({ name, title, count }) =>
         element("button", { type: "button", class: "chip", "data-chip": name, "aria-pressed": String(filters.includes(name)) },
           title, element("span", { text: ` ${count}` }))),
+      ...people.map(({ id, name, count }) =>
+        element("button", { type: "button", class: "chip", "data-person": id, "aria-pressed": String(id === person) },
+          name, element("span", { text: ` ${count}` }))),
     );
     if (focused) byId("chips").querySelector(`[data-chip="${focused}"]`)?.focus();
     fill(byId("camera"), "All cameras", cameras, camera);
@@ -266,8 +269,8 @@ class Grid {
   }
 
   #showTotal(total) {
-    const { filters, search, camera, date } = this.wanted;
-    const isFiltered = filters.length || search || camera || date;
+    const { filters, search, person, camera, date } = this.wanted;
+    const isFiltered = filters.length || search || person || camera || date;
     byId("total").textContent = plural(total, "photo");
     document.querySelector(".empty")?.remove();
     if (total) return;
@@ -377,8 +380,9 @@ function listenToControls(grid) {
     typing = setTimeout(() => grid.filter({ search: event.target.value.trim() }, false), TYPING_MS);
   });
   byId("chips").addEventListener("click", (event) => {
-    const chip = event.target.closest("[data-chip]");
-    if (chip) grid.toggleChip(chip.dataset.chip);
+    const chip = event.target.closest(".chip");
+    if (chip?.dataset.chip) grid.toggleChip(chip.dataset.chip);
+    else if (chip) grid.filter({ person: grid.wanted.person === chip.dataset.person ? "" : chip.dataset.person });
   });
   byId("camera").addEventListener("change", (event) => grid.filter({ camera: event.target.value }));
   byId("date").addEventListener("change", (event) => grid.filter({ date: event.target.value }));

@@ -24,9 +24,13 @@ class People {
   // Loads what the address names; questions take longer, so they follow.
   async load() {
     const id = this.query.get("person");
+    const loading = (this.loading = {}); // a later call replaces it
+    let more = "";
     try {
-      const [{ persons }, faces] = await Promise.all([read("/people/persons"), id ? readFaces(id) : []]);
-      Object.assign(this, { persons, faces });
+      const [first, faces] = await Promise.all([read("/people/persons"), id ? readFaces(id) : []]);
+      Object.assign(this, { persons: first.persons, total: first.total, faces });
+      if (id) await this.#loadMore(first.next);
+      else more = first.next;
     } catch (error) {
       if (error instanceof TypeError) dispatchEvent(new Event("bestshot:unreachable"));
       byId("main").replaceChildren(empty("The people could not be loaded", error.message));
@@ -36,15 +40,32 @@ class People {
     document.body.classList.add("ready");
     dispatchEvent(new Event("bestshot:loaded"));
     if (id) return;
+    await this.#loadMore(more, () => {
+      if (this.loading !== loading || !byId("persons")) return false;
+      if (!byId("persons").contains(document.activeElement)) this.renderList();
+      return true;
+    }).catch((error) => this.notify(error.message));
+    if (byId("persons")?.contains(document.activeElement) === false) this.renderList();
+    if (this.loading !== loading) return;
     this.questions = (await read("/people/questions").catch(() => ({ questions: [] }))).questions;
-    byId("help").replaceChildren(...renderQuestions(this.questions));
+    byId("help")?.replaceChildren(...renderQuestions(this.questions));
+  }
+
+  // Loads the remaining persons page by page; `added` is called after each, and ends it if false.
+  async #loadMore(token, added = () => true) {
+    for (let next = token; next; ) {
+      const page = await read(`/people/persons?${new URLSearchParams({ token: next })}`);
+      this.persons.push(...page.persons);
+      if (added() === false) return;
+      next = page.next;
+    }
   }
 
   render() {
     const { persons, person, query } = this;
     const title = query.has("person") ? person?.name || "Person" : "People";
     byId("title").textContent = document.title = title;
-    byId("total").textContent = query.has("person") ? "" : plural(persons.length, "person").replace("persons", "people");
+    byId("total").textContent = query.has("person") ? "" : plural(this.total, "person").replace("persons", "people");
     byId("search").hidden = query.has("person") || !persons.length;
     byId("erase").hidden = query.has("person") || !persons.length;
     if (person) {

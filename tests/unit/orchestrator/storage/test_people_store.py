@@ -24,7 +24,9 @@ from orchestrator.review.people_entries import (
 from orchestrator.storage.database import open_database, open_postgresql
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
+from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import InvalidArgumentError, NotFoundError
+from tests.unit.orchestrator.storage.test_storage import album, image, run
 
 MODEL = "m"
 BOX = Box(0.1, 0.1, 0.3, 0.3)
@@ -164,6 +166,19 @@ def test_simultaneous_corrections_are_all_applied(any_engine: Engine) -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(name, range(8)))
     assert digests(people) == {f"N{number}": f"{number}" for number in range(8)}
+
+
+def test_vectors_go_with_the_only_album_that_has_their_photos(any_engine: Engine) -> None:
+    people = add_photos(any_engine, "aab")
+    store = SqlRunStore(any_engine)
+    for name, photos in {"one": (0, 1), "both": (1, 2)}.items():
+        store.add_album(album(name))
+        shown = [image(f"{photo}.jpg", content_digest=f"{photo:03}") for photo in photos]
+        store.save_results(run(name, name), shown)
+    store.delete_album("one")
+    assert digests(people) == {"001": "1", "002": "2"}
+    people.use_model(MODEL, 0.4)  # reads the vectors again
+    assert digests(people) == {"001": "1", "002": "2"}
 
 
 def test_erasing_leaves_no_vector_on_disk(engine: Engine, tmp_path: Path) -> None:

@@ -16,20 +16,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TransferSpeedColumn,
-)
 from rich.table import Column, Table
 
 from services.common.config.folders import config_dir, models_dir
 from services.common.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from models.pull import Location
     from services.common.inference.registry import ModelEntry
 
@@ -234,6 +228,14 @@ class PullBars:
     """Shows the progress of a pull, one bar per file."""
 
     def __init__(self, console: Console) -> None:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TransferSpeedColumn,
+        )
+
         name = TextColumn(
             "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")
         )

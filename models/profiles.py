@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from models.pull import Location, Progress, check_requirements, fetch_model
 from models.state import State, own_state
 from services.common.config.layers import ConfigFile, Settings, read_service
 from services.common.errors import ConfigError, UnavailableError
@@ -20,6 +19,9 @@ from services.common.inference.registry import (
     read_registry,
     with_parts,
 )
+
+if TYPE_CHECKING:
+    from models.pull import Progress
 
 DownloadPolicy = Literal["auto", "never"]
 """Whether missing models are fetched automatically."""
@@ -107,6 +109,8 @@ def fetch_missing(
         ConfigError: Every source has the wrong file, a package for a conversion is missing (then
             nothing is fetched), or the disk is full or not writable.
     """
+    from models.pull import check_requirements  # slow to import, and seldom needed
+
     if missing.required and policy == "never":
         absent = [name for name in missing.required if name not in missing.damaged]
         damaged = [name for name in missing.required if name in missing.damaged]
@@ -129,7 +133,7 @@ def fetch_missing(
 
 
 def models_of_profile(configs: Path, registry: Mapping[str, ModelEntry], profile: str) -> list[str]:
-    """Ids of the models that a profile's services load, including parts of composed models.
+    """Lists the ids of the models that a profile's services load, with parts of composed ones.
 
     Raises:
         ConfigError: There is no such profile, or it names an unknown model.
@@ -144,7 +148,7 @@ def models_by_role(
     profile: str,
     files: Sequence[ConfigFile] = (),
 ) -> dict[Role, str]:
-    """Id of each service's model; raises the same errors as `models_of_profile`."""
+    """Returns the id of each service's model; raises the same errors as `models_of_profile`."""
     found = {}
     for role in SERVICE_ROLES:
         found[role] = str(read_service(configs, profile, role, files)["model"])
@@ -153,7 +157,7 @@ def models_by_role(
 
 
 def expand_parts(registry: Mapping[str, ModelEntry], model_id: str) -> list[str]:
-    """The model itself, or the parts of a composed model."""
+    """Returns the model itself, or the parts of a composed model."""
     return [part for part in with_parts(registry, model_id) if not registry[part].parts]
 
 
@@ -164,6 +168,8 @@ def _fetch_model(
     entry: ModelEntry,
     progress: Progress,
 ) -> None:
+    from models.pull import Location, fetch_model
+
     if model_id in missing.damaged:
         progress.note(f"{model_id} is damaged; fetching it again")
     fetch_model(models_folder, model_id, entry, Location(), progress)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy import Engine
 
-from orchestrator.storage.database import DATABASE_NAME, open_database, open_postgresql
+from orchestrator.data_folder import DATABASE_NAME
+from orchestrator.storage.database import open_database, open_postgresql
 from tests.integration.command import BUILTIN
 from tests.integration.up import free_ports
 from tests.postgresql import Postgresql, running_postgresql
@@ -132,7 +133,7 @@ def draw_picture(seed: int = 0, width: int = 320, height: int = 240) -> NDArray[
 
 
 def png_bomb() -> bytes:
-    """A small file whose header claims 30,000 x 30,000 pixels."""
+    """Returns a small file whose header claims 30,000 x 30,000 pixels."""
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n"
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(90_000)))):

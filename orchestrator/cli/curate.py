@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,8 +27,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
-from sqlalchemy import create_engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.cli.output import print_notes
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
@@ -37,20 +34,19 @@ from orchestrator.cli.profile_choice import choose_profile
 from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
 from orchestrator.config import PipelineConfig, file_layers
 from orchestrator.domain.wording import pluralize
-from orchestrator.export.exporter import SELECTED_FOLDER
 from orchestrator.export.output_folder import (
     CURATE_LOCK,
     EXPORT_LOCK,
+    SELECTED_FOLDER,
+    TABLE_NAMES,
     open_output,
     translate_write_errors,
 )
-from orchestrator.export.result_files import TABLE_NAMES
 from orchestrator.ports import PhotoFile
 from orchestrator.storage.album_folders import check_apart, open_folders
 from orchestrator.storage.companions import is_sidecar
-from orchestrator.storage.database import DATABASE_NAME
 from orchestrator.storage.photo_source import FolderPhotoSource
-from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.storage.stored_folders import read_album_folders
 from services.common.config.folders import DEFAULT_PROFILE
 from services.common.config.layers import environment_layers, merge, profile_names, read_config_file
 from services.common.config.sections import SharedSettings, load_section
@@ -75,7 +71,6 @@ LOG_FOLDER = "logs"
 MAX_DEATHS = 3
 """The command fails once a part has died this many times in a row, after about five seconds."""
 MAX_RESUMES = 2
-MAX_ALBUM_COUNT = 100_000
 REWATCH_S = 60.0
 """How long to wait for an unreachable orchestrator: another one takes over within 15 s."""
 REWATCH_PAUSE_S = 0.5
@@ -119,6 +114,18 @@ class Request:
     album_id: str = ""
     is_offline: bool = False
     reference_run_id: str | None = None
+
+
+def folder_for_results(photos: Path) -> Path:
+    """Chooses where results go if the user names no folder: `PHOTOS-best`, beside the photos.
+
+    Raises:
+        ConfigError: Nothing can be beside the folder, because it is the root of the file system.
+    """
+    folder = photos.resolve()
+    if not folder.name:
+        raise ConfigError(f"--out is required, because {folder} has no folder beside it")
+    return folder.with_name(f"{folder.name}-best")
 
 
 def curate(request: Request, console: Console) -> pb.Run:
@@ -200,18 +207,8 @@ def _check_services(request: Request) -> None:
 
 
 def _list_album_folders(request: Request) -> list[Path]:
-    """Folders of the albums in this command's own database."""
-    if request.orchestrator is not None or not (request.data_folder / DATABASE_NAME).exists():
-        return []
-    uri = (request.data_folder / DATABASE_NAME).absolute().as_uri() + "?mode=ro"
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
-    try:
-        known = SqlRunStore(engine).list_albums(MAX_ALBUM_COUNT, 0)
-        return [Path(folder) for album in known for folder in album.folders]
-    except SQLAlchemyError:  # the orchestrator reports it, and checks its albums itself
-        return []
-    finally:
-        engine.dispose()
+    """Lists the folders of the albums in this command's own database."""
+    return [] if request.orchestrator is not None else read_album_folders(request.data_folder)
 
 
 def _own_profile(request: Request, console: Console) -> str:

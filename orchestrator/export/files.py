@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from orchestrator.export.album_places import locate_albums
 from orchestrator.export.mounts import find_place, is_below, read_mounts
 from orchestrator.storage.durability import sync_folder
 from services.common.errors import InvalidArgumentError
@@ -80,6 +79,8 @@ def write_file(
 
 
 def _check_replaceable(target: Path, albums: Iterable[Path], *, force: bool) -> None:
+    from orchestrator.export.album_places import locate_albums  # loads asyncio
+
     # The name itself is replaced, not what it links to, so resolve only the folder.
     place = Path(os.path.realpath(target.parent)) / target.name
     mounted = find_place(place.parent, read_mounts())

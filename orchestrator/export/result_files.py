@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from orchestrator.export.gallery import gallery_html, thumbnail_name
 from orchestrator.export.metrics_csv import metrics_csv
+from orchestrator.export.output_folder import TABLE_NAMES
 from orchestrator.export.results_json import results_json, run_json
 from orchestrator.records import Album, ImageRecord, Run
 
-TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")
 THUMBNAIL_FOLDER = "thumbnails"
 
 

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event, select, update
 
 from orchestrator.config import PipelineConfig
+from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.domain.people.faces import identified_face
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.results_json import results_json, run_json
@@ -28,7 +29,7 @@ from orchestrator.records import Album, Run, RunState, utc_now
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import FACTS_ROLE, Concurrency
 from orchestrator.runs.worker import Worker
-from orchestrator.storage.database import DATABASE_NAME, open_database
+from orchestrator.storage.database import open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople

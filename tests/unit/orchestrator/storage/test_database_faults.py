@@ -12,11 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
+from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.domain.decisions import DecisionAction
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import RunState
 from orchestrator.storage.database import (
-    DATABASE_NAME,
     DatabaseFullError,
     DatabaseUnavailableError,
     DatabaseUnusableError,

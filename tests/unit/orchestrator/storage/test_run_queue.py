@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, update
 
+from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.records import ImageRecord, Run, RunState, StageProgress, utc_now
 from orchestrator.storage.answers import Request, attribute_changes
-from orchestrator.storage.database import DATABASE_NAME, is_shared, open_database
+from orchestrator.storage.database import is_shared, open_database
 from orchestrator.storage.run_queue import MAX_TAKEOVER_COUNT, Renewal, SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import runs

@@ -47,6 +47,7 @@ test-fast: .venv/.dev-stamp  ## run the unit and architecture tests except slow 
 
 accuracy: .venv/.dev-stamp  ## measure the README's figures on real photos, if they are present
 	$(BIN)/pytest tests/accuracy -s
+	$(BIN)/python -m tests.accuracy.choices
 
 bench: .venv/.dev-stamp  ## measure speed, as ratios; writes build/bench/*.json
 	PYTHONPATH=client $(BIN)/python -m tests.benchmarks.admission

@@ -51,6 +51,7 @@ accuracy: .venv/.dev-stamp  ## measure the README's figures on real photos, if t
 
 bench: .venv/.dev-stamp  ## measure speed, as ratios; writes build/bench/*.json
 	PYTHONPATH=client $(BIN)/python -m tests.benchmarks.admission
+	$(BIN)/python -m tests.benchmarks.startup
 	$(BIN)/python -m tests.benchmarks.serving
 	$(BIN)/python -m tests.benchmarks.clustering
 	$(BIN)/python -m tests.benchmarks.crowd

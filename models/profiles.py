@@ -133,7 +133,7 @@ def fetch_missing(
 
 
 def models_of_profile(configs: Path, registry: Mapping[str, ModelEntry], profile: str) -> list[str]:
-    """Ids of the models that a profile's services load, including parts of composed models.
+    """Lists the ids of the models that a profile's services load, with parts of composed ones.
 
     Raises:
         ConfigError: There is no such profile, or it names an unknown model.
@@ -148,7 +148,7 @@ def models_by_role(
     profile: str,
     files: Sequence[ConfigFile] = (),
 ) -> dict[Role, str]:
-    """Id of each service's model; raises the same errors as `models_of_profile`."""
+    """Returns the id of each service's model; raises the same errors as `models_of_profile`."""
     found = {}
     for role in SERVICE_ROLES:
         found[role] = str(read_service(configs, profile, role, files)["model"])
@@ -157,7 +157,7 @@ def models_by_role(
 
 
 def expand_parts(registry: Mapping[str, ModelEntry], model_id: str) -> list[str]:
-    """The model itself, or the parts of a composed model."""
+    """Returns the model itself, or the parts of a composed model."""
     return [part for part in with_parts(registry, model_id) if not registry[part].parts]
 
 

@@ -131,7 +131,7 @@ def _broken_transfers() -> Iterator[None]:
 
 
 def _beginning(partial: Path, size_bytes: int | None) -> int:
-    """Size of a partial download; one larger than the whole file is deleted."""
+    """Returns the size of a partial download; one larger than the whole file is deleted."""
     there = partial.stat().st_size if partial.exists() else 0
     if size_bytes is not None and there > size_bytes:
         partial.unlink()

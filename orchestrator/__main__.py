@@ -49,13 +49,13 @@ def main() -> None:
     own.add_argument("--data", type=Path, help="data folder: database, lock")
     parsed, _ = own.parse_known_args()
     try:
+        folder = data_folder(parsed.data)  # first, because profiles are in it
         invocation = parse_arguments("orchestrator", own=[own])
         shared = invocation.settings("shared", SharedSettings)
         settings = invocation.settings("orchestrator", OrchestratorSettings)
         layers = [file.section("pipeline") for file in invocation.config_files]
         config = PipelineConfig(invocation.folder, invocation.profile, layers)
         configure_logging(shared.log_level, shared.log_format, "orchestrator")
-        folder = data_folder(parsed.data)
         with (
             open_store(settings, folder) as engine,
             tracing("orchestrator", shared.tracing_endpoint),

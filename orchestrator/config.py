@@ -198,6 +198,10 @@ class PipelineConfig:
         """Returns the available profiles by name."""
         return {name: self._profile(name) for name in profile_names(self._folder)}
 
+    def read_profile(self, name: str) -> Layer:
+        """Reads a profile as it is written, with its sections."""
+        return load_profile(self._folder, name)
+
     def _profile(self, name: str) -> Profile:
         description = str(load_profile(self._folder, name).data.get("description", ""))
         services = merge(
@@ -206,7 +210,7 @@ class PipelineConfig:
         return Profile(description, {role: str(services[role]["model"]) for role in MODEL_SERVICES})
 
     def model_id(self, role: str, profile: str = "") -> str:
-        """Id of a role's model under `profile` (empty = the default profile), even if inherited."""
+        """Returns a role's model id under `profile` (empty = the default), even if inherited."""
         return str(read_service(self._folder, profile or self.profile, role)["model"])
 
     def load(self, profile: str = "", overrides: dict[str, Any] | None = None) -> PipelineSettings:

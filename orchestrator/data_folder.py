@@ -1,13 +1,11 @@
-"""Location of the data folder, which holds the database."""
+"""Location of the data folder, which holds the database and the user's profiles."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import platformdirs
-
-from services.common.config.folders import DATA_DIR_VARIABLE
+from services.common.config.folders import DATA_DIR_VARIABLE, data_dir
 
 DATABASE_NAME = "bestshot.db"
 
@@ -15,6 +13,7 @@ DATABASE_NAME = "bestshot.db"
 def data_folder(override: Path | None) -> Path:
     """Finds the data folder: flag, then BESTSHOT_DATA_DIR, then the platform's default."""
     if override is not None:
-        return override.expanduser().absolute()
-    named = os.environ.get(DATA_DIR_VARIABLE)
-    return Path(named) if named else platformdirs.user_data_path("bestshot", appauthor=False)
+        # The model services read the user's profiles too. They do not take the flag, but inherit
+        # the variable.
+        os.environ[DATA_DIR_VARIABLE] = str(override.expanduser().absolute())
+    return data_dir()

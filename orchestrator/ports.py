@@ -17,7 +17,7 @@ from services.common.imaging.decode import CanonicalImage, RgbImage
 Embedding = NDArray[np.float32]
 """float32, (d,), unit length."""
 Miniature = NDArray[np.float32]
-"""float32, (32, 32), mean 8-bit levels of the cells of a grid over the photo."""
+"""float32, (32, 32): a grid over the photo, with the mean 8-bit level of each cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Embedder(ModelPort, Protocol):
         ...
 
     async def calibration(self) -> tuple[float, float] | None:
-        """Calibrated (scene_distance, cluster_selection_epsilon), or None."""
+        """Returns the calibrated (scene_distance, cluster_selection_epsilon), or None."""
         ...
 
 
@@ -184,7 +184,7 @@ class PhotoSource(Protocol):
         ...
 
     def size(self, path: str) -> int:
-        """Size of a photo in bytes; errors as for `read`."""
+        """Returns the size of a photo in bytes; errors as for `read`."""
         ...
 
     def read(self, path: str, size: int | None = None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import enum
 from collections.abc import Sequence
@@ -18,7 +19,13 @@ from orchestrator.domain.photo import (
     QualityScores,
     UserMark,
 )
-from orchestrator.domain.scoring import FaceFault, face_caption
+from orchestrator.domain.scoring import (
+    FaceFault,
+    FaceSigns,
+    PersonPenalties,
+    face_caption,
+    read_signs,
+)
 from orchestrator.domain.sets import SetKind, SetPlace
 from services.common.errors import FailedPreconditionError
 
@@ -149,10 +156,22 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class FacePerson:
+    """The person whose face it is; `name` is empty until the user gives one."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """A photo with all its results from a run; fields as in orchestrator.proto.
 
-    `person_names` is not stored with the run: it follows the current names.
+    `person_names` and `face_people` are not stored with the run: they follow the current persons.
+
+    Attributes:
+        face_people: The person of each face, in the order of `faces`; None where unknown. Empty if
+            nobody on the photo is known.
     """
 
     path: str
@@ -194,6 +213,7 @@ class ImageRecord:
     alterations: tuple[Edit, ...] = ()
     user_mark: UserMark = field(default_factory=UserMark)
     person_names: tuple[str, ...] = ()
+    face_people: tuple[FacePerson | None, ...] = ()
 
     @property
     def is_readable(self) -> bool:
@@ -218,6 +238,18 @@ class ImageRecord:
     def face_caption(self) -> str:
         """Describes its faces in words; empty if it has none."""
         return face_caption(self.faces, self.face_faults)
+
+    def face_signs(self, penalties: PersonPenalties) -> tuple[FaceSigns, ...]:
+        """What is known about each face, with the thresholds of the run."""
+        signs = read_signs(self.faces, penalties)
+        if not self.face_people:
+            return signs
+        return tuple(
+            dataclasses.replace(one, person_id=person.id, person_name=person.name)
+            if person
+            else one
+            for one, person in zip(signs, self.face_people, strict=True)
+        )
 
     @property
     def exposure_caption(self) -> str:

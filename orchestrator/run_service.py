@@ -9,6 +9,7 @@ import functools
 import importlib.metadata
 import logging
 import platform
+import re
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 from orchestrator.config import PipelineConfig, PipelineSettings
 from orchestrator.domain.decisions import DecisionEntry
 from orchestrator.domain.explanation import Explanation
+from orchestrator.export.profile_file import write_profile
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts
 from orchestrator.records import Album, ImageRecord, Run, RunState, check_completed, utc_now
 from orchestrator.review import reselection
@@ -35,7 +37,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.config.folders import MODEL_SERVICES
+from services.common.config.folders import MODEL_SERVICES, user_profiles_dir
 from services.common.config.layers import nearest
 from services.common.errors import (
     BestshotError,
@@ -48,6 +50,8 @@ from services.common.errors import (
 from services.common.imaging.decode import CANONICAL_VERSION
 
 logger = logging.getLogger(__name__)
+
+_PROFILE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 COMPARER_WAIT_S = 3.0
 """How long a decision waits for a Siamese service that is not responding."""
@@ -251,7 +255,7 @@ class Curator:
         run's model, so that the result equals that of a new run.
 
         Returns:
-            Number of entries added, and the photos of the run whose result changed.
+            Number of entries added, and the photos in the run whose result changed.
         """
         added_count, update = await asyncio.to_thread(
             add_decisions, self._stores, album_id, entries, run
@@ -319,6 +323,39 @@ class Curator:
         before, after = self._store.images(first.id), self._store.images(second.id)
         return compare_runs(first, before, second, after)
 
+    async def keep_profile(
+        self, name: str, base: str, description: str, overrides: dict[str, Any]
+    ) -> None:
+        """Stores settings as a profile of the user's, which later runs can name.
+
+        Args:
+            name: Its name, which no other profile may have.
+            base: The profile that it starts from; empty = the default one.
+            description: Its purpose.
+            overrides: Settings that differ from it.
+
+        Raises:
+            InvalidArgumentError: The name is taken or invalid, there is no such base, or a setting
+                is invalid.
+        """
+        await asyncio.to_thread(self._keep_profile, name, base, description, overrides)
+
+    def _keep_profile(
+        self, name: str, base: str, description: str, overrides: dict[str, Any]
+    ) -> None:
+        base = base or self._config.profile
+        if not _PROFILE_NAME.fullmatch(name):
+            raise InvalidArgumentError(
+                "name",
+                f"{name[:200]!r} is not a name for a profile: use 1 to 40 lower-case letters, "
+                "digits, - and _, starting with a letter",
+            )
+        path = user_profiles_dir() / f"{name}.yaml"
+        if name in self._config.profiles() and not path.exists():
+            raise InvalidArgumentError("name", f"{name!r} is a profile that bestshot ships")
+        self._load_settings(base, overrides)
+        write_profile(path, self._config.read_profile(base), description, overrides)
+
     def _load_settings(self, profile: str, overrides: dict[str, Any]) -> PipelineSettings:
         check_profile(profile or self._config.profile, self._config.profiles())
         try:
@@ -367,7 +404,7 @@ _WHOLE_REVISION = ("--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 @functools.cache
 def _git_revision() -> str:
-    """Commit of the checkout that this code runs from, with `-dirty` if its files have changed.
+    """Finds the commit of the checkout that this code runs from, with `-dirty` if modified.
 
     Empty if it does not run from a checkout.
     """

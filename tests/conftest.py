@@ -133,7 +133,7 @@ def draw_picture(seed: int = 0, width: int = 320, height: int = 240) -> NDArray[
 
 
 def png_bomb() -> bytes:
-    """A small file whose header claims 30,000 x 30,000 pixels."""
+    """Returns a small file whose header claims 30,000 x 30,000 pixels."""
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n"
     for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(90_000)))):

@@ -17,7 +17,7 @@ Tags = dict[int, tuple[int, Value]]
 def exif_block(
     image: Tags | None = None, exif: Tags | None = None, gps: Tags | None = None, order: str = "<"
 ) -> bytes:
-    """A TIFF structure without pictures."""
+    """Returns a TIFF structure without pictures."""
     image, parts, place = dict(image or {}), b"", _HEADER_BYTES
     for pointer, tags in ((_EXIF_POINTER, exif), (_GPS_POINTER, gps)):
         if tags is not None:
@@ -29,7 +29,7 @@ def exif_block(
 
 
 def directory(tags: Tags, place: int, order: str = "<") -> bytes:
-    """A directory of tags whose offsets are relative to `place` bytes before it."""
+    """Returns a directory of tags whose offsets are relative to `place` bytes before it."""
     entries, data = b"", b""
     start = place + 2 + 12 * len(tags) + 4
     for tag, (kind, value) in sorted(tags.items()):

@@ -34,12 +34,12 @@ class Postgresql:
     address: str
 
     def url(self, database: str) -> str:
-        """URL of a database, for `orchestrator.database_url`."""
+        """Returns the URL of a database, for `orchestrator.database_url`."""
         return f"postgresql://{USER}:{PASSWORD}@{self.address}/{database}"
 
     @contextlib.contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:
-        """The URL of a new database, which is dropped afterwards.
+        """Creates a database, which is dropped afterwards, and yields its URL.
 
         Args:
             template: URL or name of the database to copy, to which nothing is connected.
@@ -57,7 +57,7 @@ class Postgresql:
 
 
 def find_binaries() -> Path:
-    """Folder with initdb and postgres; without it, a test fails in CI and is skipped elsewhere."""
+    """Finds the folder with initdb and postgres; if absent, a test fails in CI, else is skipped."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if found:
         return found[-1].parent
@@ -72,7 +72,7 @@ def find_binaries() -> Path:
 def running_postgresql(
     host: str, port: int, prefix: Sequence[str] = (), settings: Sequence[str] = ()
 ) -> Iterator[Postgresql]:
-    """A server that listens on an address and keeps its data in a temporary folder.
+    """Runs a server that listens on an address and keeps its data in a temporary folder.
 
     Args:
         host: An address of this machine, or of the network namespace that `prefix` enters.

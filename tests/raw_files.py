@@ -25,7 +25,7 @@ def dng(
     has_preview: bool = True,
     metadata_first: bool = False,
 ) -> bytes:
-    """A DNG with `preview` (uint8, (height, width, 3)) in the sensor's orientation.
+    """Returns a DNG with `preview` (uint8, (height, width, 3)) in the sensor's orientation.
 
     Its pictures come before its tags, or after them with `metadata_first`, as in files from phones.
     """

@@ -36,8 +36,6 @@ ACTIONS = {
     "merge": pb.DECISION_ACTION_MERGE,
 }
 """Decision actions by the names that the gallery and detail view use."""
-POLL_S = 1.0
-NOTICE_S = 10.0
 LOST = "lost"
 """Value of `poll` while the orchestrator is not responding."""
 
@@ -45,7 +43,7 @@ Updates = list[Any]
 """New values of an event's output components, in order."""
 
 Decided = tuple[str, str]
-"""A run, and an entry of its album's log of decisions."""
+"""A run, and an entry in its album's decision log."""
 Opened = tuple[str, str]
 """A run, and the path of its photo in the detail view; empty if that is closed."""
 CLOSED: Opened = ("", "")
@@ -116,7 +114,8 @@ class Page:
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
         address = [self.album, self.run, self.tabs, self.sections, self.panel, self.opened]
-        self._on(blocks.load, self.load, [], [self.listing, *address, *defaults])
+        loaded = self._on(blocks.load, self.load, [], [self.listing, *address, *defaults])
+        self._on(loaded.then, self.offer_profiles, [running.profile], [running.profile])
         models_outputs = [self.badge, self.notices, self.models]
         self._on(blocks.load, self.show_models, [], models_outputs)
         self._on(self.bar.choose_album, self.pick_album, [], [self.album])
@@ -137,9 +136,9 @@ class Page:
             self._on(event, self.show_downloads, [self.run, self.opened], shown)
             self._on(event, self.show_log, [self.run], [self.log])
         polled = [self.seen, self.finished, self.run, *progress]
-        self._on(gr.Timer(POLL_S).tick, self.poll, [self.album, self.seen, self.run], polled)
+        self._on(self.bar.run_news, self.poll, [self.album, self.seen, self.run], polled)
         noticed = [self.badge, self.notices, self.album]
-        self._on(gr.Timer(NOTICE_S).tick, self.notice, [self.album], noticed)
+        self._on(self.bar.models_news, self.notice, [self.album], noticed)
         self._on(self.models_section.select, self.show_models, [], models_outputs)
         self._wire_results()
         self._wire_metrics()
@@ -206,9 +205,9 @@ class Page:
         self._on(self.comparison.changes.choose_run, self.compare_with, [*inputs[1:3]], chosen)
 
     @staticmethod
-    def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
+    def _on(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> Any:  # noqa: ANN401
         """Wires an event; if more arrive while one is being handled, only the last counts."""
-        event(call, inputs, outputs, show_progress="hidden", trigger_mode="always_last")
+        return event(call, inputs, outputs, show_progress="hidden", trigger_mode="always_last")
 
     @staticmethod
     def _on_each(event: Any, call: Any, inputs: list[Any], outputs: list[Any]) -> None:  # noqa: ANN401
@@ -230,8 +229,12 @@ class Page:
         except OrchestratorError:
             return [listed, *[gr.skip()] * (7 + COMPONENT_COUNT)]
 
+    async def offer_profiles(self, chosen: str | None) -> Any:  # noqa: ANN401
+        """Offers the profiles whose models are served; may take as long as a service is frozen."""
+        return await run_view.offer_profiles(self._api, chosen)
+
     async def _open_address(self, query: dict[str, str]) -> Updates:
-        """Updates for the run, tab and photo that the page's address names."""
+        """Returns updates for the run, tab and photo that the page's address names."""
         run_id, photo = query.get("run", ""), query.get("photo", "")
         _, *tabs = self._open_tab(query)
         try:
@@ -241,7 +244,7 @@ class Page:
         return [run_id, *tabs[:2], panel, (run_id, photo) if photo else CLOSED]
 
     def _open_tab(self, query: dict[str, str]) -> Updates:
-        """Updates for the tab that the page's address names, without a run or photo."""
+        """Returns updates for the tab that the page's address names, without a run or photo."""
         tab = query.get("tab", "")
         outer = TABS[0] if tab in SECTIONS else tab
         return [
@@ -443,7 +446,7 @@ class Page:
         return [*undoable, (run_id, answer.entry.id)]
 
     async def show_log(self, run_id: str | None) -> str:
-        """Shows the decisions on photos of the run's album."""
+        """Shows the decisions on photos in the run's album."""
         return await decisions.render_log(self._api, run_id)
 
     async def _undo(self, run_id: str, entry_id: str) -> pb.UndoDecisionResponse:

@@ -34,7 +34,7 @@ def status(image: pb.ImageResult) -> str:
 
 
 def moment_title(image: pb.ImageResult) -> str:
-    """Title of a photo's group in the gallery."""
+    """Returns the title of a photo's group in the gallery."""
     if image.status == pb.IMAGE_STATUS_UNREADABLE:
         return "Unreadable files"
     return f"Moment {image.cluster_id + 1}" if image.cluster_id >= 0 else "Single shots"

@@ -47,7 +47,7 @@ class Orchestrator:
         address: Address of the orchestrator.
         timeout_s: Deadline of a call.
         options: Options of its channel.
-        user: Who uses this UI, for the log of decisions; empty = unknown.
+        user: Who uses this UI, for the decision log; empty = unknown.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Orchestrator:
         return answer.run
 
     async def image(self, run_id: str, path: str) -> pb.ImageResult:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         request = pb.GetImageRequest(run_id=run_id, path=path)
         answer: pb.GetImageResponse = await self.call(self.stub.GetImage, request)
         return answer.image

@@ -137,7 +137,7 @@ def overrides(
 
 
 def config_of(message: pb.Run | pb.DescribeSettingsResponse) -> Config:
-    """The config of a run or a profile as a mapping."""
+    """Returns the config of a run or a profile as a mapping."""
     return dict(json_format.MessageToDict(message.config))
 
 

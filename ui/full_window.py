@@ -1,4 +1,4 @@
-"""What the Cull view and the grid serve alike: their files, their page and the run they show."""
+"""What the Cull view and the grid share: serving their files and page, and finding the run."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ UPLOAD_PATH = f"{API}/upload"
 FILE_PREFIX = f"{API}/file="
 OPEN_PATHS = frozenset(
     {
-        *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/healthz"),
+        *("/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/healthz", "/news"),
         *(f"{API}/{name}" for name in ("info", "queue/join", "queue/data", "cancel", "reset")),
         *(UPLOAD_PATH, f"{API}/upload_progress", f"{API}/startup-events"),
     }
 )
 OPEN_PREFIXES = (
-    *("/photos/", "/covers/", "/grid/", "/downloads/", "/cull/", "/assets/", "/static/"),
+    *("/photos/", "/covers/", "/grid/", "/downloads/", "/cull/", "/pairs/", "/assets/", "/static/"),
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )
 BODY_BYTES = 16 * 2**20

@@ -125,7 +125,7 @@ def groups(
 
 
 def stages(run: pb.Run) -> list[Stage]:
-    """A run's progress bars, with rate and remaining time if known."""
+    """Builds a run's progress bars, with rate and remaining time if known."""
     found = []
     for stage in run.stages:
         notes = []
@@ -230,7 +230,7 @@ def charts(statistics: pb.GetRunStatisticsResponse) -> list[Chart]:
 
 
 def votes_chart(image: pb.ImageResult) -> Chart | None:
-    """Chart of the predicted votes on a photo; None if its quality model does not predict votes."""
+    """Charts the predicted votes on a photo; None if its quality model does not predict votes."""
     shares = list(image.quality.ava_distribution)
     if not shares:
         return None

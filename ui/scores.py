@@ -11,7 +11,7 @@ SCORES = read_scores(pb.ImageResult.DESCRIPTOR)
 
 
 def score_value(image: pb.ImageResult, score: Score) -> float | None:
-    """A photo's score; None if it has none."""
+    """Returns a photo's score; None if it has none."""
     owner = image
     if score.parent:
         if not image.HasField(score.parent):
@@ -24,5 +24,5 @@ def score_value(image: pb.ImageResult, score: Score) -> float | None:
 
 
 def order_by(score: Score) -> str:
-    """The `order_by` that lists the best photos first."""
+    """Returns the `order_by` that lists the best photos first."""
     return score.name if score.lower_is_better else f"{score.name} desc"

@@ -13,6 +13,7 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
+from gradio.queueing import Queue
 from gradio.utils import get_upload_folder
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,11 +25,18 @@ from ui.cull.routes import cull_router
 from ui.grid.routes import grid_router
 from ui.http_errors import http_error
 from ui.inputs import RequestLimits
+from ui.news import news_router
+from ui.pairs.routes import pairs_router
+from ui.people.routes import parse_box, people_router
 from ui.settings import Login
 from ui.views.export import FORMATS
 
 PICTURE_AGE_S = 24 * 3600
 UPLOADS_PER_LIMIT = 50
+QUEUE_INTERVAL_S = 0.05
+"""How often Gradio looks for new events, as on Windows; a click waits for half of it on average."""
+PROGRESS_INTERVAL_S = 10.0
+"""How often Gradio looks for progress bars of its own, which the page does not use."""
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -54,10 +62,19 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
 
     @server.get("/photos/{run_id}/{long_side_px}/{path:path}")
     async def picture(
-        request: Request, run_id: str, long_side_px: int, path: str, faces: bool = False
+        request: Request,
+        run_id: str,
+        long_side_px: int,
+        path: str,
+        faces: bool = False,
+        face: str = "",
     ) -> Response:
         wanted = pb.GetThumbnailRequest(
-            run_id=run_id, path=path, long_side_px=long_side_px, faces_only=faces
+            run_id=run_id,
+            path=path,
+            long_side_px=long_side_px,
+            faces_only=faces,
+            face_box=parse_box(face) if face else None,
         )
         try:
             answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
@@ -97,9 +114,13 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
 
     server.include_router(cull_router(api))
     server.include_router(grid_router(api))
+    server.include_router(news_router(api))
+    server.include_router(pairs_router(api))
+    server.include_router(people_router(api))
 
     page = build_app(api)
     page.queue(default_concurrency_limit=16)
+    look_rarely(page._queue)
     gr.mount_gradio_app(
         server,
         page,
@@ -119,6 +140,16 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     limited = RequestLimits(server, page, folder, UPLOADS_PER_LIMIT * max_upload_mb * 10**6)
     guarded: ASGIApp = _SecurityHeaders(limited)
     return _BasicLogin(guarded, login) if login else guarded
+
+
+def look_rarely(queue: Queue) -> None:
+    """Makes Gradio's queue sleep longer between two looks for new events.
+
+    It does not wait for them but looks a thousand times per second, which would take 5% of a core
+    even if no page is open.
+    """
+    queue.sleep_when_free = QUEUE_INTERVAL_S
+    queue.progress_update_sleep_when_free = PROGRESS_INTERVAL_S
 
 
 async def _until_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401

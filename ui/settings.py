@@ -42,7 +42,7 @@ class Login:
     password: str
 
     def admits(self, username: str, password: str) -> bool:
-        """Compares in constant time."""
+        """Whether the credentials match; the comparison takes constant time."""
         same_name = secrets.compare_digest(username.encode(), self.username.encode())
         same_password = secrets.compare_digest(password.encode(), self.password.encode())
         return same_name and same_password

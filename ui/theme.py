@@ -10,7 +10,7 @@ CSS_PATH = Path(__file__).parent / "static" / "style.css"
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's base theme with the system's own fonts."""
+    """Builds the theme: Gradio's base theme with the system's own fonts."""
     return gr.themes.Base(
         primary_hue="blue",
         neutral_hue="gray",

@@ -176,7 +176,7 @@ class AsyncClient:
     async def photos(
         self, run_id: str, *, selected_only: bool = False
     ) -> AsyncIterator[pb.ImageResult]:
-        """Yields the photos of a run, ordered by path, each with all its results."""
+        """Yields the photos in a run, ordered by path, each with all its results."""
         token = ""
         while True:
             request = _messages.images_request(run_id, token, selected_only=selected_only)

@@ -96,12 +96,12 @@ class Security:
         return self.tls or self.ca_file is not None
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The metadata to send with every call."""
+        """Returns the metadata to send with every call."""
         return (("authorization", f"Bearer {self.token}"),) if self.token else ()
 
 
 def system_roots() -> bytes | None:
-    """The system's trusted root certificates as PEM; None = those bundled with gRPC."""
+    """Returns the system's trusted root certificates as PEM; None = those bundled with gRPC."""
     found = ssl.create_default_context().get_ca_certs(binary_form=True)
     return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
 
@@ -125,12 +125,12 @@ def _is_loopback(target: str) -> bool:
 
 
 def service_name(role: Role) -> str:
-    """Full name of a part's gRPC service."""
+    """Returns the full name of a part's gRPC service."""
     return f"bestshot.{role}.v1.{role.capitalize()}Service"
 
 
 def channel_options(role: Role) -> list[tuple[str, Any]]:
-    """Message limits, retries if a server is unavailable, and load balancing."""
+    """Builds the options: message limits, retries if a server is unavailable, load balancing."""
     return [
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -139,7 +139,7 @@ def channel_options(role: Role) -> list[tuple[str, Any]]:
 
 
 def safe_methods(service: str) -> list[str]:
-    """Methods of a service that are always safe to repeat: their option is NO_SIDE_EFFECTS."""
+    """Lists a service's methods that are always safe to repeat, with the option NO_SIDE_EFFECTS."""
     try:
         found = descriptor_pool.Default().FindServiceByName(service)
     except KeyError:
@@ -152,7 +152,7 @@ def safe_methods(service: str) -> list[str]:
 
 
 def service_config(name: str) -> Mapping[str, Any]:
-    """The service config of a channel; methods without side effects are tried four times."""
+    """Builds a channel's service config; methods without side effects are tried four times."""
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "healthCheckConfig": {"serviceName": name},

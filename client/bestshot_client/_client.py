@@ -172,7 +172,7 @@ class Client:
         return _messages.check_completed(run)
 
     def photos(self, run_id: str, *, selected_only: bool = False) -> Iterator[pb.ImageResult]:
-        """Yields the photos of a run, ordered by path, each with all its results."""
+        """Yields the photos in a run, ordered by path, each with all its results."""
         token = ""
         while True:
             request = _messages.images_request(run_id, token, selected_only=selected_only)

@@ -80,7 +80,7 @@ def is_repeatable(request: Any) -> bool:  # noqa: ANN401
 
 
 def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
-    """Seconds to wait before repeating a request; None if it must not be repeated.
+    """Returns the seconds to wait before repeating a request; None if it must not be repeated.
 
     Args:
         error: The error that the call raised.

@@ -98,7 +98,7 @@ def read_pickle(stream: IO[bytes]) -> object:
 
 
 class _Mark:
-    """Marks the start of the items of the next container on the stack."""
+    """Marks where the next container's items start on the stack."""
 
 
 class _Machine:

@@ -20,7 +20,7 @@ has none."""
 
 
 def photo_paths() -> list[Path]:
-    """Paths of the two photos."""
+    """Finds the paths of the two photos."""
     package = importlib.util.find_spec("sklearn")  # importing it would take seconds
     assert package is not None
     assert package.origin is not None
@@ -29,7 +29,7 @@ def photo_paths() -> list[Path]:
 
 
 def real_pictures() -> list[RgbImage]:
-    """Four crops of each photo, (320, 480, 3)."""
+    """Returns four crops of each photo, (320, 480, 3)."""
     found = []
     for path in photo_paths():
         with Image.open(path) as opened:
@@ -43,12 +43,12 @@ def real_pictures() -> list[RgbImage]:
 
 
 def worse_pictures() -> list[RgbImage]:
-    """Two versions of each of `real_pictures`: blurred, and heavily compressed."""
+    """Returns two versions of each of `real_pictures`: blurred, and heavily compressed."""
     return [degrade(picture) for picture in real_pictures() for degrade in (_blur, _crush)]
 
 
 def tensors_of(pictures: list[RgbImage], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """The input of a graph, with one row per picture."""
+    """Returns the input of a graph, with one row per picture."""
     return np.concatenate([to_tensor(picture, preprocessing) for picture in pictures])
 
 

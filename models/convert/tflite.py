@@ -79,7 +79,7 @@ def check_shares(path: Path, conversion: TfliteConversion) -> None:
 def _tensor(
     photo: Path, size: tuple[int, int], input_range: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """The photo, squashed to (width, height): float32 (1, 3, height, width)."""
+    """Returns the photo, squashed to (width, height): float32 (1, 3, height, width)."""
     low, high = input_range
     with Image.open(photo) as opened:
         pixels = np.asarray(opened.convert("RGB").resize(size), np.float32)

@@ -65,7 +65,7 @@ class SiameseResNet50(nn.Module):
 
 
 def hidden_widths(state: dict[str, torch.Tensor]) -> list[int]:
-    """Widths of the hidden layers in a comparator's head, from the shapes of its weights."""
+    """Reads the widths of the hidden layers in a comparator's head from its weights' shapes."""
     weights = {
         int(found[1]): tensor
         for key, tensor in state.items()

@@ -86,7 +86,7 @@ def another_shot(picture: RgbImage, rng: np.random.Generator) -> RgbImage:
 
 
 def parts_of(picture: RgbImage) -> list[RgbImage]:
-    """The whole picture, and its two halves with a gap between them."""
+    """Returns the whole picture, and its two halves with a gap between them."""
     height, width = picture.shape[:2]
     if width >= height:
         return [picture, picture[:, : width * 9 // 20], picture[:, width * 11 // 20 :]]
@@ -172,7 +172,7 @@ def read_parameters(configs: Path) -> ClusterParameters:
 def rand_indices(
     albums: Sequence[Album], parameters: ClusterParameters, distance: float, epsilon: float
 ) -> Scores:
-    """Adjusted Rand index of each album; each noise photo is its own group."""
+    """Returns the adjusted Rand index of each album; each noise photo is its own group."""
     parameters = replace(parameters, scene_distance=distance, cluster_selection_epsilon=epsilon)
     scores = []
     for embeddings, wanted in albums:

@@ -35,7 +35,7 @@ LARGEST_CONSTANT_BYTES = 1024
 
 
 def random_network(architecture: str, seed: int = 0) -> nn.Module:
-    """A network with the published shapes, and random weights of the same scale as trained ones."""
+    """Builds a network with the published shapes, and random weights scaled like trained ones."""
     torch.manual_seed(seed)
     network: nn.Module
     if architecture in SHAPES:
@@ -56,7 +56,7 @@ def random_network(architecture: str, seed: int = 0) -> nn.Module:
 
 
 def graphs_of(network: nn.Module) -> dict[str, tuple[nn.Module, dict[str, torch.Tensor], str]]:
-    """The graphs of a network: modules to export, example inputs by name, and the output's name."""
+    """Lists a network's graphs: modules to export, example inputs by name, the output's name."""
     pixels = {"pixels": torch.randn(2, 3, 224, 224)}
     if isinstance(network, SiameseResNet50):
         features = {"first": torch.randn(2, FEATURES), "second": torch.randn(2, FEATURES)}

@@ -80,7 +80,7 @@ class SceneEmbedding(nn.Module):
         }
 
     def _histogram(self, channels: torch.Tensor) -> torch.Tensor:
-        """Square root of a soft histogram of luma, blue and red difference: (n, 216)."""
+        """Takes the root of a soft histogram of luma, blue and red difference: (n, 216)."""
         mean_luma = channels[:, :1].mean((2, 3), keepdim=True)
         channels = channels * (COMMON_LUMA / (mean_luma + EPSILON)).clamp(*GAIN_RANGE)
         scale = torch.tensor([1.0, 0.9, 0.9])[None, :, None]
@@ -94,13 +94,13 @@ class SceneEmbedding(nn.Module):
         return torch.sqrt(counts.flatten(1) + EPSILON)
 
     def _layout(self, channels: torch.Tensor) -> torch.Tensor:
-        """Mean colours of 8 x 8 cells, minus the mean luma of the picture: (n, 192)."""
+        """Returns the mean colours of 8 x 8 cells, minus the mean luma of the picture: (n, 192)."""
         cells = F.avg_pool2d(channels, INPUT_PX // LAYOUT_CELLS)
         luma = cells[:, :1] - cells[:, :1].mean((2, 3), keepdim=True)
         return torch.cat([luma, 2 * cells[:, 1:]], dim=1).flatten(1)
 
     def _edges(self, luma: torch.Tensor) -> torch.Tensor:
-        """Edge strength in 8 directions of 4 x 4 cells, each cell normalised: (n, 128)."""
+        """Measures edges in 8 directions of 4 x 4 cells, each cell normalised: (n, 128)."""
         gradient = F.conv2d(F.pad(luma, (1, 1, 1, 1), mode="replicate"), self.sobel)
         x, y = gradient[:, :1], gradient[:, 1:]
         strength = torch.sqrt(x * x + y * y + EPSILON)

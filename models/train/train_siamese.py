@@ -198,7 +198,7 @@ def build_pairs(
 
 
 def pairs_of_one_picture(paths: list[Path], seed: int, start: int) -> NDArray[np.uint8]:
-    """The rows of `build_pairs` from `start` on; depends only on its arguments."""
+    """Returns the rows of `build_pairs` from `start` on; depends only on its arguments."""
     rng = np.random.default_rng([seed, start])
     picture = load_picture(paths[int(rng.integers(len(paths)))], WORK_SIDE_PX)
     rows = []
@@ -240,7 +240,7 @@ def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
 def accuracy_on_crops(
     model: SiameseModel, pairs: NDArray[np.uint8], kinds: NDArray[np.int64]
 ) -> dict[str, float]:
-    """Share of crop pairs decided correctly, per degradation."""
+    """Returns the share of crop pairs decided correctly, per degradation."""
     right = np.array(
         [_prefers_first(model, *(side.transpose(1, 2, 0) for side in pair)) for pair in pairs]
     )
@@ -249,7 +249,7 @@ def accuracy_on_crops(
 
 
 def accuracy_on_whole(model: SiameseModel, paths: list[Path]) -> dict[str, float]:
-    """Share of whole pictures, at the service's input size, that beat their degraded version."""
+    """Returns the share of whole pictures, at the input size, that beat their degraded version."""
     rng = np.random.default_rng(SEED)
     right: dict[str, list[bool]] = {name: [] for name in NAMES}
     for path in paths:

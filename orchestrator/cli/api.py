@@ -27,6 +27,7 @@ from orchestrator.transport import values
 from orchestrator.transport.build import Orchestrator, build_orchestrator
 from orchestrator.transport.converters import entry_value, overrides_value
 from services.common.config.folders import config_dir, default_profile
+from services.common.config.layers import merge, tree_of
 from services.common.config.sections import SharedSettings, load_section
 from services.common.errors import ConfigError, NotFoundError
 from services.common.rpc.bounds import check_message
@@ -227,7 +228,7 @@ class Api:
         ]
 
     def find_photo(self, run: Run, name: str) -> str:
-        """Finds a photo of a run by its path or, if that is unique, by its file name.
+        """Finds a photo in a run by its path or, if that is unique, by its file name.
 
         Raises:
             NotFoundError: There is no such photo.
@@ -264,6 +265,27 @@ class Api:
         """Proposes settings that fit the user's decisions better."""
         answer: pb.TuneRunResponse = self.call(pb.TuneRunRequest(run_id=run_id))
         return answer
+
+    def count_pairs(self, run_id: str) -> pb.ListPairsResponse:
+        """Returns how many pairs are answered and how many are left, with the first of those."""
+        answer: pb.ListPairsResponse = self.call(pb.ListPairsRequest(run_id=run_id, page_size=1))
+        return answer
+
+    def learn(self, run_id: str) -> pb.ProposeWeightsResponse:
+        """Proposes weights that predict more of the user's answers about pairs."""
+        answer: pb.ProposeWeightsResponse = self.call(pb.ProposeWeightsRequest(run_id=run_id))
+        return answer
+
+    def keep_weights(self, run: Run, learned: pb.ProposeWeightsResponse, name: str) -> None:
+        """Stores proposed weights as a profile that starts from the run's own."""
+        request = pb.KeepProfileRequest(
+            name=name, base_profile=run.profile, description=learned.profile_description
+        )
+        settings = learned.proposed_settings
+        request.config_overrides.update(
+            merge(tree_of(setting.key.split("."), setting.after) for setting in settings)
+        )
+        self.call(request)
 
     def decisions(self, album_id: str) -> list[DecisionEntry]:
         """Returns an album's log, oldest first."""
@@ -334,6 +356,7 @@ def open_api(
             invalid.
     """
     configs = config_dir(config_folder)
+    data_folder(data)  # first, because profiles are in it
     shared = load_section(configs, default_profile(), "shared", SharedSettings)
     check_places(orchestrator, data)
     with asyncio.Runner() as runner:

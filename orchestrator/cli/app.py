@@ -183,7 +183,7 @@ GoalShare = Annotated[
 
 
 def _goal_flags(goal: str | None, count: int | None, share: float | None) -> list[str]:
-    """The settings for `--goal`, `--count` and `--share`, of which only one can be given."""
+    """Returns the settings for `--goal`, `--count` and `--share`; only one can be given."""
     given = {"--goal": goal, "--count": count, "--share": share}
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
@@ -211,7 +211,13 @@ def curate(
             "one in the folder listed first is preferred."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the results; created if missing. Default: PHOTOS-best, beside the "
+            "first folder."
+        ),
+    ] = None,
     profile: Annotated[
         str | None,
         typer.Option(
@@ -253,7 +259,7 @@ def curate(
     curating.curate(
         curating.Request(
             photos=photos,
-            out=out,
+            out=out or curating.folder_for_results(photos[0]),
             config_folder=config_dir(config_dir_),
             data_folder=data_folder(data),
             profile=profile or profile_of_environment(),
@@ -695,6 +701,20 @@ def tune(
     out: Annotated[
         Path | None, typer.Option(help="YAML file to save the proposal to, for --config.")
     ] = None,
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs",
+            help='Learn the weights from your answers to "Which one?" in the web UI instead.',
+        ),
+    ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --pairs: keep the proposed weights as a profile, for --profile NAME.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     orchestrator: Address = None,
     data: Data = None,
@@ -705,6 +725,15 @@ def tune(
     """
     from orchestrator.cli.api import open_api
 
+    if keep is not None and not pairs:
+        raise ConfigError("--keep needs --pairs; for a proposal from decisions, use --out FILE")
+    if pairs and out is not None:
+        raise ConfigError("--pairs takes --keep NAME, not --out")
+    if pairs:
+        from orchestrator.cli.pairs import learn_from_pairs
+
+        learn_from_pairs(run, keep, as_json=as_json, orchestrator=orchestrator, data=data)
+        return
     console = open_console()
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)

@@ -116,6 +116,18 @@ class Request:
     reference_run_id: str | None = None
 
 
+def folder_for_results(photos: Path) -> Path:
+    """Chooses where results go if the user names no folder: `PHOTOS-best`, beside the photos.
+
+    Raises:
+        ConfigError: Nothing can be beside the folder, because it is the root of the file system.
+    """
+    folder = photos.resolve()
+    if not folder.name:
+        raise ConfigError(f"--out is required, because {folder} has no folder beside it")
+    return folder.with_name(f"{folder.name}-best")
+
+
 def curate(request: Request, console: Console) -> pb.Run:
     """Curates folders of photos into a folder of results.
 
@@ -195,7 +207,7 @@ def _check_services(request: Request) -> None:
 
 
 def _list_album_folders(request: Request) -> list[Path]:
-    """Folders of the albums in this command's own database."""
+    """Lists the folders of the albums in this command's own database."""
     return [] if request.orchestrator is not None else read_album_folders(request.data_folder)
 
 

@@ -24,7 +24,7 @@ LOG_LIMIT_BYTES = 100_000_000
 UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
-    help="The log of your decisions on photos and moments; every later run applies it.",
+    help="The log of your decisions about photos and moments; every later run applies it.",
     no_args_is_help=True,
 )
 
@@ -143,7 +143,8 @@ def _describe(entry: DecisionEntry, undo_count: int) -> str:
 def _describe_decision(entry: DecisionEntry) -> str:
     from orchestrator.domain.decisions import DecisionAction
 
-    photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
+    names = [photo.path or photo.content_digest[:12] for photo in entry.photos]
+    photos = ", ".join(names)
     match entry.action:
         case DecisionAction.MOVE:
             assert entry.target is not None
@@ -162,5 +163,9 @@ def _describe_decision(entry: DecisionEntry) -> str:
             return f"give the {entry.label} label to {photos}"
         case DecisionAction.LABEL:
             return f"remove the label from {photos}"
+        case DecisionAction.PREFER | DecisionAction.UNSURE:
+            is_sure = entry.action is DecisionAction.PREFER
+            better = f"prefer {' to '.join(names)}"
+            return better if is_sure else f"cannot tell which is better: {photos}"
         case _:
             return f"{entry.action} {photos}"

@@ -21,7 +21,7 @@ AsJson = Annotated[
 
 
 def open_console() -> Console:
-    """A console for text that is not wrapped, so that programs can read it line by line."""
+    """Opens a console that does not wrap text, so that programs can read it line by line."""
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False)

@@ -99,7 +99,7 @@ class PartProcess:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Exit code, or the negated number of the signal that killed it; None while it runs."""
+        """Returns its exit code, or minus the signal that killed it; None while it runs."""
         return self._process.exitcode
 
     @property

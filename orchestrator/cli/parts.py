@@ -16,12 +16,12 @@ PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 
 
 def part_module(name: str) -> str:
-    """The module that runs a part under `python -m`."""
+    """Returns the module that runs a part under `python -m`."""
     return f"services.{name}" if name in MODEL_SERVICES else name
 
 
 def part_command(name: str, arguments: Sequence[str]) -> list[str]:
-    """The command that runs one part in the foreground."""
+    """Returns the command that runs one part in the foreground."""
     # -P: with -m alone, the current folder, which often holds someone else's photos, comes first on
     # the module path, and a yaml.py there would be executed
     return [sys.executable, "-P", "-m", part_module(name), *arguments]

@@ -1,4 +1,4 @@
-"""`bestshot people`: who is on which photo."""
+"""`bestshot people`: who is in which photo."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def best(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Show the photo of each named person with the highest score in a run."""
+    """Show the highest-scoring photo of each named person in a run."""
     from orchestrator.cli.api import open_api
     from orchestrator.review.best_of_people import find_best_of_people
 
@@ -206,7 +206,7 @@ def _find(api: Api, person: str) -> pb.Person:
 
 
 def _find_faces(api: Api, person: pb.Person, photos: list[str]) -> list[pb.FacePlace]:
-    """The places of a person's faces on photos.
+    """Finds where a person's faces are in photos.
 
     Raises:
         ConfigError: The person is not in one of them.

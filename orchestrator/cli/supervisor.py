@@ -212,7 +212,7 @@ class Supervisor:
             return self._failure() is not None
 
     def death_count(self, name: str) -> int:
-        """Number of times that a part has died."""
+        """Returns how many times a part has died."""
         return self._parts[name].death_count
 
     def has_died_since(self, name: str, death_count: int) -> bool:
@@ -226,7 +226,7 @@ class Supervisor:
         return self._parts[name].last_words()
 
     def process_id(self, name: str) -> int:
-        """Process id of a part."""
+        """Returns the process id of a part."""
         return self._parts[name].process.pid
 
     def stop(self) -> None:

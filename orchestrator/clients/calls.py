@@ -113,7 +113,7 @@ class ServiceCaller:
             translated = from_rpc_error(error, self.target)
             if is_queue_full(error):
                 raise _QueueFullError(translated.message) from error
-            # a stopped process answers nothing: the deadline passes, or keepalive ends the
+            # a stopped process does not answer: the deadline passes, or keepalive ends the
             # connection (UNAVAILABLE), whichever comes first
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise _DownError(translated.message) from error

@@ -26,7 +26,7 @@ class GrpcEmbedder:
         return identity((await self._info()).model)
 
     async def calibration(self) -> tuple[float, float] | None:
-        """Calibrated (scene_distance, cluster_selection_epsilon), or None."""
+        """Returns the calibrated (scene_distance, cluster_selection_epsilon), or None."""
         info = await self._info()
         if not info.HasField("calibration"):
             return None

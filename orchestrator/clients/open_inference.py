@@ -1,4 +1,4 @@
-"""Embedder and comparer that use any Open Inference Protocol server that hosts our ONNX files.
+"""An embedder and a comparer that use any Open Inference Protocol server that hosts our ONNX files.
 
 The protocol only transfers tensors: pictures are preprocessed here, as models.yaml defines.
 """
@@ -157,7 +157,7 @@ class OpenInferenceEmbedder:
         self.model = client.model
 
     async def calibration(self) -> tuple[float, float] | None:
-        """Calibrated (scene_distance, cluster_selection_epsilon), or None."""
+        """Returns the calibrated (scene_distance, cluster_selection_epsilon), or None."""
         known = self._client.entry.calibration
         return (known.scene_distance, known.cluster_selection_epsilon) if known else None
 

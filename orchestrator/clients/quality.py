@@ -54,5 +54,5 @@ def _to_domain(scores: quality_pb2.QualityScores) -> QualityScores:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
-    """A number as it is, a repeated field as a tuple."""
+    """Returns a number unchanged, and a repeated field as a tuple."""
     return value if isinstance(value, float) else tuple(value)

@@ -40,13 +40,15 @@ class ContentTreatment:
     """how to treat pages of text: `photo` ranks them like photos, `keep` selects them all, and
     `exclude` never selects them. The kind comes from a heuristic (`content_class`)"""
     screenshot: Treatment
-    """likewise for screenshots and drawings"""
+    """how to treat screenshots and drawings: `photo`, `keep` or `exclude`"""
     animation: Treatment
-    """likewise for pictures with several frames"""
+    """how to treat pictures with several frames: `photo`, `keep` or `exclude`"""
     blank: Treatment
-    """likewise for pictures that show nothing or are only a few pixels in size"""
+    """how to treat pictures that show nothing or are only a few pixels in size: `photo`, `keep` or
+    `exclude`"""
     misfire: Treatment
-    """likewise for frames that came out black or blown out, for example with the lens cap on"""
+    """how to treat frames that came out black or blown out, for example with the lens cap on:
+    `photo`, `keep` or `exclude`"""
 
     def of(self, content: ContentClass) -> Treatment:
         """Returns how to treat a kind of picture."""

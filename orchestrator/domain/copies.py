@@ -60,7 +60,7 @@ class CopyRule(StrEnum):
     CAMERA = "camera"
     COMPRESSED = "compressed"
     INDIRECT = "indirect"
-    """None applies to the two: it is a copy of another copy."""
+    """No rule applies to the two: it is a copy of another copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, 
     copies do compete by their scores.
 
     Args:
-        photos: The photos of a moment that may compete.
+        photos: The photos in a moment that may compete.
         kept: Paths of the photos that the user keeps; they are never copies of others.
 
     Returns:
@@ -247,12 +247,12 @@ def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
         if len(lost) < len(left):
             left = [photo for photo in left if photo not in lost]
     original = min(left, key=lambda photo: photo.path)
-    # those still left differ from the original in nothing: their scores decide
+    # those still left do not differ from the original, so their scores decide
     lost = [photo for photo in family if photo not in left]
     return {photo.path: Copy(original.path, _find_rule(photo, original)) for photo in lost}
 
 
 def _find_rule(photo: Candidate, original: Candidate) -> CopyRule:
-    """The first rule by which a photo loses to the original itself."""
+    """Returns the first rule by which a photo loses to the original itself."""
     indirect = CopyRule.VERSION if photo.alteration else CopyRule.INDIRECT
     return next((rule for rule, loses in _RULES if loses(photo, original)), indirect)

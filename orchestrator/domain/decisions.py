@@ -31,12 +31,15 @@ class DecisionAction(StrEnum):
     UNDO = "undo"
     RATE = "rate"
     LABEL = "label"
+    PREFER = "prefer"
+    UNSURE = "unsure"
 
 
 CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
 """Actions on moments; all other actions concern single photos."""
 MARKS = (DecisionAction.RATE, DecisionAction.LABEL)
-"""Actions that the selection ignores."""
+ANSWERS = (DecisionAction.PREFER, DecisionAction.UNSURE)
+"""Answers to "which one is better?"; the selection ignores these and MARKS."""
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 """Range of an entry's time: near the years 1 and 9999, no time zone can be applied."""
 _DECISIONS = {
@@ -63,7 +66,8 @@ class DecisionEntry:
         action: KEEP, REJECT and CLEAR (the algorithm decides again) apply to each of `photos`. MOVE
             puts them into the moment of `target`, SPLIT puts them into a separate moment, MERGE
             merges all moments that contain one of them. RATE gives them `stars`, LABEL gives them
-            `label`. UNDO reverts `undone_id`, which may itself be an UNDO.
+            `label`. PREFER says that the first of two photos is better than the second, UNSURE that
+            the user cannot tell. UNDO reverts `undone_id`, which may itself be an UNDO.
         photos: Empty for UNDO.
         create_time: When it was decided.
         target: Target of a MOVE; None otherwise.
@@ -71,6 +75,7 @@ class DecisionEntry:
         decided_by: Who decided, as reported by the program that stored the entry; empty if unknown.
         stars: With RATE, 1 to 5, or 0 to remove the stars; 0 otherwise.
         label: With LABEL, a `ColourLabel`, or empty to remove the label; empty otherwise.
+        run_id: With PREFER or UNSURE, the run whose photos were shown, if known; empty otherwise.
     """
 
     id: str
@@ -82,6 +87,7 @@ class DecisionEntry:
     decided_by: str = ""
     stars: int = 0
     label: str = ""
+    run_id: str = ""
 
     @property
     def content_digests(self) -> tuple[str, ...]:
@@ -179,7 +185,7 @@ def _find_own_fault(entry: DecisionEntry) -> str:
         return f"{entry.action} takes no target"
     if entry.target is not None and entry.target.content_digest in entry.content_digests:
         return f"{entry.target.path} cannot be moved to its own moment"
-    if problem := _find_mark_fault(entry):
+    if problem := _find_mark_fault(entry) or _find_answer_fault(entry):
         return problem
     if entry.action is not DecisionAction.UNDO:
         return f"{entry.action} takes no undone_id" if entry.undone_id else ""
@@ -196,6 +202,15 @@ def _find_mark_fault(entry: DecisionEntry) -> str:
         return f"stars must be 0 to {MAX_STARS} (got {entry.stars})"
     if entry.label and entry.label not in list(ColourLabel):
         return f"label must be one of {', '.join(ColourLabel)}, or empty (got {entry.label!r})"
+    return ""
+
+
+def _find_answer_fault(entry: DecisionEntry) -> str:
+    """Describes why an answer about a pair is invalid; empty if it is valid."""
+    if entry.action not in ANSWERS:
+        return f"{entry.action} takes no run_id" if entry.run_id else ""
+    if len(entry.photos) != 2 or len(set(entry.content_digests)) != 2:
+        return f"{entry.action} needs two different photos (got {len(set(entry.content_digests))})"
     return ""
 
 
@@ -229,7 +244,7 @@ EntryT = TypeVar("EntryT", bound=LogEntry)
 
 
 def find_in_force(log: Sequence[EntryT]) -> list[EntryT]:
-    """The entries that have not been undone, in order."""
+    """Returns the entries that have not been undone, in order."""
     found: list[EntryT] = []
     undone: set[str] = set()
     for entry in reversed(log):
@@ -240,13 +255,13 @@ def find_in_force(log: Sequence[EntryT]) -> list[EntryT]:
 
 
 def find_last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
-    """The newest entry in force that is not an undo."""
+    """Returns the newest entry in force that is not an undo."""
     found = [entry for entry in find_in_force(log) if entry.action is not DecisionAction.UNDO]
     return found[-1] if found else None
 
 
 def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
-    """Photos to keep or reject, by content digest; the last entry in force for each counts."""
+    """Lists the photos to keep or reject, by content digest; for each, the last entry counts."""
     found: dict[str, Decision] = {}
     for entry in find_in_force(log):
         if entry.action not in _DECISIONS:
@@ -261,7 +276,7 @@ def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
 
 
 def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
-    """Stars and labels by content digest; of each, the last entry in force counts."""
+    """Lists stars and labels by content digest; for each, the last entry in force counts."""
     found: dict[str, UserMark] = {}
     for entry in find_in_force(log):
         if entry.action not in MARKS:
@@ -275,8 +290,18 @@ def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
     return {digest: mark for digest, mark in found.items() if mark != UserMark()}
 
 
+def answers_in(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
+    """The answers about pairs, oldest first; of each pair, the last one in force."""
+    found = {
+        frozenset(entry.content_digests): entry
+        for entry in find_in_force(log)
+        if entry.action in ANSWERS
+    }
+    return list(found.values())
+
+
 def corrections_in(log: Sequence[DecisionEntry]) -> tuple[Correction, ...]:
-    """The user's corrections of moments, in order."""
+    """Returns the user's corrections of moments, in order."""
     return tuple(
         Correction(
             entry.action,

@@ -52,7 +52,7 @@ class Goal:
         return self.is_album_wide or self.pick == "all_but_failures"
 
     def find_count(self, photo_count: int) -> int:
-        """Number of photos to pick from an album, for an album-wide goal."""
+        """Returns the number of photos to pick from an album, for an album-wide goal."""
         return self.count if self.pick == "count" else max(1, round(self.share * photo_count))
 
 
@@ -117,7 +117,7 @@ def spread(queues: Sequence[Sequence[Entrant]], requested: int) -> dict[str, Cov
         score - MOMENT_COST x (picks of its moment) - TIME_COST x (picks within NEAR_SECONDS of it)
 
     minus FAULT_COST if it is below a floor. Each further pick from the same moment or time is
-    therefore worth less. The photos of a moment are picked in their order. The result for a smaller
+    therefore worth less. The photos in a moment are picked in their order. The result for a smaller
     number is the beginning of the result for a larger one.
 
     Args:
@@ -168,7 +168,7 @@ class _Spread:
         return np.asarray(self._starts[rows] - of_moments - of_times, np.float64)
 
     def _open_heads(self) -> NDArray[np.intp]:
-        """The next photo of each moment that has one left."""
+        """Returns the next photo of each moment that has one left."""
         return self._heads[self._heads < self._ends]
 
     def _find_best(self) -> int | None:

@@ -11,13 +11,13 @@ class Side:
 
     Attributes:
         share: Share of the picture that the other one also shows.
-        x: Offset of the other picture's centre to the right of this one's, in widths of this one.
-        y: Likewise downwards, in heights.
+        x: Offset of the other picture's centre to the right of this one's, as a share of its width.
+        y: Offset downwards, as a share of its height.
         spread: Standard deviation of the 8-bit levels outside the common part; 0 if nothing is
             outside.
         chroma: Mean distance from grey in the common part, in 8-bit levels.
-        length: Long side of this whole picture when aligned with the other one, in long sides of
-            the other one.
+        length: Long side of this whole picture when aligned with the other one, as a multiple of
+            the other one's long side.
     """
 
     share: float
@@ -40,7 +40,7 @@ class Overlap:
             share of the long side: the effect of perspective.
         agreement: Correlation of the fine structure, after aligning the pictures, that all but a
             fifth of the textured parts exceed: -1 to 1.
-        lowest: Likewise, for all but a twentieth.
+        lowest: The same, but exceeded by all but a twentieth of the parts.
         colour_shift: Mean difference in colour, ignoring brightness, in 8-bit levels.
         first: The first picture.
         second: The second picture.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from orchestrator.domain.bounds import Penalty, Share
@@ -31,9 +31,11 @@ class PersonPenalties:
     score is at most half of the threshold and all faces are as bad, about half if the others are
     good"""
     face_turned: Penalty
-    """likewise for the pose score and `pose_threshold`"""
+    """added when the worst prominent face's pose score is below `pose_threshold`, in full or in
+    part as for `eyes_closed`"""
     not_smiling: Penalty
-    """likewise for the smile score and `smile_threshold`"""
+    """added when the worst prominent face's smile score is below `smile_threshold`, in full or in
+    part as for `eyes_closed`"""
     max_penalty: Penalty
     """lower limit for the sum of the penalties"""
     eyes_threshold: Share
@@ -165,7 +167,7 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
 
 
 def _aggregate(weights: Sequence[float], scores: Sequence[float]) -> tuple[float, float]:
-    """The weighted minimum of scores, and its extent."""
+    """Returns the weighted minimum of scores, and its extent."""
     lacks = [w * (1 - s) for w, s in zip(weights, scores, strict=True)]
     most, total = max(lacks), sum(weights)
     extent = sum(lacks) / total / most * max(weights) if most > 0 and total > 0 else 1.0
@@ -193,7 +195,7 @@ def rate_trust(face: FaceScores) -> float:
 
 
 def _ramp(value: float, start: float, end: float) -> float:
-    """0 up to `start`, 1 from `end` on (which may be below `start`), linear between them."""
+    """Rises linearly from 0 at `start` to 1 at `end`, which may be below `start`."""
     if start == end:
         return float(value >= end)
     return min(1.0, max(0.0, (value - start) / (end - start)))
@@ -207,11 +209,15 @@ class FaceSigns:
         eyes: "open", "closed", or empty if unknown.
         smile: "smiling", "not_smiling", or empty if unknown.
         is_prominent: Whether it counts for the scores of its photo.
+        person_id: The person whose face it is; empty if unknown.
+        person_name: The person's name; empty if unknown.
     """
 
     eyes: str
     smile: str
     is_prominent: bool
+    person_id: str = ""
+    person_name: str = ""
 
 
 def read_signs(faces: Sequence[FaceScores], penalties: PersonPenalties) -> tuple[FaceSigns, ...]:
@@ -315,3 +321,20 @@ def composite_score(quality: QualityScores, weights: QualityWeights, penalty: fl
     """
     aesthetic = normalize_ava(quality.ava_score)
     return weights.iqa * quality.iqa_score + weights.ava * aesthetic + penalty
+
+
+def score_terms(
+    quality: QualityScores, worst: WorstFace | None, penalties: PersonPenalties
+) -> dict[str, float]:
+    """What each weight and penalty is multiplied by in the composite score, by name.
+
+    Their sum is the composite score unless `max_penalty` limits the penalties. A photo without
+    faces has 0 for each fault.
+    """
+    unit = replace(penalties, eyes_closed=-1.0, face_turned=-1.0, not_smiling=-1.0)
+    extents = {check.fault: -check.cost for check in check_faces(worst, unit)}
+    return {
+        "iqa": quality.iqa_score,
+        "ava": normalize_ava(quality.ava_score),
+        **{fault.value: extents.get(fault, 0.0) for fault in FaceFault},
+    }

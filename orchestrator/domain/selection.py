@@ -58,7 +58,7 @@ Comparisons = Mapping[Pair, float]
 class FilterParameters:
     """Floors below which a photo is not selected if another photo of its moment passes them.
 
-    If all photos of a moment are below them, the best one is selected, and its reason says so.
+    If all photos in a moment are below them, the best one is selected, and its reason says so.
     """
 
     min_iqa_score: Share
@@ -111,7 +111,7 @@ class SelectionParameters:
     """how to treat mirrored, turned, cropped, framed, black-and-white and filtered versions of a
     photo in its moment: `edits` picks those whose names mark them as edited copies
     (`IMG_1-edited.jpg`) along with the original, if that is picked; `all` picks every version along
-    with it; `original` picks only the original; `compete` judges them like other photos"""
+    with it; `original` picks only the original; `compete` ranks them like other photos"""
     quality_weights: QualityWeights
     person_penalties: PersonPenalties
     content: ContentTreatment
@@ -202,7 +202,7 @@ class _Scored:
 
 
 class _Taken:
-    """The photos of a moment selected so far, best first."""
+    """The photos in a moment selected so far, best first."""
 
     def __init__(self, embeddings: NDArray[np.float32]) -> None:
         self._embeddings = embeddings
@@ -413,7 +413,7 @@ class Selection:
         return Reason.OWNER_KEEP if is_owners else Reason.CONTENT_KEPT
 
     def _find_tied(self, eligible: Sequence[_Scored]) -> list[_Scored]:
-        """The photos within `tiebreaker_range` of the leader, best first.
+        """Returns the photos within `tiebreaker_range` of the leader, best first.
 
         None has clearly worse faces than a photo that the comparator could move it ahead of.
         """
@@ -432,7 +432,7 @@ class Selection:
         return tied
 
     def _rank(self, eligible: Sequence[_Scored], comparisons: Comparisons) -> _Ranking:
-        """Ranks the photos of a moment, using a round robin for tied ones."""
+        """Ranks the photos in a moment, using a round robin for tied ones."""
         ordered = sorted(eligible, key=_by_score)
         all_tied = self._find_tied(ordered) if self.parameters.siamese.enabled else []
         tied = _cut_to_compare(all_tied)
@@ -648,7 +648,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class _Ranking:
-    """The photos of a moment that compete, best first.
+    """The photos in a moment that compete, best first.
 
     Attributes:
         photos: Best first.
@@ -740,7 +740,7 @@ def _cut_to_compare(tied: Sequence[_Scored]) -> list[_Scored]:
 
 
 def _find_comparable(tied: Sequence[_Scored]) -> list[Pair]:
-    """The pairs of tied photos that differ in what the comparator was trained on, sorted."""
+    """Finds tied pairs that differ in what the comparator was trained on, sorted."""
     by_path = sorted(tied, key=lambda photo: photo.path)
     return [
         (first.path, second.path)

@@ -29,16 +29,19 @@ class SetParameters:
     """Settings of `keep_sets`."""
 
     exposure_brackets: Use
-    """frames of one view at different exposures, which always belong to one moment: `best` picks at
-    most one of them, as with other photos; `middle` picks the one with the middle exposure instead;
-    `all` picks all of them if it picks one; `ignore` does not look for them"""
+    """how to pick from frames of one view at different exposures, which always belong to one
+    moment: `best` picks at most one of them, as with other photos; `middle` picks the one with the
+    middle exposure instead; `all` picks all of them if it picks one; `ignore` does not look for
+    such frames"""
     focus_stacks: UseWithoutMiddle
-    """likewise for frames that the camera marked as a series of focus distances"""
+    """how to pick from frames that the camera marked as a series of focus distances: `best`, `all`
+    or `ignore`, as for `exposure_brackets`"""
     panoramas: UseWithoutMiddle
-    """likewise for overlapping frames, each showing more on one side, taken seconds apart with the
-    same focal length and exposure"""
+    """how to pick from overlapping frames, each showing more on one side, taken seconds apart with
+    the same focal length and exposure: `best`, `all` or `ignore`, as for `exposure_brackets`"""
     bursts: UseWithoutMiddle
-    """likewise for frames to which the camera or phone gave the same burst identifier"""
+    """how to pick from frames to which the camera or phone gave the same burst identifier: `best`,
+    `all` or `ignore`, as for `exposure_brackets`"""
 
     def use_of(self, kind: SetKind) -> Use:
         """Returns how to treat sets of a kind."""

@@ -189,7 +189,9 @@ def correction_texts(
                 together = f", with {others}" if others else ""
                 texts.append(f"you split it off into a separate moment{together}")
             case _:
-                texts.append(f"you merged its moment with that of {others or 'another photo'}")
+                texts.append(
+                    f"you merged its moment with the moment of {others or 'another photo'}"
+                )
     return texts
 
 
@@ -315,7 +317,7 @@ def _write_sentence(
                 f"{_describe_faults(verdict, parameters.person_penalties)}{_name_rival(rival)}."
             )
     if rival is None:
-        raise ValueError(f"{verdict.path} has reason {verdict.reason}, but lost to no photo")
+        raise ValueError(f"{verdict.path} has reason {verdict.reason}, but did not lose to a photo")
     return _explain_lost(candidate, verdict, rival, parameters)
 
 

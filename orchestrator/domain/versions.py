@@ -44,8 +44,8 @@ NEAREST_COUNT = 3
 MIN_STRUCTURE = 0.8
 """Minimum correlation of miniatures for their structure to count as similar."""
 MIN_SIMILARITY = 0.3
-"""Minimum cosine similarity of the embeddings of possible versions: with the weakest embedding, all
-but a few of the generated versions are above it."""
+"""Minimum cosine similarity between embeddings of possible versions. With the weakest embedding,
+all but a few of the generated versions are above it."""
 _ROWS_AT_A_TIME = 512
 
 Indices = NDArray[np.intp]
@@ -164,7 +164,7 @@ def find_versions(
 def _direct(
     photos: Sequence[VersionPhoto], one: int, other: int, overlap: Overlap
 ) -> tuple[int, int, tuple[Edit, ...]] | None:
-    """Which row of a pair is the version, which the original, and the edits; None if neither."""
+    """Decides which row of a pair is the version, and by which edits; None if neither is."""
     mine = edits_of(photos[one], photos[other], overlap)
     theirs = edits_of(photos[other], photos[one], overlap.swap())
     if mine is None or theirs is None or not (mine or theirs):
@@ -176,7 +176,7 @@ def _direct(
 
 
 def _rank(photo: VersionPhoto) -> tuple[bool, int, float, str]:
-    """The lower, the more likely the original: by camera, pixels, compression."""
+    """Ranks a photo by camera, pixels, compression: the lower, the likelier the original."""
     return not photo.file.has_camera, -photo.length, -float(photo.file.size_bytes), photo.path
 
 

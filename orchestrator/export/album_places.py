@@ -58,7 +58,7 @@ class AlbumPlace:
 
 
 def identity_of(path: Path | int) -> Identity | None:
-    """Device and inode of a file, following links; None if it cannot be found."""
+    """Returns the device and inode of a file, following links; None if it cannot be found."""
     try:
         status = os.stat(path)
     except OSError:

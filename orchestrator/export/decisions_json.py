@@ -1,4 +1,4 @@
-"""decisions.json: an album's log of decisions, as a backup or for another installation."""
+"""decisions.json: an album's decision log, as a backup or for another installation."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class _Entry(_Strict):
     decided_by: Annotated[str, Field(max_length=4096)] = ""
     stars: int = 0
     label: str = ""
+    run_id: Annotated[str, Field(max_length=32)] = ""
 
 
 class _File(_Strict):
@@ -47,7 +48,7 @@ class _File(_Strict):
 
 
 def decisions_json(log: Sequence[DecisionEntry]) -> str:
-    """Writes a log; fields named as in orchestrator.proto."""
+    """Writes a log, with fields named as in orchestrator.proto."""
     entries = [
         {**dataclasses.asdict(entry), "create_time": entry.create_time.isoformat()} for entry in log
     ]
@@ -80,6 +81,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
             decided_by=entry.decided_by,
             stars=entry.stars,
             label=entry.label,
+            run_id=entry.run_id,
         )
         for entry in entries
     ]

@@ -27,7 +27,7 @@ from services.common.errors import FailedPreconditionError, InvalidImageError
 from services.common.temporary import temporary_file
 
 SKIPPED_NAME = "SKIPPED.txt"
-"""Entry of a zip that lists the files left out, if any."""
+"""Zip entry that lists the files left out, if any."""
 _CHUNK_BYTES = 2**20
 _EPOCH, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
 """The range of times that a zip file can store."""
@@ -54,9 +54,9 @@ def download(
 ) -> IO[bytes]:
     """Writes a temporary file, and returns it positioned at its start.
 
-    Links in the album are followed within it and `roots` (resolved). Files that lead elsewhere, and
-    photos that have changed since they were scored, are left out of a zip and named in its
-    SKIPPED.txt.
+    Links in the album are followed only if they lead into it or into `roots` (resolved). Links that
+    lead elsewhere, and photos that have changed since they were scored, are left out of a zip and
+    named in its SKIPPED.txt.
 
     Raises:
         FailedPreconditionError: The run is not completed, a selected photo can no longer be read,
@@ -82,7 +82,7 @@ def download(
 
 
 def list_skipped(content: IO[bytes]) -> list[str]:
-    """The files left out of a download, with reasons; none if it is not a zip."""
+    """Returns the files left out of a download, with reasons; none if it is not a zip."""
     content.seek(0)
     if not zipfile.is_zipfile(content):
         return []
@@ -91,7 +91,7 @@ def list_skipped(content: IO[bytes]) -> list[str]:
 
 
 def read_skipped(archive: zipfile.ZipFile) -> list[str]:
-    """The files left out of a zip, each as "path: reason"."""
+    """Returns the files left out of a zip, each as "path: reason"."""
     if SKIPPED_NAME not in archive.namelist():
         return []
     return archive.read(SKIPPED_NAME).decode().splitlines()
@@ -107,7 +107,7 @@ def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> li
 def _write_results_zip(
     target: IO[bytes], album: Album, run: Run, records: Sequence[ImageRecord], cache: FeatureCache
 ) -> None:
-    """Writes tables and page compressed, and thumbnails uncompressed, as JPEGs do not shrink."""
+    """Compresses the tables and the page, but not the thumbnails, because JPEGs do not shrink."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, content in tables(album, run, records).items():
             entry = zipfile.ZipInfo(name, _EPOCH)
@@ -126,7 +126,7 @@ def _write_zip(
     *,
     has_photos: bool = False,
 ) -> None:
-    """Writes sidecars, and photos if requested; uncompressed, because photos do not shrink."""
+    """Writes sidecars, and photos if requested; nothing is compressed, as photos do not shrink."""
     folders = AlbumFolders(album)
     sidecars, names = sidecar_paths(records), zip_names(records)
     skipped: list[str] = []
@@ -160,7 +160,7 @@ def _write_zip(
 
 
 def _add(archive: zipfile.ZipFile, name: str, opened: IO[bytes]) -> None:
-    """Like `ZipFile.write`, but for an opened file, because a path could change in the meantime."""
+    """Like `ZipFile.write`, but for an open file, because a path could change in the meantime."""
     status = os.fstat(opened.fileno())
     modified = time.localtime(status.st_mtime)[:6]
     entry = zipfile.ZipInfo(name, min(max(_EPOCH, modified), _LAST))

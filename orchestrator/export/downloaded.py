@@ -51,11 +51,11 @@ class DownloadedSource:
         self._stack.close()
 
     def tables(self) -> Mapping[str, bytes]:
-        """Contents of the files named by `TABLE_NAMES`, in that order."""
+        """Returns the contents of the files named by `TABLE_NAMES`, in that order."""
         return {name: self._read(DownloadFormat.RESULTS_ZIP, name) for name in TABLE_NAMES}
 
     def parquet(self) -> bytes:
-        """Content of image_metrics.parquet."""
+        """Returns the content of image_metrics.parquet."""
         with self._fetch(DownloadFormat.PARQUET) as opened:
             return opened.read()
 
@@ -66,7 +66,7 @@ class DownloadedSource:
     def find_changed(
         self, records: Sequence[ImageRecord], options: ExportOptions
     ) -> Collection[str]:
-        """Takes them from the lists of skipped files in the zips that this export needs."""
+        """Finds them in the lists of skipped files in the zips that this export needs."""
         zips = []
         if options.write_xmp:
             zips.append(DownloadFormat.XMP_ZIP)
@@ -97,7 +97,7 @@ class DownloadedSource:
         return target
 
     def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
-        """A photo's sidecar, merged with the one beside the photo."""
+        """Returns a photo's sidecar, merged with the one beside the photo."""
         name = self._name(DownloadFormat.XMP_ZIP, sidecar_path)
         return self._read(DownloadFormat.XMP_ZIP, name)
 

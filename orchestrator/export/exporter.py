@@ -47,11 +47,11 @@ class ExportSource(Protocol):
     records: Sequence[ImageRecord]
 
     def tables(self) -> Mapping[str, bytes]:
-        """Contents of the files named by `TABLE_NAMES`, in that order."""
+        """Returns the contents of the files named by `TABLE_NAMES`, in that order."""
         ...
 
     def parquet(self) -> bytes:
-        """Content of image_metrics.parquet."""
+        """Returns the content of image_metrics.parquet."""
         ...
 
     def thumbnail(self, name: str, record: ImageRecord) -> bytes:
@@ -61,7 +61,7 @@ class ExportSource(Protocol):
     def find_changed(
         self, records: Sequence[ImageRecord], options: ExportOptions
     ) -> Collection[str]:
-        """Paths of the photos among `records` whose files have changed since they were scored."""
+        """Finds photos whose files have changed since they were scored; returns their paths."""
         ...
 
     def open_photo(self, path: str) -> IO[bytes]:
@@ -74,7 +74,7 @@ class ExportSource(Protocol):
         ...
 
     def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
-        """A photo's sidecar, merged with the one beside the photo."""
+        """Returns a photo's sidecar, merged with the one beside the photo."""
         ...
 
 
@@ -179,7 +179,7 @@ def export_run(
         roots: Resolved folders that links in the album may lead into.
 
     Raises:
-        FailedPreconditionError: The run is not completed; or see `write_export`.
+        FailedPreconditionError: The run is not completed, or as in `write_export`.
         InvalidArgumentError: See `write_export`.
     """
     check_completed(run, "exported")
@@ -212,7 +212,7 @@ def write_export(
         FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be
             read, or Parquet cannot be written here.
         InvalidArgumentError: The folder is not writable; it is, contains or is inside an album; or
-            it has files in the way that bestshot did not write.
+            files that bestshot did not write are in the way.
     """
     records = source.records
     folders = AlbumFolders(source.album)
@@ -258,7 +258,7 @@ def write_export(
 
 
 def _find_used(records: Sequence[ImageRecord], options: ExportOptions) -> list[ImageRecord]:
-    """The photos that the export copies, links or writes sidecars for."""
+    """Returns the photos that the export copies, links or writes sidecars for."""
     if options.write_xmp or options.write_xmp_beside_photos:
         return [record for record in records if record.is_readable]
     return [record for record in records if record.is_selected and options.selected_transfer]
@@ -279,7 +279,7 @@ def _stage_xmp(
 
 
 def _list_selected_files(records: Sequence[ImageRecord]) -> list[str]:
-    """Paths of the selected photos and their companions."""
+    """Lists the paths of the selected photos and their companions."""
     selected = [record for record in records if record.is_selected]
     return [path for record in selected for path in (record.path, *record.companion_paths)]
 
@@ -312,7 +312,7 @@ def _stage_selected(
             continue
         except OSError as error:
             if is_sidecar(path) and isinstance(error, FileNotFoundError):
-                continue  # it was removed after the run
+                continue  # the file was removed after the run
             raise FailedPreconditionError(
                 f"{path} can no longer be read: {error.strerror}"
             ) from error
@@ -328,7 +328,7 @@ def _stage_selected(
 def _stale(
     output: OutputFolder, records: Sequence[ImageRecord], selected: Sequence[str]
 ) -> list[str]:
-    """Files in `selected/` from earlier exports for photos that are no longer selected."""
+    """Finds files from earlier exports in `selected/` whose photos are no longer selected."""
     names = sidecar_paths(records)
     current = {*selected, *(name for path in selected for name in names.get(path, ()))}
     below = output.names_below(SELECTED_FOLDER)

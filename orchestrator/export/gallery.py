@@ -1,4 +1,4 @@
-"""index.html: the moments with their picks and the reasons; works without a server."""
+"""index.html: the moments with their picks and the reasons. The page works without a server."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def moments(records: Sequence[ImageRecord]) -> list[Moment]:
 
 
 def thumbnail_name(record: ImageRecord) -> str:
-    """File name of a photo's thumbnail."""
+    """Returns the file name of a photo's thumbnail."""
     return f"{record.content_digest[:32]}.jpg"
 
 

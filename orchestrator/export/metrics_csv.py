@@ -121,7 +121,7 @@ def metrics_csv(records: Sequence[ImageRecord]) -> str:
 
 
 def status(record: ImageRecord) -> str:
-    """A photo's result: selected, not_selected or unreadable."""
+    """Returns a photo's result: selected, not_selected or unreadable."""
     if not record.is_readable:
         return "unreadable"
     return "selected" if record.is_selected else "not_selected"

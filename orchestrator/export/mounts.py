@@ -1,4 +1,4 @@
-"""Locations of folders in their file systems: the same under every path, even with bind mounts."""
+"""Finds where a folder is in its file system: one place for all its paths, even bind mounts."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _CHUNK_BYTES = 2**20
 
 
 def is_unchanged(opened: IO[bytes], record: ImageRecord) -> bool:
-    """Whether an opened photo has the content that was scored; returns to its start."""
+    """Whether an open photo has the content that was scored; rewinds it."""
     digest = hashlib.sha256()
     while chunk := opened.read(_CHUNK_BYTES):
         report_progress()
@@ -28,9 +28,9 @@ def is_unchanged(opened: IO[bytes], record: ImageRecord) -> bool:
 
 
 def has_changed(folders: AlbumFolders, record: ImageRecord, roots: Sequence[Path]) -> bool:
-    """Whether a photo's file now has another content than was scored.
+    """Whether a photo's file no longer has the content that was scored.
 
-    False if it cannot be read: then there are no other pixels to which its scores could be applied.
+    False if it cannot be read, because then there are no other pixels to apply its scores to.
     """
     folder, within = folders.locate(record.path)
     try:

@@ -19,7 +19,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
 from orchestrator.export.album_places import AlbumPlace, Identity, identity_of, locate_albums
 from orchestrator.export.files import FileTransfer
@@ -27,27 +27,27 @@ from orchestrator.export.mounts import find_places, overlap, read_mounts
 from orchestrator.storage.containment import check_inside
 from orchestrator.storage.durability import sync_file, sync_folder
 from orchestrator.storage.photo_io import report_progress
+from orchestrator.storage.results_manifest import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    Entry,
+    is_plain,
+    read_manifest,
+)
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
 from services.common.user_files import open_regular
 
 TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")
 SELECTED_FOLDER = "selected"
-MANIFEST_NAME = ".bestshot-manifest.json"
 EXPORT_LOCK, CURATE_LOCK = ".bestshot-export.lock", ".bestshot-curate.lock"
 _STAGING_NAME = ".bestshot-staging"
 _LOG_NAME = re.compile(r"logs/[a-z]+\.log")
 _STAGED_NAME = re.compile(r"(new|old)\d+")
-_FORMAT_VERSION = 1
-_MAX_MANIFEST_BYTES = 2**29
 _CHUNK_BYTES = 2**20
 _NAMED_COUNT = 3
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-
-Entry = dict[str, Any]
-"""A written file: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log":
-True}."""
 
 
 def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
@@ -182,7 +182,7 @@ class OutputFolder:
     _guarded: dict[Identity, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        found = _read_manifest(self.root)
+        found = read_manifest(self.root)
         self._is_marked = found is not None
         self._entries = found or {}
 
@@ -195,7 +195,7 @@ class OutputFolder:
         self._guard({identity_of(folder): self.album for folder in folders})
 
     def guard_albums(self, albums: Iterable[AlbumPlace]) -> None:
-        """Refuses the folders of these albums, likewise by identity."""
+        """Refuses the folders of these albums, also by identity."""
         self._guard({album.identity: album.path for album in albums})
 
     def _guard(self, albums: dict[Identity | None, Path]) -> None:
@@ -504,7 +504,7 @@ class OutputFolder:
             kept.append(f"did not remove {self.path / name}: {error.strerror}")
 
     def _stage_manifest(self, entries: dict[str, list[Entry]]) -> str:
-        content = {"written_by": "bestshot", "format": _FORMAT_VERSION, "files": entries}
+        content = {"written_by": "bestshot", "format": FORMAT_VERSION, "files": entries}
         place = f"new{self._count}"
         self._count += 1
         staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
@@ -515,7 +515,7 @@ class OutputFolder:
         return place
 
     def names_below(self, folder: str) -> list[str]:
-        """Paths in the manifest below one of its folders."""
+        """Lists the paths in the manifest that are below one of its folders."""
         return [name for name in self._entries if name.startswith(f"{folder}/")]
 
     def claim_logs(self, names: Sequence[str], *, force: bool) -> None:
@@ -543,14 +543,14 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def _parent(self, name: str, *, makes: bool = False) -> Iterator[tuple[int, str]]:
-        """Opens the folder of a path below the root component by component, following no links.
+        """Opens the folder of a path below the root, one component at a time, without links.
 
         Raises:
             InvalidArgumentError: A component is a link or not a folder, or the path leads outside.
             FileNotFoundError: A folder is missing and `makes` is false.
         """
         parts = name.split("/")
-        if not _is_plain(name):
+        if not is_plain(name):
             raise InvalidArgumentError("output_folder", f"{name!r} leads outside {self.path}")
         current = os.dup(self.root)
         try:
@@ -599,15 +599,6 @@ class OutputFolder:
             os.rmdir(_STAGING_NAME, dir_fd=self.root)
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a path is relative and never goes up."""
-    return (
-        bool(name)
-        and "\0" not in name
-        and all(part not in ("", ".", "..") for part in name.split("/"))
-    )
-
-
 def _matches(name: str, entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bool:
     """Whether a file matches an entry in the manifest."""
     if "symlink" in entry:
@@ -639,20 +630,3 @@ def _write_new(folder: int, name: str, content: bytes, mode: int | None) -> None
         opened.write(content)
         if mode is not None:
             os.fchmod(opened.fileno(), mode)
-
-
-def _read_manifest(root: int) -> dict[str, list[Entry]] | None:
-    """Reads the manifest; None if it does not exist or is not ours."""
-    try:
-        with open_regular(MANIFEST_NAME, os.O_NOFOLLOW, root) as opened:
-            found = json.loads(opened.read(_MAX_MANIFEST_BYTES))
-        if found["written_by"] != "bestshot" or found["format"] != _FORMAT_VERSION:
-            return None
-        files = found["files"].items()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    return {
-        name: [entry for entry in entries if isinstance(entry, dict)]
-        for name, entries in files
-        if _is_plain(name) and isinstance(entries, list)
-    }

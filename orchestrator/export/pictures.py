@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import FaceScores
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord
@@ -21,13 +22,13 @@ from services.common.errors import NotFoundError
 from services.common.imaging.decode import CANONICAL_VERSION, RgbImage, encode_thumbnail
 
 MAX_LONG_SIDE_PX = 65_500
-"""The limit of libjpeg."""
+"""libjpeg's limit."""
 SCREEN_PX = 2048
 """Pictures up to this size are for a first look; larger ones are for checking focus."""
 FACE_MARGIN = 1.2
-"""Side of the square around a face, in longer sides of its box."""
+"""Side of the square around a face, as a multiple of the longer side of its box."""
 MAX_FACE_COUNT, MAX_FACE_PX = 24, 512
-"""Bounds of a row of faces: their number, and the side of each."""
+"""Limits for a row of faces: their number, and the side of each."""
 _BYTES_PER_PIXEL = 3
 
 
@@ -47,7 +48,7 @@ async def large_picture(
     kept: RenditionFiles,
     long_side_px: int,
 ) -> bytes:
-    """Returns a photo in its scored version, as a JPEG of at most `long_side_px`.
+    """Returns the version of a photo that was scored, as a JPEG of at most `long_side_px`.
 
     The photo is decoded unless a picture of this size is already stored.
 
@@ -77,8 +78,9 @@ async def face_row(
     threads: PhotoThreads,
     kept: RenditionFiles,
     side_px: int,
+    boxes: Sequence[FaceScores | Box],
 ) -> bytes:
-    """Returns a JPEG with a photo's faces in a row, each in a square, in the order of the record.
+    """Returns a JPEG with faces of a photo in a row, each in a square, in the order of `boxes`.
 
     They are cut from the photo itself, decoded only as large as its smallest face needs.
 
@@ -86,13 +88,13 @@ async def face_row(
         FailedPreconditionError: The file is missing, or has changed since it was scored.
         NotFoundError: It has no faces.
     """
-    faces = record.faces[:MAX_FACE_COUNT]
+    faces = boxes[:MAX_FACE_COUNT]
     if not faces:
         raise NotFoundError("face", record.path)
-    boxes = hashlib.sha256(
+    digest = hashlib.sha256(
         repr([(one.left, one.top, one.width, one.height) for one in faces]).encode()
     )
-    key = f"{record.content_digest}-{CANONICAL_VERSION}-faces-{boxes.hexdigest()[:16]}-{side_px}"
+    key = f"{record.content_digest}-{CANONICAL_VERSION}-faces-{digest.hexdigest()[:16]}-{side_px}"
     found = await threads.looks.run(kept.get, key)
     if found is not None:
         return found
@@ -108,7 +110,7 @@ async def face_row(
     return jpeg
 
 
-def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores], side_px: int) -> int:
+def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores | Box], side_px: int) -> int:
     """How large a photo must be decoded so that the square of its smallest face has all pixels."""
     width, height = record.width_px, record.height_px
     smallest = min(max(face.width * width, face.height * height) for face in faces)
@@ -120,7 +122,7 @@ def _encode_faces(
     source: FolderPhotoSource | AlbumPhotoSource,
     content: bytes,
     long_side_px: int,
-    faces: Sequence[FaceScores],
+    faces: Sequence[FaceScores | Box],
     side_px: int,
 ) -> bytes:
     pixels = source.decode(content, long_side_px).pixels
@@ -128,12 +130,12 @@ def _encode_faces(
     return encode_thumbnail(row, 0, quality=90)
 
 
-def cut_face(pixels: RgbImage, face: FaceScores, side_px: int) -> RgbImage:
+def cut_face(pixels: RgbImage, face: FaceScores | Box, side_px: int) -> RgbImage:
     """Cuts a square around a face, which stays within the picture.
 
     Args:
         pixels: uint8, (height, width, 3), the upright photo at any size.
-        face: The face.
+        face: The face, or its box.
         side_px: Side of the result.
 
     Returns:
@@ -149,7 +151,7 @@ def cut_face(pixels: RgbImage, face: FaceScores, side_px: int) -> RgbImage:
 
 
 def _pixel_bytes(record: ImageRecord, long_side_px: int) -> int:
-    """Memory that the decoded picture needs."""
+    """Returns the memory that the decoded picture needs."""
     scale = long_side_px / max(record.width_px, record.height_px, 1)
     return round(record.width_px * record.height_px * _BYTES_PER_PIXEL * scale**2)
 

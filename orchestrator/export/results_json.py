@@ -35,7 +35,7 @@ def _image(record: ImageRecord) -> dict[str, Any]:
     data = {
         field.name: getattr(record, field.name)
         for field in dataclasses.fields(record)
-        if field.name not in ("quality", "faces")
+        if field.name not in ("quality", "faces", "face_people")
     }
     data["filename"] = record.filename
     data["face_caption"] = record.face_caption

@@ -22,7 +22,7 @@ _SUFFIXES = (".xmp", ".XMP")
 
 
 def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
-    """Paths of each photo's sidecars: those that the run found, otherwise one.
+    """Lists the paths of each photo's sidecars: those that the run found, otherwise one.
 
     By default, it is named like the photo, with the suffix replaced, as in Adobe's programs. If the
     names of photos differ only in the suffix, ".xmp" is appended instead.
@@ -42,7 +42,7 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_paths: Sequence[st
     Args:
         album: Folder of the album.
         record: The photo.
-        sidecar_paths: Their paths from the function `sidecar_paths`.
+        sidecar_paths: Their paths, as returned by the function `sidecar_paths`.
     """
     stems = {
         record.path,
@@ -99,7 +99,7 @@ def stage_sidecars(
         folder: Name of the folder below it.
         make: Makes a photo's sidecar, given its path from `sidecar_paths`. Used if there is no
             sidecar yet, or only one of ours.
-        left_out: Paths of photos that get none; they still count for the names of the others.
+        left_out: Paths of photos that get none; their names still affect those of the others.
 
     Yields:
         Sidecars that could not be written, with reasons; existing files are left unchanged.
@@ -133,7 +133,7 @@ def write_sidecars_beside(
     Args:
         album: Folder of the album; if the album has several, one of them, with its photos.
         records: The photos, with paths relative to it.
-        left_out: Paths of photos that get none; they still count for the names of the others.
+        left_out: Paths of photos that get none; their names still affect those of the others.
 
     Yields:
         Sidecars that could not be written, with reasons; one message if the whole album is not

@@ -29,7 +29,7 @@ LABEL_SELECTED, LABEL_REJECTED = "Green", "Red"
 KEYWORD_PREFIX = "bestshot:"
 """Keywords with this prefix are ours and may be replaced."""
 PERSONS_KEY = "Iptc4xmpExt:PersonInImage"
-"""The property of the IPTC for the names of the persons shown."""
+"""IPTC's property for the names of the people shown."""
 LAST_PERSONS_KEY = "bestshot:PersonInImage"
 """The names that we wrote last, one per line; we may replace them."""
 _UNSET = ("", "0")
@@ -42,14 +42,14 @@ def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool
     Args:
         record: The photo.
         existing: Sidecar to merge them into. A rating or label in it that bestshot did not write is
-            kept, and bestshot's is in `bestshot:Rating` or `bestshot:Label` alone if it differs.
+            kept; if bestshot's differs, it goes only into `bestshot:Rating` or `bestshot:Label`.
             If both are equal in a sidecar, bestshot wrote both, and `read_sidecar` does not
             attribute them to the owner.
         is_copy: Whether the result goes elsewhere and `existing` stays as it is. Stars and a label
-            that the user gave in bestshot then replace those in `existing`.
+            that the user set in bestshot then replace those in `existing`.
 
-    The user's stars and label count before a rating or label that the owner set in the photo itself
-    or in another sidecar, and these before what the selection says.
+    The user's stars and label take precedence over a rating or label that the owner set in the
+    photo itself or in another sidecar, and these take precedence over the selection's.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.
@@ -76,7 +76,7 @@ def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool
 
 
 def find_overruled(record: ImageRecord, existing: bytes) -> list[str]:
-    """Names values that an existing sidecar keeps although they differ from the user's in bestshot.
+    """Lists values that an existing sidecar keeps although the user set others in bestshot.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.
@@ -92,7 +92,7 @@ def find_overruled(record: ImageRecord, existing: bytes) -> list[str]:
 
 
 def _values(record: ImageRecord) -> dict[str, tuple[str, str, str]]:
-    """Returns the value of each property from user, owner and selection; empty if there is none."""
+    """Returns each property's values from user, owner and selection; "" if there is none."""
     owner, user = record.owner_mark, record.user_mark
     return {
         "xmp:Rating": (
@@ -172,7 +172,7 @@ def _set_persons(rdf: etree._Element, names: Sequence[str]) -> None:
 def _set_in_bag(
     rdf: etree._Element, key: str, values: Sequence[str], is_ours: Callable[[str], bool]
 ) -> None:
-    """Replaces our values among those of a property that has several."""
+    """Replaces our values in a property that may have several."""
     bag = _find_bag(rdf, key)
     items = list(bag) if bag is not None else []
     ours = [item for item in items if is_ours(item.text or "")]

@@ -24,11 +24,11 @@ def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
     """Chooses the names of photos, companion files and sidecars in a zip.
 
     Characters that Windows forbids become "_", as do trailing dots and spaces; a device name such
-    as CON has one added. If names differ only in case or Unicode form, later ones get " (2)",
+    as CON gets one added. If names differ only in case or Unicode form, later ones get " (2)",
     " (3)", ..., applied to all files of a photo.
 
     Returns:
-        Names by path; sidecars' paths are those of `sidecar_paths`.
+        Names by path; the paths of sidecars are those from `sidecar_paths`.
     """
     sidecars = sidecar_paths(records)
     groups = {
@@ -57,7 +57,7 @@ def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
 
 
 def _number(path: str, stem: str, number: int) -> str:
-    """Makes a safe name; from the second on, with the number after the stem the files share."""
+    """Makes a safe name; a number above 1 is inserted after the stem that the files share."""
     folder, _, name = path.rpartition("/")
     if number > 1:
         shared = len(stem) if name.startswith(stem) else len(PurePosixPath(name).stem)

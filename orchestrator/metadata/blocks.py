@@ -92,7 +92,7 @@ def find_blocks(content: bytes) -> Blocks:
 
 
 def _picture_blocks(content: bytes) -> Blocks:
-    """Metadata of a file that Pillow opens."""
+    """Finds the metadata of a file that Pillow can open."""
     register_formats()
     info: dict[Any, Any] = {}
     resources: dict[int, bytes] = {}
@@ -129,7 +129,7 @@ def _picture_blocks(content: bytes) -> Blocks:
 
 
 def _raw_blocks(content: bytes) -> Blocks:
-    """Metadata of a RAW file that is not a TIFF."""
+    """Finds the metadata of a RAW file that is not a TIFF."""
     xmp = b""
     start = content.find(_XMP_START, 0, _SEARCH_BYTES)
     if start >= 0:
@@ -149,7 +149,7 @@ def _raw_blocks(content: bytes) -> Blocks:
 
 
 def _canon_blocks(content: bytes, xmp: bytes) -> Blocks:
-    """Metadata of a CR3, which has a TIFF for each directory."""
+    """Finds the metadata of a CR3, which has a TIFF for each directory."""
     found: list[bytes] = []
     for name in _CANON_BOXES:
         start = content.find(name, 0, _SEARCH_BYTES)
@@ -205,7 +205,7 @@ def _has_samsung_video(content: bytes) -> bool:
 
 
 def _parse_iptc(data: bytes) -> dict[int, bytes]:
-    """First value of each data set of record 2 (IPTC-IIM 4.2, section 1.5)."""
+    """Returns the first value of each data set of record 2 (IPTC-IIM 4.2, section 1.5)."""
     found: dict[int, bytes] = {}
     place = 0
     while place + 5 <= len(data) and data[place] == 0x1C:
@@ -219,7 +219,7 @@ def _parse_iptc(data: bytes) -> dict[int, bytes]:
 
 
 def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of the outermost boxes of a box-structured file (ISO 14496-12)."""
+    """Yields name and content of the outermost boxes of a box-structured file (ISO 14496-12)."""
     place = 0
     while content[4:8] in _BOX_FILES and place + 16 <= len(content):
         size, name = struct.unpack_from(">I4s", content, place)
@@ -235,7 +235,7 @@ def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _quicktime_seconds(movie: bytes) -> int | None:
-    """Creation time in the header of a movie."""
+    """Returns the creation time in the header of a movie."""
     place = movie.find(b"mvhd")
     if place < 0 or place + 16 > len(movie):
         return None
@@ -245,7 +245,7 @@ def _quicktime_seconds(movie: bytes) -> int | None:
 
 
 def _png_profile(info: Mapping[Any, Any], name: str) -> bytes:
-    """A block that ImageMagick writes to a PNG as text; empty if there is none."""
+    """Returns a block that ImageMagick writes to a PNG as text; empty if there is none."""
     text = info.get(f"Raw profile type {name}")
     try:
         return bytes.fromhex("".join(str(text).split("\n")[3:])) if text else b""
@@ -254,7 +254,7 @@ def _png_profile(info: Mapping[Any, Any], name: str) -> bytes:
 
 
 def _first(*blocks: bytes) -> bytes:
-    """The first block that is not empty."""
+    """Returns the first block that is not empty."""
     return next(filter(None, blocks), b"")
 
 

@@ -66,7 +66,7 @@ def parse_time(text: str, source: str, *, fraction: str = "", offset: str = "") 
 
 
 def parse_offset(text: str) -> str:
-    """Reads an offset from UTC; returns it as "+02:00", or empty if it is none."""
+    """Reads an offset from UTC; returns it as "+02:00"; empty if it is not an offset."""
     if text.strip() == "Z":
         return "+00:00"
     match = _OFFSET.match(text)
@@ -78,7 +78,7 @@ def parse_offset(text: str) -> str:
 
 
 def derive_offset(local: str, utc: str) -> str:
-    """Offset from UTC by a local time and the UTC of the GPS; empty if they don't fit.
+    """Derives the offset from UTC from the local time and the GPS time; empty if they don't fit.
 
     Args:
         local: ISO 8601 without zone.
@@ -99,7 +99,7 @@ def derive_offset(local: str, utc: str) -> str:
 
 
 def choose_time(candidates: Sequence[CaptureTime]) -> CaptureTime:
-    """Chooses the first time of a photo; if that is a date alone, the first time on that date.
+    """Chooses the first time of a photo; if it is only a date, the first time on that date.
 
     Args:
         candidates: Times that sources state, the most reliable source first; unknown ones are

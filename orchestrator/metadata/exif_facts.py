@@ -20,7 +20,7 @@ _TIMES = (
     ("EXIF DateTimeOriginal", _DATE_TIME_ORIGINAL, 0x9291, 0x9011),
     ("EXIF DateTimeDigitized", _DATE_TIME_DIGITIZED, 0x9292, 0x9012),
 )
-"""Source, tag, and the tags of its fraction of a second and of its offset from UTC."""
+"""Source and tag of a time, with the tags for its fraction of a second and its offset from UTC."""
 _OFFSET_TIME = 0x9010
 _EXPOSURE_BIAS, _FLASH, _FOCAL_LENGTH = 0x9204, 0x9209, 0x920A
 _EXPOSURE_MODE, _FOCAL_LENGTH_35MM = 0xA402, 0xA405
@@ -33,7 +33,7 @@ _MAX_TEXT = 200
 
 
 def capture_times(blocks: Blocks) -> list[CaptureTime]:
-    """The times of the EXIF, the most reliable first; unknown ones have no values.
+    """Returns the times in the EXIF data, the most reliable first; unknown ones have no values.
 
     The offset from UTC comes from the time's own tag; otherwise from the last change, if the file
     has not changed since; otherwise from the GPS time.
@@ -86,13 +86,13 @@ def camera_facts(blocks: Blocks) -> CameraFacts:
 
 
 def exif_rating(blocks: Blocks) -> str:
-    """The rating that Windows writes; empty if there is none."""
+    """Returns the rating that Windows writes to EXIF; empty if there is none."""
     rating = blocks.image.number(_RATING)
     return "" if rating is None else str(int(rating))
 
 
 def _gps_time(gps: Directory) -> str:
-    """UTC of the GPS, ISO 8601; empty if unknown."""
+    """Returns the GPS time, which is UTC, in ISO 8601; empty if unknown."""
     parts = gps.numbers(_GPS_TIME)
     if len(parts) != 3 or not all(map(math.isfinite, parts)):
         return ""
@@ -129,12 +129,12 @@ def _iso(exif: Directory) -> int | None:
 
 
 def _count(value: int | None) -> int | None:
-    """A number above 0 that a field of 32 bits can hold."""
+    """Returns a count if it is above 0 and fits into 32 bits."""
     return value if value is not None and 0 < value < 2**31 else None
 
 
 def _lens(exif: Directory) -> str:
-    """Model of the lens, or else its focal lengths and apertures, as "24-70 mm f/2.8"."""
+    """Returns the lens model, or else its focal lengths and apertures: "24-70 mm f/2.8"."""
     if name := clean_text(exif.text(_LENS_MODEL)):
         return name
     numbers = exif.numbers(_LENS_SPECIFICATION)
@@ -153,5 +153,5 @@ def _positive(value: float | None) -> float | None:
 
 
 def clean_text(text: str) -> str:
-    """One line of printable words."""
+    """Returns one line of printable words."""
     return " ".join(word for word in text.split() if word.isprintable())[:_MAX_TEXT]

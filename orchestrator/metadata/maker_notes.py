@@ -57,7 +57,7 @@ def read_maker_note(note: MakerNote, make: str) -> Sequence:
 
     Args:
         note: The maker note.
-        make: Manufacturer by the EXIF.
+        make: Manufacturer according to EXIF.
     """
     start = note.block[note.place : note.place + 16]
     readers = [read for header, read in _READERS.items() if start.startswith(header)]
@@ -148,9 +148,9 @@ def _whole(tags: Directory, tag: int) -> int | None:
 
 
 def _shorts(tags: Directory, tag: int) -> Callable[[int], int | None]:
-    """Looks up signed 16-bit numbers of one of Canon's arrays; None beyond its end.
+    """Looks up signed 16-bit numbers in one of Canon's arrays; None beyond its end.
 
-    Its first number is its size in bytes; arrays without it have another, unknown meaning.
+    The first number is the array's size in bytes; what arrays without it mean is unknown.
     """
     raw = tags.raw(tag)
     values = struct.unpack(f"{tags.order}{len(raw) // 2}h", raw[: len(raw) // 2 * 2])

@@ -126,10 +126,10 @@ def assemble_facts(
 ) -> dict[str, Any]:
     """Combines what is known about a photo, as fields of `ImageRecord`.
 
-    The capture time comes from the file, else from a sidecar, else from a companion, else from the
-    file's name. Camera and camera facts come from the first companion with a camera if the file
-    names none. Rating and pick come from the first sidecar that has either of them, else from the
-    file; so does the label.
+    The capture time comes from the first of these that has one: the file, a sidecar, a companion,
+    the file's name. Camera and camera facts come from the first companion with a camera if the file
+    names none. Rating and pick come from the first sidecar that has either of them, otherwise from
+    the file; so does the label.
 
     Args:
         path: Path of the photo.
@@ -165,7 +165,7 @@ def assemble_facts(
 
 
 def metadata_to_json(metadata: FileMetadata) -> dict[str, Any]:
-    """Fields by name."""
+    """Converts the metadata to JSON data, with fields keyed by name."""
     return dataclasses.asdict(metadata)
 
 
@@ -204,7 +204,7 @@ def _iptc_time(blocks: Blocks) -> CaptureTime:
 
 
 def _png_time(blocks: Blocks) -> CaptureTime:
-    """Reads the time in a PNG's text, which the standard wants in e-mail format (RFC 1123)."""
+    """Reads the time in a PNG's text; the standard requires e-mail format (RFC 1123)."""
     try:
         text = email.utils.parsedate_to_datetime(blocks.png_time).isoformat()
     except (ValueError, IndexError, TypeError, OverflowError):
@@ -213,7 +213,7 @@ def _png_time(blocks: Blocks) -> CaptureTime:
 
 
 def _quicktime_time(blocks: Blocks) -> CaptureTime:
-    """The creation time of QuickTime, which is UTC."""
+    """Returns the creation time of QuickTime, which is UTC."""
     if blocks.quicktime_seconds is None:
         return CaptureTime()
     try:
@@ -234,13 +234,13 @@ def _owner_mark(rdf: etree._Element) -> OwnerMark:
 
 
 def _of_others(rdf: etree._Element, key: str) -> str:
-    """A property, unless it is what bestshot wrote, which is repeated under its own name."""
+    """Returns a property, unless bestshot wrote it, which it repeats under its own name."""
     value = get_property(rdf, key)
     return "" if value == get_property(rdf, f"bestshot:{key.partition(':')[2]}") else value
 
 
 def _darktable_label(rdf: etree._Element) -> str:
-    """The first of darktable's labels, of which a photo may have several."""
+    """Returns the first of darktable's labels, of which a photo may have several."""
     numbers = get_items(rdf, "darktable:colorlabels")
     names = [_DARKTABLE_LABELS.get(number, "") for number in numbers]
     return next(filter(None, names), "")
@@ -258,7 +258,7 @@ def _rating(text: str) -> int | None:
 
 
 def _merge_marks(marks: Mapping[str, OwnerMark]) -> OwnerMark:
-    """Takes rating and pick from the first source that has either, and the label likewise."""
+    """Takes rating and pick from the first source with either, and the label from its first."""
     verdicts = [
         (name, mark) for name, mark in marks.items() if mark.rating is not None or mark.pick
     ]

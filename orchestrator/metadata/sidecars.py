@@ -1,4 +1,4 @@
-"""Which sidecars of a photo count, and in which order."""
+"""Decides which sidecars of a photo count, and in which order."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SUFFIX = ".xmp"
 
 
 def order_sidecars(path: str, companion_paths: Sequence[str]) -> list[str]:
-    """Sidecars of a photo, the one that counts first.
+    """Lists the sidecars of a photo, the one that takes precedence first.
 
     The whole name of the photo (`a.jpg.xmp`: darktable, digiKam) comes before its stem (`a.xmp`:
-    Adobe's programs, Capture One), because the latter may also be that of a RAW file, and both come
+    Adobe's programs, Capture One), because the latter may also belong to a RAW file, and both come
     before the sidecars of the photo's companions (`a.dng.xmp`); ties are ordered by path.
 
     Args:

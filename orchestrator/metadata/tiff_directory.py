@@ -19,7 +19,7 @@ _SIZES = {kind: struct.calcsize(f"={code}") for kind, code in _FORMATS.items()}
 _RATIONAL, _SIGNED_RATIONAL = 5, 10
 _ENTRY_BYTES = 12
 _MAX_NUMBERS = 4096
-"""Of one tag: the longest that is read here, Canon's settings, has a few hundred."""
+"""For one tag. The longest one that is read here, Canon's settings, has a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Directory:
     entries: dict[int, tuple[int, int, int]]
 
     def numbers(self, tag: int) -> tuple[float, ...]:
-        """Values of a numeric tag, NaN for a fraction without value; empty if there is none."""
+        """Returns a numeric tag's values, NaN for a fraction without one; empty if no such tag."""
         kind, count, place = self.entries.get(tag, (2, 0, 0))
         code = _FORMATS[kind]
         if code == "s":
@@ -55,26 +55,26 @@ class Directory:
         )
 
     def number(self, tag: int) -> float | None:
-        """First value of a numeric tag; None if there is none."""
+        """Returns the first value of a numeric tag; None if there is none."""
         found = self.numbers(tag)
         return found[0] if found and math.isfinite(found[0]) else None
 
     def text(self, tag: int) -> str:
-        """A text up to its first zero byte; empty if there is none."""
+        """Returns a text up to its first zero byte; empty if there is none."""
         raw = self.raw(tag).split(b"\0", 1)[0]
         return raw.decode("utf-8", "replace").strip()
 
     def raw(self, tag: int) -> bytes:
-        """The bytes of a tag; empty if there is none."""
+        """Returns the bytes of a tag; empty if there is none."""
         kind, count, place = self.entries.get(tag, (2, 0, 0))
         return self.block[place : place + count * _SIZES[kind]]
 
     def place(self, tag: int) -> int | None:
-        """Where in `block` the data of a tag begin; None if there is none."""
+        """Returns where in `block` the data of a tag begin; None if there is none."""
         return self.entries[tag][2] if tag in self.entries else None
 
     def subdirectory(self, tag: int) -> Directory:
-        """The directory that a tag points to; empty if there is none."""
+        """Returns the directory that a tag points to; empty if there is none."""
         offset = self.number(tag)
         if offset is None:
             return Directory(self.block, self.order, self.base, {})
@@ -94,7 +94,7 @@ def read_tiff(block: bytes) -> Directory:
 
 
 def byte_order(block: bytes) -> ByteOrder | None:
-    """Byte order by the first two bytes; None if they are not those of a TIFF."""
+    """Finds the byte order from the first two bytes; None if they are not those of a TIFF."""
     return {b"II": "<", b"MM": ">"}.get(block[:2])  # type: ignore[return-value]
 
 

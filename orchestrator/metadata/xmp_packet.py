@@ -30,7 +30,7 @@ def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree
 
     Args:
         content: The packet or sidecar.
-        is_damaged: Read it as far as possible; for reading alone, because the rest is lost.
+        is_damaged: Whether to read as much as possible. The rest is lost, so do not write it back.
 
     Raises:
         InvalidArgumentError: It is not XMP.
@@ -51,7 +51,7 @@ def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree
 
 
 def find_rdf(tree: etree._ElementTree) -> etree._Element:
-    """The element that holds the properties.
+    """Returns the element that holds the properties.
 
     Raises:
         InvalidArgumentError: There is none.
@@ -63,7 +63,7 @@ def find_rdf(tree: etree._ElementTree) -> etree._Element:
 
 
 def get_property(rdf: etree._Element, key: str) -> str:
-    """A simple property, as attribute or element of any description; empty for none."""
+    """Returns a simple property, an attribute or element of any description; "" if none."""
     for description in iterate_descriptions(rdf):
         if (value := description.get(qualify(key))) is not None:
             return str(value)
@@ -73,7 +73,7 @@ def get_property(rdf: etree._Element, key: str) -> str:
 
 
 def get_items(rdf: etree._Element, key: str) -> list[str]:
-    """The texts of a list; empty for none."""
+    """Returns the texts in a list; empty if there is none."""
     for description in iterate_descriptions(rdf):
         if (child := description.find(qualify(key))) is not None:
             return [(item.text or "").strip() for item in child.iter(qualify("rdf:li"))]
@@ -81,11 +81,11 @@ def get_items(rdf: etree._Element, key: str) -> list[str]:
 
 
 def iterate_descriptions(rdf: etree._Element) -> Iterator[etree._Element]:
-    """The elements that the properties belong to."""
+    """Yields the elements that the properties belong to."""
     yield from rdf.iterchildren(qualify("rdf:Description"))
 
 
 def qualify(key: str) -> str:
-    """The name of "xmp:Rating" and the like as lxml writes it."""
+    """Returns the name of "xmp:Rating" and the like as lxml writes it."""
     prefix, _, local = key.partition(":")
     return f"{{{NAMESPACES[prefix]}}}{local}"

@@ -12,7 +12,7 @@ def find_best_of_people(records: Sequence[ImageRecord]) -> dict[str, ImageRecord
     """Maps each name to the photo with the highest composite score that shows the person.
 
     Rejected photos are left out. The names are in alphabetical order; of equally good photos, the
-    first one counts.
+    first one is used.
     """
     found: dict[str, ImageRecord] = {}
     for record in records:

@@ -24,7 +24,7 @@ class Addition:
     Attributes:
         entries: Oldest first.
         entry_count: Number of entries in the log, including these.
-        records: Photos of the watched run that they are about, and of the same moments.
+        records: The photos that they are about in the watched run, with the rest of their moments.
         decisions: Current decisions on photos, by content digest.
     """
 
@@ -61,14 +61,14 @@ class DecisionWatch:
 
         Args:
             album_id: The album.
-            known_count: None = all entries that there are now.
+            known_count: None = all entries so far.
             run_id: Run whose photos to report; empty = none.
         """
         change_count = self._change_count
         looked = seen = await asyncio.to_thread(self._log.count, album_id)
         known = seen if known_count is None else min(known_count, seen)
         yield await asyncio.to_thread(self._read, album_id, known, seen, run_id)
-        told = seen  # entries that were there when a change was last published
+        told = seen  # entries that existed when a change was last published
         while True:
             is_told = await self._wait(change_count)
             change_count = self._change_count
@@ -81,7 +81,7 @@ class DecisionWatch:
             told = count if is_told else told
 
     async def _wait(self, change_count: int) -> bool:
-        """Waits for a change after `change_count`; False if it is time to look without one."""
+        """Waits for a change after `change_count`; False if it is time to look anyway."""
         async with self._changed:
             if self._change_count == change_count:
                 with contextlib.suppress(TimeoutError):

@@ -87,7 +87,7 @@ class DecidedMoments:
         )
 
     def moments(self) -> list[str]:
-        """Keys of the moments, in order."""
+        """Lists the keys of the moments, in order."""
         return sorted({moment_key(record) for record in self.records})
 
 
@@ -100,7 +100,7 @@ class Evaluation:
         disagreements: Photos with the algorithm's own result, each with the user's decision.
         corrected_count: Photos whose moment the user changed.
         moments_agreement: Adjusted Rand index between the algorithm's moments and the user's,
-            over all photos of the run; 1 = identical.
+            over all photos in the run; 1 = identical.
     """
 
     counts: Counts
@@ -154,7 +154,7 @@ def find_decided_moments(
     }
     found = [record for record in records if moment_key(record) in moments]
     by_moment: dict[str, list[str]] = {}
-    # which photos tie depends on the settings, but in a crowd only the best scores matter much
+    # which photos tie depends on the settings, but in a large moment only the best scores matter
     for record in sorted(found, key=lambda record: -(record.composite_score or 0.0)):
         paths = by_moment.setdefault(moment_key(record), [])
         if len(paths) < 2 * MAX_COMPARED_COUNT:

@@ -82,7 +82,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
         person_penalty=verdict.person_penalty,
         max_penalty=parameters.person_penalties.max_penalty,
         composite_score=verdict.composite_score,
-        # an album-wide goal decides outside of the moment, which was selected from alone above
+        # an album-wide goal compares moments, but the selection above saw only this one
         lost_to_path=record.lost_to_path,
         similarity=verdict.similarity if verdict.reason.value == record.reason_code else None,
         rank=verdict.rank,

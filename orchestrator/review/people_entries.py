@@ -117,16 +117,17 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
     faces = tuple(place for place, _ in found)
     holders = {person for _, person in found}
     if len(holders) > 1:
-        raise InvalidArgumentError("faces", "they belong to several persons; name those of one")
+        raise InvalidArgumentError("faces", "they belong to several people; give the faces of one")
     source = next(iter(holders), None) or ""
-    if said.action is PeopleAction.NOT_PERSON and source != said.person_id:
-        raise InvalidArgumentError("faces", f"they do not belong to the person {said.person_id}")
     person_id, name = said.person_id, said.name.strip()
+    if person_id:
+        people.person(person_id)
     if said.action is PeopleAction.MOVE:
-        if person_id:
-            people.person(person_id)
         person_id = person_id or uuid.uuid4().hex
-    keeps_rest = source and said.action is not PeopleAction.NOT_FACE
+        source = "" if source == person_id else source  # it confirms that they are this person
+        keeps_rest = bool(source)
+    else:
+        keeps_rest = said.action is PeopleAction.NOT_PERSON and source == person_id
     rest = people.places(source) if keeps_rest else ()
     return PeopleEntry(
         id=entry_id,

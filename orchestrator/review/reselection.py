@@ -11,6 +11,7 @@ import numpy as np
 
 from orchestrator.config import PipelineSettings, resolve_auto
 from orchestrator.domain.decisions import (
+    ANSWERS,
     CORRECTIONS,
     MARKS,
     DecisionEntry,
@@ -57,8 +58,8 @@ class RunUpdate:
 
     Attributes:
         changed: Photos whose result changed, ordered by path.
-        missing_pairs: Pairs of paths that the selection needs but that have no comparison; these
-            photos count as equally good.
+        missing_pairs: Pairs of paths that the selection needed to compare but could not, because no
+            comparison is stored; these photos count as equally good.
     """
 
     changed: list[ImageRecord]
@@ -155,7 +156,7 @@ def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry])
         known = find_origins(log)
         meant = [known[entry.id][0] for entry in entries]  # for an undo, the entry that it undoes
         marked = _digests_of(entry for entry in meant if entry.action in MARKS)
-        meant = [entry for entry in meant if entry.action not in MARKS]
+        meant = [entry for entry in meant if entry.action not in (*MARKS, *ANSWERS)]
         if not meant:
             return RunUpdate(_find_photos(stores, run, marked), [])
         digests = _digests_of(entry for entry in meant if entry.action not in CORRECTIONS)
@@ -183,7 +184,7 @@ def _digests_of(entries: Iterable[DecisionEntry]) -> set[str]:
 
 
 def _find_photos(stores: Stores, run: Run, digests: Collection[str]) -> list[ImageRecord]:
-    """Results for photos with these contents, ordered by path."""
+    """Returns the results for photos with these contents, ordered by path."""
     found = stores.runs.clusters_of(run.id, sorted(digests)) if digests else []
     return [record for record in found if record.content_digest in digests]
 
@@ -245,7 +246,7 @@ def _update(
 def _find_affected(
     before: Sequence[ImageRecord], after: Sequence[ImageRecord], content_digests: Collection[str]
 ) -> set[str]:
-    """Paths of all photos in moments that differ or contain given photos."""
+    """Finds the paths of all photos in moments that differ or contain given photos."""
     named = {record.path for record in after if record.content_digest in content_digests}
     old = moments_of(before)
     affected: set[str] = set()

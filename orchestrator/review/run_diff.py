@@ -34,9 +34,9 @@ class Change:
 
     Attributes:
         subject: Path of the photo; empty for values of the whole run.
-        field: Dotted, as "quality.iqa_score" or "faces.0.smile_score".
+        field: Dotted, such as "quality.iqa_score" or "faces.0.smile_score".
         before: Value in the first run; also None if the value is missing there.
-        after: Value in the second run; likewise.
+        after: Value in the second run; None if it is missing there.
     """
 
     subject: str
@@ -206,7 +206,7 @@ def _comparable(record: ImageRecord) -> dict[str, Any]:
     """
     companions = [path for path in record.companion_paths if not is_sidecar(path)]
     values = {**dataclasses.asdict(record), "companion_paths": companions}
-    del values["user_mark"], values["person_names"]
+    del values["user_mark"], values["person_names"], values["face_people"]
     return values
 
 

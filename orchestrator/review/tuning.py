@@ -11,6 +11,7 @@ import yaml
 
 from orchestrator.config import PipelineSettings
 from orchestrator.domain.goal import BEST_OF_MOMENTS
+from orchestrator.domain.preferences import MIN_MOMENT_COUNT, split_folds
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Run, check_completed
 from orchestrator.review.evaluation import (
@@ -22,11 +23,12 @@ from orchestrator.review.evaluation import (
 from orchestrator.runs.recorded_settings import read_settings
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
+from services.common.config.layers import merge, tree_of
 from services.common.errors import FailedPreconditionError
 
-MIN_DECISION_COUNT, MIN_MOMENT_COUNT = 10, 5
-"""With fewer decisions, or decisions in fewer moments, a fit would be meaningless."""
-FOLD_COUNT = 5
+MIN_DECISION_COUNT = 10
+"""With fewer decisions, or decisions in fewer than MIN_MOMENT_COUNT moments, a fit would be
+meaningless."""
 
 Values = Mapping[str, float]
 """Values of settings by dotted key."""
@@ -78,7 +80,7 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
 
     Coordinate ascent on the agreement, starting from the settings in force, over `CANDIDATES`.
     Photos are grouped into moments as corrected by the user. Folds never split a moment. A goal for
-    the whole album is left aside: the fit is about the choice within moments.
+    the whole album is ignored, because the fit is about choices within moments.
 
     Raises:
         FailedPreconditionError: The run is not completed, or there are too few decisions.
@@ -102,11 +104,10 @@ def propose(decided: DecidedMoments, run: Run) -> Proposal:
     settings = _read_settings(run)
     in_force = {key: _value(settings, key) for key in CANDIDATES}
     moments = decided.moments()
-    fold_count = min(FOLD_COUNT, len(moments))
+    folds = split_folds(moments)
     held_out = Counts()
-    for fold in range(fold_count):
-        tested = moments[fold::fold_count]
-        fitted = _fit(decided.take(set(moments).difference(tested)), run, in_force)
+    for tested in folds:
+        fitted = _fit(decided.take(set(moments) - tested), run, in_force)
         held_out += _counts(decided.take(tested), run, fitted)
     found = _fit(decided, run, in_force)
     changed = {key: value for key, value in found.items() if value != in_force[key]}
@@ -116,23 +117,16 @@ def propose(decided: DecidedMoments, run: Run) -> Proposal:
         fit_before=_counts(decided, run, in_force),
         fit_after=_counts(decided, run, found),
         held_out=held_out,
-        fold_count=fold_count,
+        fold_count=len(folds),
     )
 
 
 def overrides_of(values: Values) -> dict[str, Any]:
     """Nests settings as in pipeline.yaml; the quality weights add up to 1."""
-    nested: dict[str, Any] = {}
     whole = dict(values)
     if _WEIGHT in whole:
         whole[_COUNTER_WEIGHT] = round(1.0 - whole[_WEIGHT], 6)
-    for key, value in whole.items():
-        *folders, name = key.split(".")
-        place = nested
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[name] = value
-    return nested
+    return merge(tree_of(key.split("."), value) for key, value in whole.items())
 
 
 def proposal_lines(found: Proposal) -> Iterator[str]:

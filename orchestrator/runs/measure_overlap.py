@@ -241,7 +241,7 @@ def _correlate(first: Grey, second: Grey, joint: NDArray[np.bool_]) -> tuple[flo
 
 
 def _relative(colours: Singles, grey: Grey, joint: NDArray[np.bool_]) -> Singles:
-    """Colours at a mean brightness of 128."""
+    """Scales colours to a mean brightness of 128."""
     mean = max(float(grey[joint].mean()), 32.0)
     blurred = cv2.GaussianBlur(colours, (0, 0), 3.0)
     return np.asarray(blurred[joint] * (128.0 / mean), np.float32)
@@ -272,7 +272,7 @@ def _map(homography: Doubles, places: Doubles) -> Doubles | None:
 
 
 def _length(corners: Doubles, of: Grey, among: Grey) -> float:
-    """Long side of a picture aligned with another one, in long sides of the other one."""
+    """Measures the long side of an aligned picture, relative to the other one's long side."""
     x, y = corners.T
     area = 0.5 * abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))))
     scale = math.sqrt(area / (of.shape[0] * of.shape[1]))
@@ -285,7 +285,7 @@ def _turn(corners: Doubles) -> float:
 
 
 def _bend(corners: Doubles, grey: Grey) -> float:
-    """Largest distance of a corner from the best fit by shift, rotation and scaling, in px."""
+    """Measures how far, in px, a corner is from the best shift, rotation and scaling."""
     source = _corners(grey) @ np.array([1.0, 1.0j])
     target = corners @ np.array([1.0, 1.0j])
     source, target = source - source.mean(), target - target.mean()

@@ -144,7 +144,7 @@ def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
 
 
 def _model_digest(path: Path) -> str:
-    """Hex sha256 of a file in the models folder, which relative paths start from.
+    """Returns the hex sha256 of a file in the models folder, which relative paths start from.
 
     Raises:
         OSError, ValueError, RuntimeError: It is missing, not a regular file, or too large.

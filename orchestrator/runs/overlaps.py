@@ -68,7 +68,7 @@ class Overlaps:
         return measure_overlap(one, other)
 
     def _picture(self, digest: str) -> Picture | None:
-        """A photo's thumbnail with its features; None if there is no readable thumbnail."""
+        """Returns a photo's thumbnail with its features; None if there is no readable thumbnail."""
         from orchestrator.runs.measure_overlap import describe
 
         if digest in self._kept:

@@ -205,7 +205,7 @@ class Pipeline:
 
         Args:
             read_decisions: Returns the user's decisions for the moments and the selection. Called
-                after the scoring, so that those made in the meantime count.
+                after scoring, so that those made in the meantime count.
 
         Raises:
             BestshotError: The album contains no photos, or a service fails. Scores that are
@@ -450,7 +450,7 @@ class Pipeline:
         return content, hashlib.sha256(content).hexdigest()
 
     def _keys(self, digest: str) -> dict[str, Key]:
-        """Cache keys of a photo's features, by role."""
+        """Returns the cache keys of a photo's features, by role."""
         keys = {
             role: (digest, role, self._services.models[role].digest)
             for role in ("embedding", "quality", "face")
@@ -705,7 +705,7 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
 
 
 def _metadata_key(digest: str) -> Key:
-    """Cache key of a file's own metadata."""
+    """Returns the cache key of a file's own metadata."""
     return digest, METADATA_ROLE, METADATA_VERSION
 
 
@@ -719,7 +719,7 @@ def _pack(result: Embedding | QualityScores | tuple[FaceScores, ...] | FoundFace
 
 
 def _photo_batches(photos: Sequence[PhotoFile], count: int) -> Iterator[list[PhotoFile]]:
-    """Batches of at most `count` photos and `BATCH_BYTES`; a larger photo gets its own batch."""
+    """Yields batches of at most `count` photos and `BATCH_BYTES`; larger photos come alone."""
     batch: list[PhotoFile] = []
     for photo in photos:
         size = sum(other.size_bytes for other in batch) + photo.size_bytes

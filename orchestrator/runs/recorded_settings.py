@@ -76,13 +76,13 @@ def read_penalties(run: Run) -> PersonPenalties:
 
 
 def read_calibration(run: Run) -> tuple[float, float] | None:
-    """The calibration (scene_distance, cluster_selection_epsilon) recorded by a run."""
+    """Returns the calibration (scene_distance, cluster_selection_epsilon) recorded by a run."""
     stored = run.config["resolved"].get("calibration")
     return (stored[0], stored[1]) if stored else None
 
 
 def read_same_person_similarity(run: Run) -> float | None:
-    """The identity model's threshold recorded by a run; None if it did not tell people apart."""
+    """Reads the identity model's threshold; None if the run did not tell people apart."""
     similarity: float | None = run.config["resolved"].get("same_person_similarity")
     return similarity
 

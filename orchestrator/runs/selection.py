@@ -73,7 +73,7 @@ def find_moments(
 
     Args:
         embeddings: float32, (n, d), row i for record i.
-        miniatures: float32, (n, 32, 32), likewise; NaN where there is none.
+        miniatures: float32, (n, 32, 32), row i for record i; NaN where there is none.
         records: Readable photos, ordered by path.
         parameters: The clustering parameters in force.
         sets: The settings for sets in force.
@@ -222,7 +222,7 @@ def build_selection(
     decisions: Mapping[str, Decision],
     reference: Reference = NO_REFERENCE,
 ) -> Selection:
-    """Builds the selection from the photos of a run.
+    """Builds the selection from the photos in a run.
 
     Args:
         records: Readable photos in their moments.
@@ -282,8 +282,8 @@ def _candidate(record: ImageRecord) -> Candidate:
 def file_facts(record: ImageRecord) -> FileFacts:
     """Returns what a record knows about its file.
 
-    A capture time counts only if the camera wrote it: copies may have a different time from their
-    name or an edit.
+    A capture time counts only if the camera wrote it, because a copy may take a different one from
+    its name or from an edit.
     """
     is_original = "DateTimeOriginal" in record.capture_time_source
     return FileFacts(

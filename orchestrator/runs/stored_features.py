@@ -35,22 +35,22 @@ def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord
 
 
 def thumbnail_key(content_digest: str) -> Key:
-    """Cache key of a photo's thumbnail."""
+    """Returns the cache key of a photo's thumbnail."""
     return content_digest, codec.THUMBNAIL_ROLE, NO_MODEL
 
 
 def miniature_key(content_digest: str) -> Key:
-    """Cache key of a photo's miniature."""
+    """Returns the cache key of a photo's miniature."""
     return content_digest, codec.MINIATURE_ROLE, MINIATURE_VERSION
 
 
 def identity_key(content_digest: str, models: Mapping[str, ModelIdentity]) -> Key:
-    """Cache key of the vectors of a photo's faces."""
+    """Returns the cache key of a photo's face vectors."""
     return content_digest, IDENTITY_ROLE, joint_digest(models)
 
 
 def joint_digest(models: Mapping[str, ModelIdentity]) -> str:
-    """Digest of the face model and the identity model together: both decide about the vectors."""
+    """Combines the digests of the face and identity models, because vectors depend on both."""
     joint = models["face"].digest + models[IDENTITY_ROLE].digest
     return hashlib.sha256(joint.encode()).hexdigest()
 
@@ -118,7 +118,7 @@ def find_comparisons(
 
 
 def comparison_key(pair: Pair, digests: Mapping[str, str], model_digest: str) -> tuple[Key, bool]:
-    """Cache key of a pair, with its digests sorted, and whether sorting swaps the pair."""
+    """Makes the cache key of a pair, with its digests sorted; also whether that swaps it."""
     first, second = (digests[path] for path in pair)
     low, high = sorted((first, second))
     joint = hashlib.sha256(f"{low}{high}".encode()).hexdigest()

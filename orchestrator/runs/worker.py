@@ -151,7 +151,7 @@ class Worker:
         self._wake.set()
 
     def live(self, run_id: str) -> Run | None:
-        """Current state of a run that is in progress here, or whose end is not stored yet."""
+        """Returns the current state of a run in progress here, or whose end is not stored yet."""
         if self._work is not None and self._work.run.id == run_id:
             return self._work.run
         return self._unstored.get(run_id)
@@ -163,7 +163,7 @@ class Worker:
             work.task.cancel()
 
     async def wait_for_change(self, run_id: str, revision: int) -> None:
-        """Returns once the run may be newer than `revision`; polls if it is executed elsewhere."""
+        """Returns once the run may be newer than `revision`; polls if it runs elsewhere."""
         async with self._changed:
             live = self.live(run_id)
             if live is None or live.revision <= revision:

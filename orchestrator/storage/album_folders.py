@@ -1,4 +1,4 @@
-"""The folders of an album, and the one that a photo's path leads into."""
+"""Albums of several folders: names the folders, and finds the one that a photo is in."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from services.common.imaging.decode import CanonicalImage
 
 
 def name_folders(folders: Sequence[Path]) -> dict[str, Path]:
-    """Names by which the photos of an album begin; "" for a single folder.
+    """Chooses the names that photo paths begin with, one for each folder; "" if there is only one.
 
-    A name is the last part of a folder's path, or as many parts as tell the folders apart, joined
-    by "_". If the order of the names is not that of the folders, each begins with its number: the
-    path breaks ties between photos, so that of identical ones that of the first folder is taken.
+    A name is the last part of a folder's path, or as many parts as it takes to tell the folders
+    apart, joined by "_". If the names do not sort in the order of the folders, each one begins with
+    its number. Ties between photos are broken by path, so the first folder's copy of a photo wins.
     """
     if len(folders) == 1:
         return {"": folders[0]}
@@ -37,7 +37,7 @@ def name_folders(folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def check_apart(folders: Sequence[Path]) -> None:
-    """Refuses folders that have photos in common.
+    """Refuses folders that contain the same photos.
 
     Raises:
         InvalidArgumentError: One is the same as another, or inside it.
@@ -47,7 +47,7 @@ def check_apart(folders: Sequence[Path]) -> None:
             if inner.is_relative_to(outer):
                 what = "is given twice" if inner == outer else f"is inside {outer}"
                 raise InvalidArgumentError(
-                    "folders", f"{inner} {what}; each photo must be in one of the folders only"
+                    "folders", f"{inner} {what}; each photo must be in only one of the folders"
                 )
 
 
@@ -58,9 +58,9 @@ class AlbumFolders:
         self.named: Mapping[str, Path] = name_folders([Path(folder) for folder in album.folders])
 
     def locate(self, path: str) -> tuple[Path, str]:
-        """The folder that a photo's path leads into, and its path within that folder.
+        """Returns the folder that a photo's path leads into, and its path within that folder.
 
-        A path that leads into none comes from another album; it is looked for in the first folder.
+        A path into none of them comes from another album; it is looked up in the first folder.
         """
         for name, folder in self.named.items():
             if not name or path.startswith(f"{name}/"):
@@ -68,12 +68,12 @@ class AlbumFolders:
         return next(iter(self.named.values())), path
 
     def place(self, path: str) -> Path:
-        """Where the file is."""
+        """Returns the full path of a photo's file."""
         folder, within = self.locate(path)
         return folder / within
 
     def within(self, record: ImageRecord) -> tuple[Path, ImageRecord]:
-        """The photo's folder, and the photo with paths within that folder."""
+        """Returns the photo's folder, and the photo with paths relative to it."""
         folder, path = self.locate(record.path)
         companions = tuple(self.locate(other)[1] for other in record.companion_paths)
         return folder, dataclasses.replace(record, path=path, companion_paths=companions)
@@ -83,22 +83,22 @@ class AlbumPhotoSource:
     """The PhotoSource port for an album of several folders.
 
     Args:
-        sources: Their photos, by the names of `name_folders`.
+        sources: Their photos, keyed by the names from `name_folders`.
     """
 
     def __init__(self, sources: Mapping[str, FolderPhotoSource]) -> None:
         self._sources = sources
 
     def list_photos(self) -> list[PhotoFile]:
-        """Finds the photos as `find_photos` does, without any exclusion of the caller's."""
+        """Finds the photos as `find_photos` does, without exclude patterns from the caller."""
         return self.find_photos().photos
 
     def find_photos(self, exclude: Sequence[str] = ()) -> FoundPhotos:
         """Finds the photos of all folders, ordered by path.
 
         Raises:
-            InvalidArgumentError: A folder is missing or cannot be read, or all are without photos.
-            UnavailableError: One disappears in the meantime.
+            InvalidArgumentError: A folder is missing or cannot be read, or none contains photos.
+            UnavailableError: A folder disappears during the search.
         """
         photos: list[PhotoFile] = []
         notes: list[str] = []
@@ -111,7 +111,7 @@ class AlbumPhotoSource:
         return FoundPhotos(sorted(photos, key=lambda photo: photo.path), tuple(notes))
 
     def size(self, path: str) -> int:
-        """Size of a photo in bytes; errors as for `FolderPhotoSource.size`."""
+        """Returns the size of a photo in bytes; errors as for `FolderPhotoSource.size`."""
         source, within = self._find(path)
         return source.size(within)
 
@@ -135,7 +135,7 @@ class AlbumPhotoSource:
         for name, source in self._sources.items():
             if path.startswith(f"{name}/"):
                 return source, path[len(name) + 1 :]
-        raise UnavailableError(f"{path} is in none of the album's folders")
+        raise UnavailableError(f"{path} is not in any of the album's folders")
 
 
 def open_folders(
@@ -145,7 +145,7 @@ def open_folders(
 
     Args:
         folders: In order of preference.
-        open_folder: Opens the photos of one.
+        open_folder: Opens the photos of one folder.
     """
     sources = {name: open_folder(folder) for name, folder in name_folders(folders).items()}
     return sources[""] if len(sources) == 1 else AlbumPhotoSource(sources)

@@ -12,7 +12,7 @@ from orchestrator.domain.wording import pluralize
 from services.common.errors import InvalidArgumentError
 
 IGNORE_FILE = ".bestshotignore"
-"""Lists patterns of files and folders to leave out, in the syntax of .gitignore."""
+"""This file lists patterns of files and folders to leave out, in the syntax of .gitignore."""
 SYSTEM_FOLDERS = (
     *("@eadir", "#recycle", "#snapshot", "@recycle", ".@__thumb", "@recently-snapshot"),
     *("$recycle.bin", "recycler", "system volume information", "lost+found"),
@@ -38,6 +38,7 @@ class LeftOut:
     system_files: int = 0
     excluded_folders: int = 0
     excluded_files: int = 0
+    results: int = 0
     videos: int = 0
 
     def notes(self) -> tuple[str, ...]:
@@ -47,6 +48,7 @@ class LeftOut:
             (self.system_files, "system file", ""),
             (self.excluded_folders, "excluded folder", ""),
             (self.excluded_files, "excluded file", ""),
+            (self.results, "file", " written by bestshot"),
             (self.videos, "video", ""),
         )
         parts = [f"{pluralize(count, noun)}{rest}" for count, noun, rest in counted if count]
@@ -66,6 +68,7 @@ class AlbumRules:
 
     def __init__(self, patterns: Sequence[str], photo_suffixes: frozenset[str]) -> None:
         self.left_out = LeftOut()
+        self._results: set[str] = set()
         self._photo_suffixes = photo_suffixes
         self._is_system_folder = _compile(SYSTEM_FOLDERS)
         self._is_system_file = _compile(SYSTEM_FILES)
@@ -80,6 +83,10 @@ class AlbumRules:
                     "find_photos.exclude",
                     f"invalid pattern here or in {IGNORE_FILE}: {error}",
                 ) from error
+
+    def leave_out_results(self, paths: Iterable[str]) -> None:
+        """Leaves out files that bestshot itself wrote, given as paths relative to the album."""
+        self._results.update(paths)
 
     def keep_folders(self, place: str, names: Iterable[str]) -> list[str]:
         """Returns the subfolders of `place` (relative, "" = the album) to descend into."""
@@ -106,6 +113,8 @@ class AlbumRules:
                 continue
             elif self._matches(place, name):
                 self.left_out.excluded_files += is_photo
+            elif _join(place, name) in self._results:
+                self.left_out.results += is_photo
             else:
                 kept.append(name)
         return kept
@@ -116,8 +125,11 @@ class AlbumRules:
         self.left_out.videos += sum(_suffix(name) in VIDEO_SUFFIXES for name in alone)
 
     def _matches(self, place: str, name: str) -> bool:
-        path = f"{place}/{name}" if place else name
-        return self._excluded is not None and self._excluded.match_file(path)
+        return self._excluded is not None and self._excluded.match_file(_join(place, name))
+
+
+def _join(place: str, name: str) -> str:
+    return f"{place}/{name}" if place else name
 
 
 def _compile(patterns: Sequence[str]) -> re.Pattern[str]:

@@ -1,4 +1,4 @@
-"""Which files of a folder belong to one photo, and which photos are versions of others, by name."""
+"""Finds, by name, the files that belong to one photo, and photos that are versions of others."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ OTHER_SUFFIXES = frozenset(
         *(".pbm", ".pgm", ".pnm", ".ppm", ".pam", ".qoi", ".tga"),
     }
 )
-"""Pictures that cameras do not write: a RAW file of the same name is a photo of its own. Some are
-of formats that cannot be decoded; they become rows all the same."""
+"""Pictures that cameras do not write, so a RAW file of the same name is a separate photo. Some of
+these formats cannot be decoded; such files still become rows."""
 PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
 """Suffixes of candidate files; their magic bytes decide what they really are."""
 FILM_SUFFIXES = frozenset({".mov", ".mp4", ".mp", ".aae"})
-"""Videos of Live Photos and of Google's motion photos, and Apple's edits: they have the photo's
+"""Videos of Live Photos and of Google's motion photos, and Apple's edits. They have the photo's
 name with another suffix."""
 XMP_SUFFIX = ".xmp"
 SIDECAR_SUFFIXES = frozenset({XMP_SUFFIX, ".pp3", ".dop"})
-"""Edits of other programs (RawTherapee, DxO PhotoLab): with this suffix after the photo's whole
-name, or in place of its own."""
+"""Sidecars of other programs (RawTherapee, DxO PhotoLab) too. The suffix follows the photo's whole
+name or replaces the photo's own."""
 
 _PIXEL_PARTS = re.compile(r"(\.raw-\d+)?(\.mp)?(\.(cover|original))?(?=$|~\d+$|-)")
 _PIXEL_MODE = re.compile(r"\.(?!raw-)([a-z_]+)-\d+(?:\.mp)?\.(cover|original)(?=$|~\d+$|-)")
@@ -55,19 +55,20 @@ _EDIT_WORDS = "|".join(
     )
 )
 _EDIT = re.compile(rf"(?P<stem>.+?)(?:~\d+|[-_ ](?:{_EDIT_WORDS})(?:-\d+)?(?P<number>\(\d+\))?)")
-"""Pixel phones and Google Photos (`~2`); Lightroom (`-Edit-2`); Google Takeout in the languages
-that GooglePhotosTakeoutHelper lists, with the number of equal names at the end."""
+"""Names of edits from Pixel phones and Google Photos (`~2`), Lightroom (`-Edit-2`), and Google
+Takeout in the languages that GooglePhotosTakeoutHelper lists. Takeout puts the number that tells
+equal names apart at the end."""
 _ORIGINAL = "_original"
 
 
 @dataclass(slots=True)
 class FileGroup:
-    """A photo and the files that go with it; names without folder.
+    """A photo and the files that go with it; names do not include the folder.
 
     Attributes:
         photo: The file that is shown and scored.
         companions: RAW file, film and sidecars.
-        version_of: The photo that this one is an edited copy of; empty if it is none.
+        version_of: The photo that this one is an edited copy of; empty if it is not a copy.
     """
 
     photo: str
@@ -78,12 +79,13 @@ class FileGroup:
 def group_files(names: Sequence[str]) -> list[FileGroup]:
     """Finds the photos among the files of one folder, and what goes with each.
 
-    A RAW file or film belongs to the picture of the same name, whatever the case of its letters: of
-    several pictures, the one with exactly that name, otherwise the first. Pixel phones name the
+    A RAW file or film belongs to the picture of the same name, ignoring case. If there are several,
+    the picture whose name also matches in case is used, otherwise the first. Pixel phones name the
     files of one shot differently (`PXL_1.RAW-01.COVER.jpg`, `PXL_1.RAW-02.ORIGINAL.dng`).
 
-    A photo is taken for a version of another one only if that is in the folder too. Copies with a
-    number in brackets are not: browsers and Google Takeout give such names to different photos.
+    A photo counts as a version of another one only if that one is in the folder too. A copy with a
+    number in brackets does not count, because browsers and Google Takeout give such names to
+    different photos.
     """
     by_key: dict[str, list[str]] = {}
     for name in sorted(names):
@@ -98,17 +100,17 @@ def group_files(names: Sequence[str]) -> list[FileGroup]:
 
 
 def is_sidecar(path: str) -> bool:
-    """Whether a path is that of an XMP sidecar."""
+    """Whether a path names an XMP sidecar."""
     return path.lower().endswith(XMP_SUFFIX)
 
 
 def is_raw_file(path: str) -> bool:
-    """Whether a path is that of a RAW file."""
+    """Whether a path names a RAW file."""
     return _kind(path) == "raw"
 
 
 def is_film(path: str) -> bool:
-    """Whether a path is a video's."""
+    """Whether a path names a video."""
     return _kind(path) == "film" and not path.lower().endswith(".aae")
 
 
@@ -129,7 +131,7 @@ def _group_same(names: Sequence[str]) -> Iterator[FileGroup]:
 def _add_sidecars(
     groups: Mapping[str, Sequence[FileGroup]], found: Sequence[FileGroup], sidecars: Sequence[str]
 ) -> None:
-    """Adds each sidecar to the photo with its name, or that has a companion with its name."""
+    """Adds each sidecar to the photo of the same name, or with a companion of the same name."""
     exact = {name: group for group in found for name in (*group.companions, group.photo)}
     folded = {_fold(name): group for name, group in exact.items()}
     for name in sidecars:
@@ -156,7 +158,7 @@ def _find_original(key: str, group: FileGroup, groups: Mapping[str, Sequence[Fil
 
 
 def _original_keys(key: str) -> Iterator[str]:
-    """Keys under which the original of a photo may be, the most original one first."""
+    """Yields keys under which a photo's original may be found, the most original one first."""
     keys = [key]
     while shorter := _strip_edit(keys[-1]):
         keys.append(shorter)
@@ -175,7 +177,7 @@ def _strip_edit(key: str) -> str:
 
 
 def _key(name: str) -> str:
-    """Equal for files that belong together: the folded name without suffix and Pixel's parts."""
+    """Makes a key that is equal for files of one shot: no suffix, case or Pixel parts."""
     stem, suffix = os.path.splitext(_fold(name))
     if suffix == ".aae":
         return _APPLE_ORIGINAL_EDITS.sub(r"\1\2", stem)

@@ -38,7 +38,7 @@ def _check_resolved(real: Path, folder: Path, roots: Sequence[Path]) -> Path:
 
 
 def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
-    """Opens a regular file of an album for reading; arguments as in `check_inside`.
+    """Opens a regular file of an album for reading; takes the arguments of `check_inside`.
 
     Raises:
         InvalidImageError: The path leads outside, or is not a regular file.

@@ -156,7 +156,7 @@ def is_shared(engine: Engine) -> bool:
 
 
 def insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401
-    """The dialect's own INSERT, which supports ON CONFLICT."""
+    """Returns the dialect's own INSERT, which supports ON CONFLICT."""
     if connection.dialect.name == POSTGRESQL:
         return postgresql.insert(table)
     return sqlite.insert(table)
@@ -208,7 +208,7 @@ def _parse_url(url: str, password_file: Path | None) -> URL:
     if parsed.drivername != POSTGRESQL:
         raise ConfigError(
             f"orchestrator.database_url begins with {parsed.drivername}://; it must begin with "
-            f"{POSTGRESQL}://, or be null for SQLite in the data folder"
+            f"{POSTGRESQL}://, or be null to use SQLite in the data folder"
         )
     if importlib.util.find_spec("psycopg") is None:
         raise ConfigError("orchestrator.database_url needs psycopg: install 'bestshot[postgres]'")
@@ -232,7 +232,7 @@ def _check_options(parsed: URL) -> None:
             make_conninfo("", **{name: ""})
         except (ProgrammingError, TypeError, ValueError) as error:
             raise ConfigError(
-                f"orchestrator.database_url: {name[:100]!r} is not an option of libpq; "
+                f"orchestrator.database_url: {name[:100]!r} is not a libpq option; "
                 f"an example of an option is ?sslmode=verify-full"
             ) from error
 
@@ -309,13 +309,13 @@ def migrate(engine: Engine) -> None:
 
 
 def newest_version() -> str:
-    """The version of the newest migration, which is the start of its file's name."""
+    """Returns the version of the newest migration, which is the start of its file's name."""
     files = (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
     return max(path.name.partition("_")[0] for path in files)
 
 
 def _find_version(engine: Engine) -> str | None:
-    """The version of the tables; None before the first migration."""
+    """Returns the version of the tables; None before the first migration."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None

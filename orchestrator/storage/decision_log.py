@@ -34,12 +34,12 @@ class SqlDecisionLog:
         self._engine = engine
 
     def entries(self, album_id: str) -> list[DecisionEntry]:
-        """An album's log, oldest first."""
+        """Returns an album's log, oldest first."""
         with self._engine.connect() as connection:
             return _entries(connection, album_id)
 
     def count(self, album_id: str) -> int:
-        """Number of entries of an album's log."""
+        """Counts the entries in an album's log."""
         query = select(func.max(decision_log.c.sequence)).where(decision_log.c.album_id == album_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one() or 0
@@ -54,7 +54,7 @@ class SqlDecisionLog:
         return _entry(row) if row is not None else None
 
     def decisions(self, album_id: str) -> dict[str, Decision]:
-        """The current decisions on single photos, by content digest."""
+        """Returns the current decisions on single photos, keyed by content digest."""
         query = select(decisions.c.content_digest, decisions.c.decision).where(
             decisions.c.album_id == album_id
         )
@@ -115,7 +115,7 @@ def carry_decisions(connection: Connection, album: Album) -> None:
     for row in connection.execute(select(albums).where(albums.c.id != album.id)):
         other = album_from_row(row)
         if set(album.folders) & set(other.folders):
-            # An imported entry may be older than the one before it; the order of a log counts.
+            # An imported entry may be older than the one before it; what counts is the log's order.
             latest = datetime.datetime.min.replace(tzinfo=datetime.UTC)
             for entry in _collect_shared_entries(connection, other, album):
                 latest = max(latest, entry.create_time)
@@ -137,7 +137,7 @@ def carry_decisions(connection: Connection, album: Album) -> None:
 def _collect_shared_entries(
     connection: Connection, source: Album, album: Album
 ) -> Iterator[DecisionEntry]:
-    """The entries of one album's log that concern photos in folders of another one."""
+    """Returns entries in an album's log that concern photos in the folders of another album."""
     folders = AlbumFolders(source)
     shared = {Path(folder) for folder in album.folders}
     ids: set[str] = set()
@@ -223,6 +223,7 @@ def _entry(row: Row[Any]) -> DecisionEntry:
         decided_by=row.decided_by,
         stars=row.stars,
         label=row.label,
+        run_id=row.run_id,
     )
 
 

@@ -14,7 +14,7 @@ from orchestrator.domain.photo import ContentClass, Decision
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import ImageFilter
 from orchestrator.scores import SCORES
-from orchestrator.storage.tables import decisions, images, runs
+from orchestrator.storage.tables import decisions, faces, images, persons, runs
 from services.common.errors import InvalidArgumentError
 
 SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
@@ -23,7 +23,7 @@ SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
     else images.c[score.name]
     for score in SCORES
 }
-"""A photo's scores by their names in the API."""
+"""Columns of a photo's scores, keyed by their names in the API."""
 
 IS_READABLE = images.c.error == ""
 MOMENT = "moment"
@@ -93,11 +93,12 @@ class ImageQuery:
     Attributes:
         filters: Properties that photos must have.
         cluster_id: Their cluster; None = any.
-        search: Text in path, reason, camera or capture time, case-insensitive.
+        search: Text in path, reason, camera, capture time or a person's name, case-insensitive.
         order_by: As in orchestrator.proto.
         camera: Their camera; empty = any.
         capture_date: The day, month or year they were taken, such as "2024-05-01"; empty = any.
         score_ranges: Bounds that their scores are within.
+        person_id: A person on them; empty = any.
     """
 
     filters: Sequence[ImageFilter] = ()
@@ -107,6 +108,7 @@ class ImageQuery:
     camera: str = ""
     capture_date: str = ""
     score_ranges: Sequence[ScoreRange] = ()
+    person_id: str = ""
 
     def order(self, statement: Select[Any]) -> Select[Any]:
         """Adds the order to a statement on the `images` table.
@@ -142,10 +144,19 @@ class ImageQuery:
             statement = statement.where(taken)
         for bounds in self.score_ranges:
             statement = statement.where(bounds.condition())
+        if self.person_id:
+            statement = statement.where(_shows(faces.c.person_id == self.person_id))
         if self.search:
             found = (column.icontains(self.search, autoescape=True) for column in _SEARCHED_COLUMNS)
-            statement = statement.where(or_(*found))
+            is_named = persons.c.name.icontains(self.search, autoescape=True)
+            named = select(persons.c.id).where(is_named, persons.c.is_ignored.is_(False))
+            statement = statement.where(or_(*found, _shows(faces.c.person_id.in_(named))))
         return statement
+
+
+def _shows(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether a photo has a face that meets a condition."""
+    return images.c.content_digest.in_(select(faces.c.content_digest).where(condition))
 
 
 _CONDITIONS: dict[ImageFilter, ColumnElement[bool]] = {
@@ -189,7 +200,7 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
 
 
 def _find_decided(run_id: str, decision: Decision | None = None) -> Select[Any]:
-    """Photos of the run's album with this decision, or with any."""
+    """Selects photos with this decision, or any decision, in the log of the run's album."""
     album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
     found = select(decisions.c.content_digest).where(decisions.c.album_id == album)
     return found if decision is None else found.where(decisions.c.decision == decision.value)

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Engine,
-    Label,
     Row,
+    Select,
     case,
     delete,
     func,
@@ -31,9 +31,13 @@ from orchestrator.domain.people.corrections import (
     FacePlace,
     PeopleAction,
     PeopleEntry,
+    apply_log,
     find_fault,
 )
 from orchestrator.domain.people.faces import Box, IdentifiedFace
+from orchestrator.domain.people.questions import KnownFace, choose_questions
+from orchestrator.domain.photo import REJECTED
+from orchestrator.records import RunState
 from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.database import DatabaseUnavailableError, is_shared
 from orchestrator.storage.rows import utc
@@ -51,7 +55,7 @@ from services.common.errors import InvalidArgumentError, NotFoundError
 logger = logging.getLogger(__name__)
 
 IDENTITY_ROLE = "face_identity"
-"""Role of the vectors in the table of features."""
+"""Role of the vectors in the features table."""
 ONLY_ROW = 1
 _LOG_LOCK = 6_218_744_313
 """Key of PostgreSQL's advisory lock for the log; an arbitrary number."""
@@ -67,17 +71,16 @@ _CLEAREST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class PersonFace:
-    """A face with the newest photo that shows it.
-
-    Attributes:
-        run_id: The newest run with the photo; empty if there is none any more.
-        path: Path of the photo in that run.
-    """
+    """A face with the newest photo that shows it; fields as in orchestrator.proto."""
 
     place: FacePlace
     similarity: float | None
-    run_id: str
-    path: str
+    run_id: str = ""
+    path: str = ""
+    album_id: str = ""
+    is_selected: bool = False
+    composite_score: float | None = None
+    photo_face_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,25 @@ class PersonSummary:
 
     Attributes:
         cover: The clearest face.
+        best_face: The face on the best photo; see orchestrator.proto.
     """
 
     person: Person
     face_count: int
     photo_count: int
     cover: PersonFace
+    best_face: PersonFace | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleQuestion:
+    """Whether a face is a person's; fields as in orchestrator.proto."""
+
+    face: PersonFace
+    person: PersonSummary
+    other_person_id: str
+    similarity: float
+    face_count: int
 
 
 class SqlPeople:
@@ -137,7 +153,7 @@ class SqlPeople:
         return True
 
     def entries(self) -> list[PeopleEntry]:
-        """The log, oldest first."""
+        """Returns the log, oldest first."""
         with self._engine.connect() as connection:
             return _entries(connection)
 
@@ -145,7 +161,7 @@ class SqlPeople:
         """Adds an entry, unless the log already contains it, and applies it.
 
         Raises:
-            InvalidArgumentError: The entry is not valid, or another person has the name.
+            InvalidArgumentError: The entry is not valid, or another person already has the name.
         """
         with self._engine.begin() as connection:
             _lock(connection)
@@ -165,40 +181,47 @@ class SqlPeople:
 
     def list_people(self, limit: int | None = None, offset: int = 0) -> list[PersonSummary]:
         """Persons: named ones first, then by number of photos."""
-        photo_count = func.count(faces.c.content_digest.distinct())
-        query = (
-            select(persons, func.count().label("face_count"), photo_count.label("photo_count"))
-            .join(faces, faces.c.person_id == persons.c.id)
-            .group_by(persons.c.id, persons.c.name, persons.c.is_ignored)
-            .order_by(
-                persons.c.is_ignored,
-                case((persons.c.name == "", 1), else_=0),
-                photo_count.desc(),
-                persons.c.name,
-                persons.c.id,
-            )
-        )
         with self._engine.connect() as connection:
-            rows = connection.execute(query.limit(limit).offset(offset)).all()
-            covers = _find_covers(connection, [row.id for row in rows])
+            rows = connection.execute(_select_persons().limit(limit).offset(offset)).all()
+            return _summarize(connection, rows)
+
+    def questions(self, limit: int) -> list[PeopleQuestion]:
+        """The uncertain faces that matter most, the most important first."""
+        with self._engine.connect() as connection:
+            model = connection.execute(select(identity_models)).one_or_none()
+            if model is None:
+                return []
+            known = _read_known(connection, model.digest)
+            rows = {row.id: row for row in connection.execute(_select_persons())}
+            named = {key: Person(key, row.name, row.is_ignored) for key, row in rows.items()}
+            asked = choose_questions(known, named, model.same_person_similarity, limit)
+            wanted = {question.person_id for question in asked}
+            summaries = {
+                one.person.id: one
+                for one in _summarize(connection, [rows[key] for key in sorted(wanted)])
+            }
+            digests = {question.place.content_digest for question in asked}
+            found = connection.execute(select(faces).where(faces.c.content_digest.in_(digests)))
+            shown = {face.place: face for face in _locate(connection, found.all())}
         return [
-            PersonSummary(
-                Person(row.id, row.name, row.is_ignored),
-                row.face_count,
-                row.photo_count,
-                covers[row.id],
+            PeopleQuestion(
+                shown[question.place],
+                summaries[question.person_id],
+                question.other_person_id,
+                question.similarity,
+                question.face_count,
             )
-            for row in rows
-            if row.id in covers  # unless it was replaced meanwhile
+            for question in asked
+            if question.person_id in summaries
         ]
 
     def count_people(self) -> int:
-        """Number of persons."""
+        """Returns the number of persons."""
         with self._engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(persons)).scalar_one()
 
     def count_faces(self, person_id: str) -> int:
-        """Number of a person's faces."""
+        """Returns the number of a person's faces."""
         query = select(func.count()).where(faces.c.person_id == person_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
@@ -212,17 +235,17 @@ class SqlPeople:
         return Person(row.id, row.name, row.is_ignored)
 
     def places(self, person_id: str) -> tuple[FacePlace, ...]:
-        """Where a person's faces are."""
+        """Returns the places of a person's faces."""
         query = select(faces).where(faces.c.person_id == person_id)
         ordered = query.order_by(faces.c.content_digest, faces.c.place)
         with self._engine.connect() as connection:
             return tuple(map(_place, connection.execute(ordered)))
 
     def find(self, wanted: Sequence[FacePlace]) -> list[tuple[FacePlace, str | None]]:
-        """The faces at these places, each with its person, if there is one.
+        """Returns the faces at these places, each with its person, if there is one.
 
         Raises:
-            InvalidArgumentError: There is no face at one of the places.
+            InvalidArgumentError: One of the places has no face.
         """
         digests = {place.content_digest for place in wanted}
         query = select(faces).where(faces.c.content_digest.in_(digests))
@@ -238,16 +261,16 @@ class SqlPeople:
         return [known[number] for number in found.values() if number is not None]
 
     def faces(self, person_id: str, limit: int | None = None, offset: int = 0) -> list[PersonFace]:
-        """A person's faces, the clearest first."""
+        """Returns a person's faces, the clearest first."""
         query = (
-            select(faces, *_newest_photo())
+            select(faces)
             .where(faces.c.person_id == person_id)
             .order_by(*_CLEAREST_FIRST)
             .limit(limit)
             .offset(offset)
         )
         with self._engine.connect() as connection:
-            return list(map(_person_face, connection.execute(query)))
+            return _locate(connection, connection.execute(query).all())
 
     def erase(self) -> int:
         """Deletes all vectors, and what was derived from them, so that nothing is left on disk.
@@ -277,7 +300,7 @@ class SqlPeople:
             is_busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
             if is_busy:
                 raise DatabaseUnavailableError(
-                    "the vectors are deleted, but another program is reading the database, so that "
+                    "the vectors are deleted, but another program is reading the database, so "
                     "its log may still contain them; stop that program, and erase again"
                 )
 
@@ -302,7 +325,7 @@ def _lock(connection: Connection) -> None:
 
 
 def _check_name(connection: Connection, entry: PeopleEntry) -> None:
-    """Refuses the name of another person, unless that one ends with the entry."""
+    """Refuses the name of another person, unless the entry ends that person."""
     own = {entry.person_id}
     if entry.action is PeopleAction.MERGE:
         own.add(entry.other_person_id)
@@ -319,7 +342,7 @@ def _count(connection: Connection) -> int:
 
 
 def _read_vectors(connection: Connection, digest: str) -> dict[str, tuple[IdentifiedFace, ...]]:
-    """The faces of all photos."""
+    """Returns the faces of all photos."""
     query = (
         select(features.c.content_digest, features.c.payload)
         .where(features.c.role == IDENTITY_ROLE, features.c.model_digest == digest)
@@ -355,40 +378,132 @@ def _replace(connection: Connection, found: Assignment) -> None:
         connection.execute(insert(faces), rows)
 
 
+def _select_persons() -> Select[Any]:
+    """Persons with their numbers of faces and photos: named ones first, then by photos."""
+    photo_count = func.count(faces.c.content_digest.distinct())
+    return (
+        select(persons, func.count().label("face_count"), photo_count.label("photo_count"))
+        .join(faces, faces.c.person_id == persons.c.id)
+        .group_by(persons.c.id, persons.c.name, persons.c.is_ignored)
+        .order_by(
+            persons.c.is_ignored,
+            case((persons.c.name == "", 1), else_=0),
+            photo_count.desc(),
+            persons.c.name,
+            persons.c.id,
+        )
+    )
+
+
+def _summarize(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonSummary]:
+    """Adds their cover and best face to persons."""
+    ids = [row.id for row in rows]
+    covers = _find_covers(connection, ids)
+    best = _find_best(connection, ids)
+    return [
+        PersonSummary(
+            Person(row.id, row.name, row.is_ignored),
+            row.face_count,
+            row.photo_count,
+            covers[row.id],
+            best.get(row.id),
+        )
+        for row in rows
+        if row.id in covers  # unless it was replaced meanwhile
+    ]
+
+
 def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
-    """The clearest face of each person."""
+    """Returns the clearest face of each person."""
     rank = func.row_number().over(partition_by=faces.c.person_id, order_by=_CLEAREST_FIRST)
+    ranked = select(faces, rank.label("rank")).where(faces.c.person_id.in_(person_ids)).subquery()
+    rows = connection.execute(select(ranked).where(ranked.c.rank == 1)).all()
+    located = _locate(connection, rows)
+    return {row.person_id: face for row, face in zip(rows, located, strict=True)}
+
+
+def _find_best(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
+    """The face of each person on the photo with the highest composite score."""
+    order = (images.c.composite_score.desc(), images.c.run_id, images.c.path, faces.c.place)
+    rank = func.row_number().over(partition_by=faces.c.person_id, order_by=order)
     ranked = (
-        select(faces.c.content_digest, faces.c.place, rank.label("rank"))
-        .where(faces.c.person_id.in_(person_ids))
+        select(faces, rank.label("rank"))
+        .join(images, images.c.content_digest == faces.c.content_digest)
+        .where(
+            faces.c.person_id.in_(person_ids),
+            images.c.run_id.in_(_newest_runs()),
+            images.c.composite_score.is_not(None),
+            images.c.reason_code.not_in(REJECTED),
+        )
         .subquery()
     )
+    rows = connection.execute(select(ranked).where(ranked.c.rank == 1)).all()
+    located = _locate(connection, rows)
+    return {row.person_id: face for row, face in zip(rows, located, strict=True)}
+
+
+def _newest_runs() -> Select[Any]:
+    """The newest completed run of each album."""
+    order = (runs.c.create_time.desc(), runs.c.id)
+    rank = func.row_number().over(partition_by=runs.c.album_id, order_by=order)
+    completed = runs.c.state == RunState.COMPLETED.value
+    ranked = select(runs.c.id, rank.label("rank")).where(completed).subquery()
+    return select(ranked.c.id).where(ranked.c.rank == 1)
+
+
+def _locate(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonFace]:
+    """Finds the photo of each face in the newest run that contains it."""
+    digests = {row.content_digest for row in rows}
     query = (
-        select(faces, *_newest_photo())
-        .join(
-            ranked,
-            (ranked.c.content_digest == faces.c.content_digest) & (ranked.c.place == faces.c.place),
+        select(
+            images.c.content_digest,
+            images.c.run_id,
+            images.c.path,
+            runs.c.album_id,
+            images.c.is_selected,
+            images.c.composite_score,
         )
-        .where(ranked.c.rank == 1)
-    )
-    return {row.person_id: _person_face(row) for row in connection.execute(query)}
-
-
-def _newest_photo() -> tuple[Label[str], Label[str]]:
-    """The newest run with the photo of a face, and the photo's path in it."""
-    newest = (
-        select(images.c.run_id)
         .join(runs, runs.c.id == images.c.run_id)
-        .where(images.c.content_digest == faces.c.content_digest)
-        .order_by(runs.c.create_time.desc(), images.c.path)
-        .limit(1)
+        .where(images.c.content_digest.in_(digests), runs.c.state == RunState.COMPLETED.value)
+        # later rows replace earlier ones
+        .order_by(runs.c.create_time, images.c.path.desc())
     )
-    path = newest.with_only_columns(images.c.path)
-    return newest.scalar_subquery().label("run_id"), path.scalar_subquery().label("path")
+    photos = {row.content_digest: row._asdict() for row in connection.execute(query)}
+    counted = (
+        select(faces.c.content_digest, func.count())
+        .where(faces.c.content_digest.in_(digests))
+        .group_by(faces.c.content_digest)
+    )
+    counts = {row[0]: row[1] for row in connection.execute(counted)}
+    found = []
+    for row in rows:
+        photo = dict(photos.get(row.content_digest, {}))
+        photo.pop("content_digest", None)
+        count = counts.get(row.content_digest, 0)
+        found.append(PersonFace(_place(row), row.similarity, photo_face_count=count, **photo))
+    return found
 
 
-def _person_face(row: Row[Any]) -> PersonFace:
-    return PersonFace(_place(row), row.similarity, row.run_id or "", row.path or "")
+def _read_known(connection: Connection, digest: str) -> list[KnownFace]:
+    """All assigned faces with their vectors and what the user has said about them."""
+    rows = connection.execute(select(faces)).all()
+    log = apply_log(_entries(connection), [_place(row) for row in rows])
+    vectors = {
+        (photo, face.box): face.vector
+        for photo, found in _read_vectors(connection, digest).items()
+        for face in found
+    }
+    known = []
+    for number, row in enumerate(rows):
+        place = _place(row)
+        vector = vectors.get((place.content_digest, place.box))
+        if vector is not None:  # unless the vectors were erased meanwhile
+            refused = frozenset(log.refused.get(number, ()))
+            is_confirmed = number in log.persons
+            known.append(
+                KnownFace(place, row.clarity, vector, row.person_id, is_confirmed, refused)
+            )
+    return known
 
 
 def _place(row: Row[Any]) -> FacePlace:

@@ -1,4 +1,4 @@
-"""Threads for reading photos, separate from those that answer calls, as a read may never return.
+"""Reads photos on separate threads, because a read that never returns must not block other calls.
 
 A network folder whose server is gone blocks a thread within the kernel, where it cannot be
 interrupted. These threads are daemons, so they do not keep the process alive, and a thread that
@@ -119,7 +119,7 @@ class PhotoIo:
         return result
 
     def _seconds_left(self, job: _Job) -> float | None:
-        """Seconds until the job, or for a waiting job any running one, could count as hanging."""
+        """Returns the seconds until the job, or any running one if it waits, counts as hanging."""
         if self._stall_s is None:
             return None
         with self._lock:
@@ -191,7 +191,7 @@ class PhotoThreads:
 
     Attributes:
         reads: For runs, which read files and folders.
-        looks: For API calls that read a file or a folder; they do not wait behind a run.
+        looks: For API calls that read a file or a folder; they do not wait for a run to finish.
         decodes: For calls that compute; they may wait for memory.
         contents: Bytes of files in memory, for runs and for API calls.
         pixels: Bytes of pictures that are being compared; taken before any of `contents`.
@@ -211,7 +211,7 @@ class PhotoThreads:
     results: Turns = field(default_factory=lambda: Turns(MAX_RESULT_BYTES))
 
     def hold_results(self, *runs: Run) -> contextlib.AbstractAsyncContextManager[None]:
-        """Reserves room for the results of these runs; a run over the limit waits to be alone."""
+        """Reserves room for the results of these runs; over the limit, waits to be the only one."""
         count = sum(run.summary.photo_count for run in runs if run.summary)
         return self.results.hold(count * RESULT_BYTES)
 

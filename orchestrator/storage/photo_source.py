@@ -21,6 +21,7 @@ from orchestrator.storage.companions import (
 )
 from orchestrator.storage.containment import check_inside, open_inside, resolved_roots
 from orchestrator.storage.photo_io import report_progress
+from orchestrator.storage.results_manifest import MANIFEST_NAME, copies_in_results
 from services.common.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -99,6 +100,9 @@ class FolderPhotoSource:
         for root, folders, names in os.walk(self._folder, onerror=self._warn_unread):
             report_progress()
             place = "" if root == str(self._folder) else self._relative(Path(root))
+            if MANIFEST_NAME in names:
+                copies = copies_in_results(Path(root))
+                rules.leave_out_results(self._relative(Path(path)) for path in copies)
             folders[:] = rules.keep_folders(place, folders)
             files = rules.keep_files(place, names)
             groups = group_files(files)
@@ -116,7 +120,7 @@ class FolderPhotoSource:
         return FoundPhotos(sorted(found, key=lambda photo: photo.path), notes)
 
     def _ignored(self) -> list[str]:
-        """Lines of the album's .bestshotignore; none if there is no such file.
+        """Reads the lines of the album's .bestshotignore; none if there is no such file.
 
         Raises:
             InvalidArgumentError: The file cannot be read. If it were skipped, photos that the
@@ -136,7 +140,7 @@ class FolderPhotoSource:
             ) from error
 
     def size(self, path: str) -> int:
-        """Size of a photo in bytes.
+        """Returns the size of a photo in bytes.
 
         Raises:
             InvalidImageError, UnavailableError: As for `read`.
@@ -194,7 +198,7 @@ class FolderPhotoSource:
         )
 
     def _size(self, path: Path) -> int:
-        """Size of a file; 0 for a dangling link or one that leads outside: `read` reports these."""
+        """Returns a file's size; 0 for a broken or forbidden link, so that `read` reports it."""
         try:
             if path.is_symlink():
                 check_inside(path, self._folder, self._roots)
@@ -269,8 +273,8 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     """Resolves `folder`, including symlinks, and refuses it if it is outside the allowed roots.
 
     Args:
-        folder: From a request. "~" is the home of the user that the orchestrator runs as ...
-        allowed_roots: ... here too.
+        folder: From a request. "~" is the home of the user that the orchestrator runs as.
+        allowed_roots: From the settings; "~" is expanded in the same way.
         field: Name of the request's field, for the error.
 
     Raises:
@@ -283,7 +287,7 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
     try:
         resolved = folder.resolve()
     except (OSError, ValueError, RuntimeError):  # RuntimeError: symlink loop
-        resolved = Path()  # in no root: callers must not learn what exists outside the roots
+        resolved = Path()  # not in any root: callers must not learn what exists outside the roots
     if problem := _find_outside(folder, resolved, resolved_roots(allowed_roots)):
         raise InvalidArgumentError(field, problem)
     return resolved

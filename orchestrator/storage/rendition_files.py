@@ -1,4 +1,4 @@
-"""Pictures of photos in sizes for viewing, kept as files so that none is decoded twice."""
+"""Stores photos as JPEG files in the sizes that were viewed, so that none is decoded twice."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 
 
 class RenditionFiles:
-    """JPEG files by key, bounded by their total size; thread-safe.
+    """Stores JPEG files by key, up to a total size; thread-safe.
 
-    The time of a file's last change is when it was last read, and the oldest goes first. Several
-    processes may share the folder: each applies the limit to the files that it knows of.
+    A file's modification time is set whenever it is read, and the oldest file is deleted first.
+    Several processes may share the folder: each applies the limit to the files that it knows of.
 
     Args:
         folder: Created with the first file.
-        max_bytes: Bound of the total size.
+        max_bytes: Limit on the total size.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -30,7 +30,7 @@ class RenditionFiles:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> bytes | None:
-        """Reads a picture; None if it is not kept."""
+        """Reads a picture; None if it is not stored."""
         path = self._path(key)
         try:
             content = path.read_bytes()
@@ -40,7 +40,7 @@ class RenditionFiles:
         return content
 
     def keep(self, key: str, content: bytes) -> None:
-        """Writes a picture; a disk that is full or read-only only costs time later."""
+        """Writes a picture; if that fails, it only has to be decoded again."""
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class RenditionFiles:
         return sum(size for _, size, _ in self._files())
 
     def _delete_oldest(self) -> None:
-        """Deletes until a tenth of the bound is free: a listing each time would be slow."""
+        """Deletes until a tenth of the limit is free, because listing files each time is slow."""
         files = sorted(self._files())
         self._bytes = sum(size for _, size, _ in files)
         for _, size, path in files:
@@ -77,7 +77,7 @@ class RenditionFiles:
             self._bytes -= size
 
     def _files(self) -> list[tuple[float, int, Path]]:
-        """Time of last use, size and path of every file."""
+        """Lists the last use, size and path of every file."""
         found = []
         for path in self._folder.glob("*/*"):
             with contextlib.suppress(FileNotFoundError):  # another process has just deleted it

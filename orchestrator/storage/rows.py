@@ -12,10 +12,20 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select
 
 from orchestrator import features as codec
 from orchestrator.domain.alteration import Edit
-from orchestrator.domain.photo import CameraFacts, OwnerMark, UserMark
+from orchestrator.domain.people.corrections import FaceFinder, FacePlace
+from orchestrator.domain.people.faces import Box
+from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, UserMark
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.selection import Comparisons
-from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary, StageProgress
+from orchestrator.records import (
+    Album,
+    FacePerson,
+    ImageRecord,
+    Run,
+    RunState,
+    RunSummary,
+    StageProgress,
+)
 from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import (
     comparisons,
@@ -31,7 +41,7 @@ HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 MAX_NAMED_DIGESTS = 1000
-"""For more photos than this, the names of all photos are read: a statement has a limited size."""
+"""Above this number of photos, names are read for all photos, as statements are limited in size."""
 
 
 def album_values(album: Album) -> dict[str, Any]:
@@ -60,7 +70,7 @@ def album_from_row(row: Row[Any]) -> Album:
 
 
 def run_values(run: Run) -> dict[str, Any]:
-    """The columns of a run."""
+    """Returns the columns of a run."""
     values = dataclasses.asdict(run)
     lists = {name: list(values[name]) for name in ("stages", "notes")}
     return {**values, **lists, "state": run.state.value}
@@ -123,27 +133,50 @@ def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecor
         connection.execute(insert(images), rows)
 
 
-def find_person_names(
-    connection: Connection, rows: Sequence[Row[Any]]
-) -> dict[str, tuple[str, ...]]:
-    """Names of the persons on photos, by content digest; `rows` are those of the photos."""
+KnownFaces = Sequence[tuple[FacePlace, FacePerson]]
+"""The faces of persons on one photo."""
+
+
+def find_people(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, KnownFaces]:
+    """The faces of persons on photos, except ignored ones, by content digest.
+
+    Args:
+        connection: To the database.
+        rows: The photos, as read by `select_images`.
+    """
     query = (
-        select(faces.c.content_digest, persons.c.name)
+        select(faces, persons.c.name)
         .join(persons, persons.c.id == faces.c.person_id)
-        .where(persons.c.name != "", persons.c.is_ignored.is_(False))
-        .distinct()
-        .order_by(persons.c.name)
+        .where(persons.c.is_ignored.is_(False))
+        .order_by(faces.c.content_digest, faces.c.place)
     )
     if len(rows) <= MAX_NAMED_DIGESTS:
         query = query.where(faces.c.content_digest.in_({row.content_digest for row in rows}))
-    names: dict[str, tuple[str, ...]] = {}
-    for digest, name in connection.execute(query):
-        names[digest] = (*names.get(digest, ()), name)
-    return names
+    found: dict[str, list[tuple[FacePlace, FacePerson]]] = {}
+    for row in connection.execute(query):
+        place = FacePlace(row.content_digest, Box(row.left, row.top, row.width, row.height))
+        person = FacePerson(row.person_id, row.name)
+        found.setdefault(row.content_digest, []).append((place, person))
+    return dict(found)
+
+
+def _match_people(
+    digest: str, found: Sequence[FaceScores], known: KnownFaces
+) -> tuple[FacePerson | None, ...]:
+    """The person of each face that a run found; empty if nobody is known."""
+    people: list[FacePerson | None] = [None] * len(found)
+    finder = FaceFinder(
+        [FacePlace(digest, Box(face.left, face.top, face.width, face.height)) for face in found]
+    )
+    for place, person in known:
+        number = finder.find_one(place)
+        if number is not None:
+            people[number] = person
+    return tuple(people) if any(people) else ()
 
 
 def select_images() -> Select[Any]:
-    """A query for results, with the stars and labels that their album has for them."""
+    """Builds a query for results, with the stars and labels from their album."""
     marked = (user_marks.c.album_id == runs.c.album_id) & (
         user_marks.c.content_digest == images.c.content_digest
     )
@@ -151,8 +184,8 @@ def select_images() -> Select[Any]:
     return select(images, user_marks.c.stars, user_marks.c.label).select_from(joined)
 
 
-def image_from_row(row: Row[Any], names: Mapping[str, tuple[str, ...]]) -> ImageRecord:
-    """Builds a result from a row of `select_images`, with the names from `find_person_names`."""
+def image_from_row(row: Row[Any], people: Mapping[str, KnownFaces]) -> ImageRecord:
+    """Builds a result from a row of `select_images`, with the persons from `find_people`."""
     values = row._asdict()
     del values["run_id"]
     quality = values["quality"]
@@ -164,12 +197,14 @@ def image_from_row(row: Row[Any], names: Mapping[str, tuple[str, ...]]) -> Image
     values["companion_paths"] = tuple(values["companion_paths"])
     values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
     values["alterations"] = tuple(map(Edit, values["alterations"]))
-    values["person_names"] = names.get(row.content_digest, ())
+    known = people.get(row.content_digest, ())
+    values["person_names"] = tuple(sorted({person.name for _, person in known if person.name}))
+    values["face_people"] = _match_people(row.content_digest, values["faces"], known)
     return ImageRecord(**values)
 
 
 def _image_values(record: ImageRecord) -> dict[str, Any]:
-    fields = {field.name for field in dataclasses.fields(record)} - {"person_names"}
+    fields = {field.name for field in dataclasses.fields(record)} - {"person_names", "face_people"}
     values = {name: getattr(record, name) for name in fields}
     values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     values["faces"] = codec.faces_to_json(record.faces)

@@ -59,7 +59,7 @@ class Renewal(enum.Enum):
 
 
 class SqlRunQueue:
-    """The queued and running runs, as one orchestrator sees them.
+    """The run queue, as one orchestrator uses it.
 
     Args:
         engine: The database.
@@ -217,7 +217,7 @@ class SqlRunQueue:
         return run_from_row(row)
 
     def _end_instead(self, row: Row[Any], now: datetime.datetime) -> dict[str, Any] | None:
-        """Values that end a run instead of claiming it; None if it should be claimed."""
+        """Returns values that end a run instead of claiming it; None if it should be claimed."""
         if row.is_cancel_requested:
             return _end_values(RunState.CANCELLED, now)
         if row.state == RunState.PENDING.value:
@@ -234,7 +234,7 @@ class SqlRunQueue:
 
 
 def _next(connection: Connection, now: datetime.datetime) -> Row[*tuple[Any, ...]] | None:
-    """The oldest claimable run, locked if the database has row locks."""
+    """Returns the oldest claimable run, locked if the database has row locks."""
     expired = runs.c.lease_expire_time < now
     ownerless: ColumnElement[bool] = or_(runs.c.lease_expire_time.is_(None), expired)
     abandoned = (runs.c.state == RunState.RUNNING.value) & ownerless

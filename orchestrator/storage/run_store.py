@@ -36,7 +36,7 @@ from orchestrator.storage.rows import (
     add_images,
     album_from_row,
     album_values,
-    find_person_names,
+    find_people,
     image_from_row,
     replace_all_images,
     replace_comparisons,
@@ -45,7 +45,7 @@ from orchestrator.storage.rows import (
     select_images,
 )
 from orchestrator.storage.stored_folders import album_folders
-from orchestrator.storage.tables import albums, images, runs
+from orchestrator.storage.tables import albums, faces, images, persons, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
 from services.common.errors import NotFoundError
 
@@ -82,7 +82,7 @@ class SqlRunStore:
         return album_from_row(row)
 
     def list_albums(self, limit: int, offset: int) -> list[Album]:
-        """Albums, oldest first."""
+        """Lists the albums, oldest first."""
         query = select(albums).order_by(albums.c.create_time, albums.c.id)
         return [album_from_row(row) for row in self._page(query, limit, offset)]
 
@@ -116,7 +116,7 @@ class SqlRunStore:
         return None
 
     def album_folders(self) -> list[str]:
-        """The folders of all albums."""
+        """Returns the folders of all albums."""
         with self._engine.connect() as connection:
             stored = connection.execute(select(albums.c.folder)).scalars()
             return [folder for one in stored for folder in album_folders(one)]
@@ -210,13 +210,13 @@ class SqlRunStore:
             _save_run(connection, run)
 
     def find_changed_images(self, run_id: str) -> list[ImageRecord]:
-        """Results of a run changed by an attempt of the current request."""
+        """Returns the results of a run changed by an attempt of the current request."""
         with self._engine.connect() as connection:
             changes = earlier_change(connection) or {}
         return [self.image(run_id, path) for path in changes.get("changed_paths", [])]
 
     def comparisons(self, run_id: str, path: str) -> dict[tuple[str, str], float]:
-        """The comparisons that the selection used in a photo's moment, keyed by pairs of paths."""
+        """Returns the comparisons used for the selection in a photo's moment, by pairs of paths."""
         cluster = select(images.c.cluster_id).where(
             images.c.run_id == run_id, images.c.path == path, images.c.cluster_id > NOISE
         )
@@ -229,6 +229,13 @@ class SqlRunStore:
             rows = connection.execute(query).all()
         return {(row.first_path, row.second_path): row.first_better_probability for row in rows}
 
+    def all_comparisons(self, run_id: str) -> dict[tuple[str, str], float]:
+        """The comparisons that the selection used in any moment, keyed by pairs of paths."""
+        query = select(comparisons_table).where(comparisons_table.c.run_id == run_id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return {(row.first_path, row.second_path): row.first_better_probability for row in rows}
+
     def images(
         self,
         run_id: str,
@@ -237,31 +244,44 @@ class SqlRunStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[ImageRecord]:
-        """Results of a run that match a query; without a query, all results ordered by path."""
+        """Returns a run's results that match a query; without one, all of them ordered by path."""
         query = query or ImageQuery()
         statement = query.order(query.restrict(select_images(), run_id))
         return self._read_images(statement.limit(limit).offset(offset))
 
     def count_images(self, run_id: str, query: ImageQuery | None = None) -> int:
-        """Number of results that `images` would return without a limit."""
+        """Returns the number of results that `images` would return without a limit."""
         counted = (query or ImageQuery()).restrict(select(func.count()).select_from(images), run_id)
         with self._engine.connect() as connection:
             return int(connection.execute(counted).scalar_one())
 
     def count_by_filter(self, run_id: str) -> dict[ImageFilter, int]:
-        """Number of results that pass each filter."""
+        """Returns the number of results that pass each filter."""
         counts = [func.count().filter(filter_condition(wanted, run_id)) for wanted in ImageFilter]
         with self._engine.connect() as connection:
             row = connection.execute(select(*counts).where(images.c.run_id == run_id)).one()
         return dict(zip(ImageFilter, row, strict=True))
 
     def count_by_camera(self, run_id: str) -> dict[str, int]:
-        """Number of results of each known camera, ordered by name."""
+        """Returns the number of results of each known camera, ordered by name."""
         return self._count_by(images.c.camera, run_id)
 
     def count_by_date(self, run_id: str) -> dict[str, int]:
-        """Number of results of each known day, in order."""
+        """Returns the number of results of each known day, in order."""
         return self._count_by(CAPTURE_DATE, run_id)
+
+    def count_by_person(self, run_id: str) -> list[tuple[str, str, int]]:
+        """Id, name and number of results of each named person, ordered by name."""
+        query = (
+            select(persons.c.id, persons.c.name, func.count(images.c.path.distinct()))
+            .join(faces, faces.c.person_id == persons.c.id)
+            .join(images, images.c.content_digest == faces.c.content_digest)
+            .where(images.c.run_id == run_id, persons.c.name != "", persons.c.is_ignored.is_(False))
+            .group_by(persons.c.id, persons.c.name)
+            .order_by(persons.c.name)
+        )
+        with self._engine.connect() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
     def _count_by(self, column: ColumnElement[str], run_id: str) -> dict[str, int]:
         value = column.label("value")
@@ -275,7 +295,7 @@ class SqlRunStore:
             return {name: count for name, count in connection.execute(query)}
 
     def scores(self, run_id: str) -> dict[str, list[float]]:
-        """All known values of each score in a run."""
+        """Returns all known values of each score in a run."""
         query = select(*SCORE_COLUMNS.values()).where(images.c.run_id == run_id)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
@@ -286,7 +306,7 @@ class SqlRunStore:
         }
 
     def clusters(self, run_id: str, limit: int | None = None, offset: int = 0) -> list[Cluster]:
-        """The clusters of a run, ordered by id, without noise."""
+        """Returns the clusters of a run, ordered by id, without noise."""
         query = (
             select(
                 images.c.cluster_id,
@@ -301,7 +321,7 @@ class SqlRunStore:
         return [Cluster(**row._asdict()) for row in self._page(query, limit, offset)]
 
     def last_contents(self, album_id: str) -> dict[str, str]:
-        """Content digests by path in an album's newest completed run; empty if there is none."""
+        """Returns content digests by path from an album's newest completed run, if there is one."""
         last = (
             select(runs.c.id)
             .where(runs.c.album_id == album_id, runs.c.state == RunState.COMPLETED.value)
@@ -315,7 +335,7 @@ class SqlRunStore:
             return {row.path: row.content_digest for row in connection.execute(query)}
 
     def moments_and_reasons(self, run_id: str) -> list[tuple[str, int, str]]:
-        """Digest, moment as the algorithm found it, and reason code of each readable photo."""
+        """Returns each readable photo's digest, the algorithm's moment, and the reason code."""
         found = images.c.machine_cluster_id
         query = select(images.c.content_digest, found, images.c.reason_code).where(
             images.c.run_id == run_id, found.is_not(None)
@@ -333,7 +353,7 @@ class SqlRunStore:
         return found[0]
 
     def clusters_of(self, run_id: str, content_digests: Sequence[str]) -> list[ImageRecord]:
-        """Results for photos with these contents and for their clusters, ordered by path."""
+        """Returns results for photos with these contents and their clusters, ordered by path."""
         same = (images.c.run_id == run_id) & images.c.content_digest.in_(content_digests)
         clusters = select(images.c.cluster_id).where(same, images.c.cluster_id > NOISE)
         query = (
@@ -345,7 +365,7 @@ class SqlRunStore:
         return self._read_images(query)
 
     def content_digest(self, album_id: str, path: str) -> str:
-        """Digest of a photo in the newest run that contains it; NotFoundError if none does."""
+        """Returns a photo's digest from the newest run with the photo; NotFoundError if none."""
         query = (
             select(images.c.content_digest)
             .join(runs, runs.c.id == images.c.run_id)
@@ -362,8 +382,8 @@ class SqlRunStore:
     def _read_images(self, query: Select[Any]) -> list[ImageRecord]:
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-            names = find_person_names(connection, rows)
-        return [image_from_row(row, names) for row in rows]
+            people = find_people(connection, rows)
+        return [image_from_row(row, people) for row in rows]
 
     def _page(self, query: Select[Any], limit: int | None, offset: int) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:

@@ -169,6 +169,7 @@ decision_log = Table(
     Column("decided_by", Text, nullable=False, server_default=""),
     Column("stars", Integer, nullable=False, server_default="0"),
     Column("label", Text, nullable=False, server_default=""),
+    Column("run_id", String(32), nullable=False, server_default=""),
     UniqueConstraint("album_id", "id"),
 )
 """Append-only; `sequence` counts an album's entries from 1."""
@@ -231,7 +232,7 @@ identity_models = Table(
     Column("digest", String(64), nullable=False),
     Column("same_person_similarity", SCORE, nullable=False),
 )
-"""At most one row: under which digest the vectors that `faces` is derived from are stored."""
+"""At most one row: the digest of the models whose vectors `faces` is derived from."""
 
 user_marks = Table(
     "user_marks",
@@ -241,7 +242,7 @@ user_marks = Table(
     Column("stars", Integer, nullable=False),
     Column("label", Text, nullable=False),
 )
-"""Current stars and colour labels, likewise."""
+"""Current stars and colour labels, also derived from the log."""
 
 answers = Table(
     "answers",

@@ -25,7 +25,7 @@ _MAX_NAME_BYTES = 200
 
 
 def album_roots(allowed_roots: Sequence[Path], data_folder: Path) -> tuple[Path, ...]:
-    """Resolved folders that links in an album may lead into: the allowed roots and the uploads."""
+    """Returns the folders that an album's links may lead into: allowed roots and uploads."""
     return resolved_roots([*allowed_roots, data_folder / UPLOADS_NAME])
 
 
@@ -129,7 +129,7 @@ class Upload:
 
 
 def count_photos(folder: Path) -> int:
-    """Number of photos that were uploaded into a folder; 0 if it is gone."""
+    """Returns the number of photos that were uploaded into a folder; 0 if it is gone."""
     try:
         return sum(path.name != _MARK_NAME for path in folder.iterdir())
     except OSError:

@@ -84,9 +84,9 @@ def build_orchestrator(
         config: Source of run settings.
         data_folder: Folder for uploads and for pictures made for viewing.
         registry: Registry for the metrics of runs.
-        allowed_roots: Folders that must contain new albums and exports, for a command run by the
-            user of this machine, who may read every album; None = those of `settings`, which then
-            apply to all albums.
+        allowed_roots: Folders that must contain new albums and exports. Set by commands of this
+            machine's user, who may read every album; None = those in `settings`, which then apply
+            to all albums.
 
     Raises:
         ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.

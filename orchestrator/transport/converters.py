@@ -22,18 +22,25 @@ from orchestrator.domain.explanation import Explanation
 from orchestrator.domain.people.corrections import FacePlace, PeopleAction
 from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import Decision, FaceScores, QualityScores
-from orchestrator.domain.scoring import PersonPenalties, read_signs
+from orchestrator.domain.preferences import MIN_ANSWER_COUNT, MIN_MOMENT_COUNT
+from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
 from orchestrator.review.decision_watch import Addition
 from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
+from orchestrator.review.pair_learning import (
+    AskedPair,
+    LearnedWeights,
+    describe_profile,
+    learning_lines,
+)
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff
 from orchestrator.review.tuning import Proposal, proposal_lines, proposal_yaml
 from orchestrator.runs.recorded_settings import read_corrections
 from orchestrator.storage.image_query import ScoreRange
-from orchestrator.storage.people_store import PersonFace, PersonSummary
+from orchestrator.storage.people_store import PeopleQuestion, PersonFace, PersonSummary
 from orchestrator.transport.pages import Statistics
 from services.common.config.describe import SettingDescription
 from services.common.errors import BestshotError, InvalidArgumentError
@@ -47,6 +54,7 @@ _DECISIONS = {
     "DECISION_KEEP": Decision.KEEP,
     "DECISION_REJECT": Decision.REJECT,
 }
+MAX_RUN_ID = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -110,6 +118,18 @@ def person_message(found: PersonSummary) -> pb.Person:
         face_count=found.face_count,
         photo_count=found.photo_count,
         cover=person_face_message(found.cover),
+        best_face=person_face_message(found.best_face) if found.best_face else None,
+    )
+
+
+def question_message(asked: PeopleQuestion) -> pb.PeopleQuestion:
+    """Translates a question about a face."""
+    return pb.PeopleQuestion(
+        face=person_face_message(asked.face),
+        person=person_message(asked.person),
+        other_person_id=asked.other_person_id,
+        similarity=asked.similarity,
+        face_count=asked.face_count,
     )
 
 
@@ -121,7 +141,19 @@ def person_face_message(face: PersonFace) -> pb.PersonFace:
         similarity=face.similarity,
         run_id=face.run_id,
         path=face.path,
+        album_id=face.album_id,
+        is_selected=face.is_selected,
+        composite_score=face.composite_score,
+        photo_face_count=face.photo_face_count,
     )
+
+
+def face_box_value(request: pb.GetThumbnailRequest) -> Box | None:
+    """Translates the box of a face; None if the request has none."""
+    if not request.HasField("face_box"):
+        return None
+    box = request.face_box
+    return Box(box.left, box.top, box.width, box.height)
 
 
 def face_place_value(message: pb.FacePlace) -> FacePlace:
@@ -152,8 +184,7 @@ def image_message(
         megapixels=record.megapixels,
         owner_mark=pb.OwnerMark(**dataclasses.asdict(record.owner_mark)),
         face_signs=[
-            pb.FaceSigns(**dataclasses.asdict(signs))
-            for signs in read_signs(record.faces, penalties)
+            pb.FaceSigns(**dataclasses.asdict(signs)) for signs in record.face_signs(penalties)
         ],
         user_mark=pb.UserMark(**dataclasses.asdict(record.user_mark)),
         companion_paths=record.companion_paths,
@@ -224,6 +255,7 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
         decided_by=entry.decided_by,
         stars=entry.stars,
         label=entry.label,
+        run_id=entry.run_id,
     )
 
 
@@ -244,6 +276,10 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         raise InvalidArgumentError(
             "entries", f"entry {message.id[:64]}: create_time is not a valid time"
         ) from error
+    if len(message.run_id) > MAX_RUN_ID:
+        raise InvalidArgumentError(
+            "entries", f"entry {message.id[:64]}: run_id has more than {MAX_RUN_ID} characters"
+        )
     decided = [DecidedPhoto(photo.content_digest, photo.path) for photo in photos]
     return DecisionEntry(
         id=message.id,
@@ -255,6 +291,7 @@ def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
         decided_by=message.decided_by,
         stars=message.stars,
         label=message.label,
+        run_id=message.run_id,
     )
 
 
@@ -336,6 +373,10 @@ def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
         ],
         cameras=_value_counts(found.cameras),
         capture_dates=_value_counts(found.capture_dates),
+        people=[
+            pb.PersonCount(person_id=person_id, name=name, image_count=count)
+            for person_id, name, count in found.people
+        ],
     )
 
 
@@ -451,6 +492,42 @@ def proposal_message(found: Proposal) -> pb.TuneRunResponse:
         is_better=found.is_better,
         settings_yaml=proposal_yaml(found) if found.after else "",
         lines=proposal_lines(found),
+    )
+
+
+def pair_message(
+    pair: AskedPair, decisions: Mapping[str, Decision], penalties: PersonPenalties
+) -> pb.ShotPair:
+    """Translates a pair; decisions by content digest."""
+    left, right = (
+        image_message(record, decisions.get(record.content_digest), penalties)
+        for record in (pair.left, pair.right)
+    )
+    return pb.ShotPair(left=left, right=right, left_better_probability=pair.left_better_probability)
+
+
+def learned_message(learned: LearnedWeights) -> pb.ProposeWeightsResponse:
+    """Translates learned weights."""
+    found = learned.found
+    return pb.ProposeWeightsResponse(
+        proposed_settings=[
+            pb.ProposedSetting(key=key, before=before, after=after)
+            for key, (before, after) in learned.changes.items()
+        ],
+        choice_count=found.choice_count,
+        moment_count=found.moment_count,
+        unsure_count=learned.unsure_count,
+        missing_count=learned.missing_count,
+        min_choice_count=MIN_ANSWER_COUNT,
+        min_moment_count=MIN_MOMENT_COUNT,
+        predicted_before_count=found.predicted_before,
+        predicted_after_count=found.predicted_after,
+        held_out_count=found.held_out,
+        chance=found.chance,
+        fold_count=found.fold_count,
+        is_better=found.is_better,
+        lines=learning_lines(learned),
+        profile_description=describe_profile(learned),
     )
 
 

@@ -24,8 +24,9 @@ from orchestrator.records import Album, ImageFilter, Run
 from orchestrator.review.run_diff import RunDiff
 from orchestrator.run_service import Curator
 from orchestrator.storage.image_query import ORDER_PATTERN, ImageQuery
+from orchestrator.storage.people_store import PersonSummary
 from orchestrator.transport import json_models as models
-from orchestrator.transport.pages import Page, PageRequest, Reader, Result
+from orchestrator.transport.pages import MAX_QUESTION_COUNT, Page, PageRequest, Reader, Result
 from services.common.errors import (
     MAX_MESSAGE_BYTES,
     BestshotError,
@@ -86,15 +87,24 @@ class ImagesQuery(SkippingQuery):
     cluster_id: Annotated[int | None, Field(ge=-1, le=MAX_INT)] = None
     """only photos of this cluster; -1 = noise"""
     search: str = ""
-    """only photos whose path, reason, camera or capture time contains this text"""
+    """only photos whose path, reason, camera, capture time or a person's name contains this text"""
     camera: str = ""
     """only photos of this camera"""
     capture_date: str = ""
     """only photos taken on this day, such as 2024-05-01, or in this month or year"""
+    person_id: str = ""
+    """only photos with this person"""
     order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
     """same as ListImagesRequest.order_by in orchestrator.proto"""
 
 
+PageSize = Annotated[
+    int,
+    Query(
+        description="Maximum number of questions; 0 = 5, at most 100.",
+        json_schema_extra={"minimum": 0, "maximum": MAX_QUESTION_COUNT},
+    ),
+]
 PhotoPath = Annotated[str, Query(min_length=1, description="Path of the photo in its album.")]
 LongSide = Annotated[
     int,
@@ -118,16 +128,16 @@ class JsonApi:
         self._curator = curator
 
     async def albums(self, query: Annotated[PageQuery, Query()]) -> object:
-        """Albums, oldest first."""
+        """Lists the albums, oldest first."""
         page = await self._reader.albums(_page_request(query))
         return {"albums": page.items, "next_page_token": page.next_page_token}
 
     async def album(self, album_id: str) -> object:
-        """One album."""
+        """Returns one album."""
         return await self._reader.album(album_id)
 
     async def decisions(self, album_id: str, query: Annotated[PageQuery, Query()]) -> object:
-        """The user's decisions on an album's photos and moments, oldest first."""
+        """Returns the user's decisions on an album's photos and moments, oldest first."""
         page = await self._reader.decisions(album_id, _page_request(query))
         entries = [
             {
@@ -144,25 +154,32 @@ class JsonApi:
         }
 
     async def people(self, query: Annotated[PageQuery, Query()]) -> object:
-        """The people of all albums: named ones first, then by number of photos."""
+        """Returns the people of all albums: named ones first, then by number of photos."""
         page = await self._reader.people(_page_request(query))
-        people = [
-            {
-                **dataclasses.asdict(found.person),
-                "face_count": found.face_count,
-                "photo_count": found.photo_count,
-                "cover": found.cover,
-            }
-            for found in page.items
-        ]
         return {
-            "people": people,
+            "people": list(map(_person_fields, page.items)),
             "next_page_token": page.next_page_token,
             "total_count": page.total_count,
         }
 
+    async def people_questions(self, page_size: PageSize = 0) -> object:
+        """The few uncertain faces that matter most, as questions with yes or no as answer."""
+        asked = await self._reader.people_questions(page_size)
+        return {
+            "questions": [
+                {
+                    "face": question.face,
+                    "person": _person_fields(question.person),
+                    "other_person_id": question.other_person_id,
+                    "similarity": question.similarity,
+                    "face_count": question.face_count,
+                }
+                for question in asked
+            ]
+        }
+
     async def person_faces(self, person_id: str, query: Annotated[PageQuery, Query()]) -> object:
-        """The faces of a person, the clearest first."""
+        """Returns the faces of a person, the clearest first."""
         page = await self._reader.person_faces(person_id, _page_request(query))
         return {
             "faces": page.items,
@@ -176,24 +193,24 @@ class JsonApi:
         return {"runs": page.items, "next_page_token": page.next_page_token}
 
     async def run(self, run_id: str) -> object:
-        """One run with its whole config, models and timings."""
+        """Returns one run with its whole config, models and timings."""
         return await self._reader.run(run_id)
 
     async def clusters(self, run_id: str, query: Annotated[SkippingQuery, Query()]) -> object:
-        """The clusters of a run, ordered by id; noise is not a cluster."""
+        """Returns the clusters of a run, ordered by id; noise is not a cluster."""
         page = await self._reader.clusters(run_id, _page_request(query))
         return {"clusters": page.items, "next_page_token": page.next_page_token}
 
     async def statistics(self, run_id: str) -> object:
-        """Photo counts of a run: by filter, by score, by cluster size."""
+        """Counts a run's photos: by filter, by score, by cluster size."""
         return dataclasses.asdict(await self._reader.statistics(run_id))
 
     async def diff(self, run_id: str, other_run_id: str) -> object:
-        """How another run differs from this one."""
+        """Returns how another run differs from this one."""
         return await self._curator.diff(run_id, other_run_id)
 
     async def images(self, run_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Photos of a run with all their results."""
+        """Returns the photos in a run with all their results."""
         page = await self._images(run_id, query)
         return {
             "images": [models.image(*item) for item in page.items],
@@ -202,16 +219,25 @@ class JsonApi:
         }
 
     async def image(self, run_id: str, path: PhotoPath) -> object:
-        """One photo of a run."""
+        """Returns one photo in a run."""
         return models.image(*await self._reader.image(run_id, path))
 
     async def explanation(self, run_id: str, path: PhotoPath) -> object:
-        """Why a photo was or was not picked, with the numbers that were used."""
+        """Returns why a photo was or was not picked, with the numbers that were used."""
         return await self._curator.explain(run_id, path)
 
     async def evaluation(self, run_id: str) -> object:
-        """How well the algorithm's picks agree with the user's decisions."""
+        """Returns how well the algorithm's picks agree with the user's decisions."""
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
+
+    async def pairs(self, run_id: str, query: Annotated[PageQuery, Query()]) -> object:
+        """Pairs of shots that the algorithm is least sure of and that have no answer yet."""
+        found = await self._reader.pairs(run_id, _page_request(query))
+        return models.make_pairs(found)
+
+    async def proposed_weights(self, run_id: str) -> object:
+        """Weights that predict more of the user's answers about pairs."""
+        return models.make_proposed_weights(await self._reader.learned_weights(run_id))
 
     async def thumbnail(
         self,
@@ -220,14 +246,14 @@ class JsonApi:
         long_side_px: LongSide = 0,
         faces_only: Literal["false", "true"] = "false",  # a bool would accept other words too
     ) -> Response:
-        """A JPEG of a photo, or of its faces in a row."""
+        """Returns a JPEG of a photo, or of its faces in a row."""
         jpeg = await self._reader.picture(
             run_id, path, long_side_px, is_of_faces=faces_only == "true"
         )
         return Response(jpeg, media_type="image/jpeg")
 
     async def files(self, run_id: str, filename: DownloadFormat) -> Response:
-        """A run's results as one file."""
+        """Returns a run's results as one file."""
         opened = await self._reader.file(run_id, filename)
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -239,7 +265,7 @@ class JsonApi:
         return StreamingResponse(chunks(), media_type="application/octet-stream", headers=headers)
 
     async def models(self) -> object:
-        """The model of every service."""
+        """Returns the model of every service."""
         served = await self._curator.ask_models()
         return [
             {"role": role, "model": None, "error": answer.message}
@@ -249,7 +275,7 @@ class JsonApi:
         ]
 
     async def settings(self, profile: str = "") -> object:
-        """The settings of a profile; default: the orchestrator's own."""
+        """Returns the settings of a profile; default: the orchestrator's own."""
         found = await self._reader.settings(profile)
         return {
             "profile": found.profile,
@@ -258,7 +284,7 @@ class JsonApi:
         }
 
     async def results(self, job_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
-        """Photos of a run (a job) with their scores in a flat structure."""
+        """Returns the photos in a run (a job) with their scores in a flat structure."""
         page = await self._images(job_id, query)
         return {
             "images": [models.result_image(record) for record, *_ in page.items],
@@ -277,8 +303,19 @@ class JsonApi:
                 order_by=query.order_by,
                 camera=query.camera,
                 capture_date=query.capture_date,
+                person_id=query.person_id,
             ),
         )
+
+
+def _person_fields(found: PersonSummary) -> dict[str, object]:
+    return {
+        **dataclasses.asdict(found.person),
+        "face_count": found.face_count,
+        "photo_count": found.photo_count,
+        "cover": found.cover,
+        "best_face": found.best_face,
+    }
 
 
 @dataclass(frozen=True)
@@ -297,6 +334,7 @@ _ROUTES = (
     _Route("/albums/{album_id}", JsonApi.album, "GetAlbum", Album),
     _Route("/albums/{album_id}/decisions", JsonApi.decisions, "ListDecisions", models.Decisions),
     _Route("/people", JsonApi.people, "ListPeople", models.People),
+    _Route("/people/questions", JsonApi.people_questions, "ListPeopleQuestions", models.Questions),
     _Route(
         "/people/{person_id}/faces", JsonApi.person_faces, "ListPersonFaces", models.PersonFaces
     ),
@@ -309,6 +347,13 @@ _ROUTES = (
     _Route("/runs/{run_id}/image", JsonApi.image, "GetImage", models.Image),
     _Route("/runs/{run_id}/explanation", JsonApi.explanation, "ExplainImage", Explanation),
     _Route("/runs/{run_id}/evaluation", JsonApi.evaluation, "EvaluateRun", models.EvaluatedRun),
+    _Route("/runs/{run_id}/pairs", JsonApi.pairs, "ListPairs", models.Pairs),
+    _Route(
+        "/runs/{run_id}/proposed_weights",
+        JsonApi.proposed_weights,
+        "ProposeWeights",
+        models.ProposedWeights,
+    ),
     _Route("/runs/{run_id}/thumbnail", JsonApi.thumbnail, "GetThumbnail", None, "image/jpeg"),
     _Route(
         "/runs/{run_id}/files/{filename}",

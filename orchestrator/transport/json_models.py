@@ -8,13 +8,15 @@ from pydantic import BaseModel, create_model
 
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction
 from orchestrator.domain.photo import Decision
-from orchestrator.domain.scoring import FaceSigns, PersonPenalties, read_signs
+from orchestrator.domain.scoring import FaceSigns, PersonPenalties
 from orchestrator.export.metrics_csv import status
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Counts, Evaluation
+from orchestrator.review.pair_learning import LearnedWeights, learning_lines
 from orchestrator.review.run_statistics import Histogram
 from orchestrator.storage.people_store import PersonFace
+from orchestrator.transport.pages import PairsPage
 from services.common.config.describe import SettingDescription
 
 Status = Literal["selected", "not_selected", "unreadable"]
@@ -90,6 +92,7 @@ _IMAGE_FIELDS: dict[str, Any] = {
     "decision": Decision | None,
     "face_signs": list[FaceSigns],
 }
+del _IMAGE_FIELDS["face_people"]  # `face_signs` has them
 Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
     "Image", **{name: (hint, ...) for name, hint in _IMAGE_FIELDS.items()}
 )
@@ -97,15 +100,16 @@ Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
 
 
 def image(record: ImageRecord, decision: Decision | None, penalties: PersonPenalties) -> BaseModel:
-    """A result with the user's decision; the penalties are those of its run."""
+    """Returns a result with the user's decision; the penalties are those of its run."""
     fields = {name: getattr(record, name) for name in get_type_hints(ImageRecord)}
+    del fields["face_people"]
     return Image(
         **fields,
         filename=record.filename,
         face_caption=record.face_caption,
         status=status(record),
         decision=decision,
-        face_signs=list(read_signs(record.faces, penalties)),
+        face_signs=list(record.face_signs(penalties)),
     )
 
 
@@ -121,6 +125,7 @@ class LoggedDecision(BaseModel):
     decided_by: str
     stars: int
     label: str
+    run_id: str
     is_in_force: bool
 
 
@@ -133,6 +138,23 @@ class CountedPerson(BaseModel):
     face_count: int
     photo_count: int
     cover: PersonFace
+    best_face: PersonFace | None
+
+
+class AskedQuestion(BaseModel):
+    """A question about a face; see PeopleQuestion in orchestrator.proto."""
+
+    face: PersonFace
+    person: CountedPerson
+    other_person_id: str
+    similarity: float
+    face_count: int
+
+
+class Questions(BaseModel):
+    """The few uncertain faces that matter most."""
+
+    questions: list[AskedQuestion]
 
 
 class ServedModel(BaseModel):
@@ -181,6 +203,90 @@ def make_evaluated_run(found: Evaluation) -> EvaluatedRun:
             Disagreement(path=record.path, decision=decision, reason=record.reason)
             for record, decision in found.disagreements
         ],
+    )
+
+
+class Pair(BaseModel):
+    """Two shots of one moment; see ShotPair in orchestrator.proto."""
+
+    left: Image
+    right: Image
+    left_better_probability: float
+
+
+class Pairs(BaseModel):
+    """A page of pairs; see ListPairsResponse."""
+
+    pairs: list[Pair]
+    next_page_token: str
+    total_count: int
+    choice_count: int
+    unsure_count: int
+
+
+def make_pairs(found: PairsPage) -> Pairs:
+    """Translates a page of pairs."""
+    decisions, penalties = found.decisions, found.penalties
+    return Pairs(
+        pairs=[
+            Pair(
+                left=image(pair.left, decisions.get(pair.left.content_digest), penalties),
+                right=image(pair.right, decisions.get(pair.right.content_digest), penalties),
+                left_better_probability=pair.left_better_probability,
+            )
+            for pair in found.page.items
+        ],
+        next_page_token=found.page.next_page_token,
+        total_count=found.page.total_count or 0,
+        choice_count=found.choice_count,
+        unsure_count=found.unsure_count,
+    )
+
+
+class WeightChange(BaseModel):
+    """A setting for which another value is proposed."""
+
+    key: str
+    before: float
+    after: float
+
+
+class ProposedWeights(BaseModel):
+    """Weights learned from answers about pairs; see ProposeWeightsResponse."""
+
+    proposed_settings: list[WeightChange]
+    choice_count: int
+    moment_count: int
+    unsure_count: int
+    missing_count: int
+    predicted_before_count: int
+    predicted_after_count: int
+    held_out_count: int
+    chance: float
+    fold_count: int
+    is_better: bool
+    lines: list[str]
+
+
+def make_proposed_weights(learned: LearnedWeights) -> ProposedWeights:
+    """Translates learned weights."""
+    found = learned.found
+    return ProposedWeights(
+        proposed_settings=[
+            WeightChange(key=key, before=before, after=after)
+            for key, (before, after) in learned.changes.items()
+        ],
+        choice_count=found.choice_count,
+        moment_count=found.moment_count,
+        unsure_count=learned.unsure_count,
+        missing_count=learned.missing_count,
+        predicted_before_count=found.predicted_before,
+        predicted_after_count=found.predicted_after,
+        held_out_count=found.held_out,
+        chance=found.chance,
+        fold_count=found.fold_count,
+        is_better=found.is_better,
+        lines=list(learning_lines(learned)),
     )
 
 

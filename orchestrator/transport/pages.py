@@ -10,6 +10,7 @@ from typing import IO, Any, Generic, TypeVar
 
 from orchestrator.config import PipelineConfig, Profile
 from orchestrator.domain.decisions import DecisionEntry, find_in_force
+from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.export.download import DownloadFormat, download
@@ -23,6 +24,7 @@ from orchestrator.export.pictures import (
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Evaluation, evaluate
+from orchestrator.review.pair_learning import AskedPair, LearnedWeights, ask_pairs, learn_weights
 from orchestrator.review.run_diff import Change, RunDiff
 from orchestrator.review.run_statistics import Histogram, cluster_sizes, histograms
 from orchestrator.review.tuning import Proposal, tune
@@ -32,7 +34,12 @@ from orchestrator.runs.recorded_settings import read_penalties
 from orchestrator.storage.album_folders import OpenSource
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.image_query import ImageQuery
-from orchestrator.storage.people_store import PersonFace, PersonSummary, SqlPeople
+from orchestrator.storage.people_store import (
+    PeopleQuestion,
+    PersonFace,
+    PersonSummary,
+    SqlPeople,
+)
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.run_store import SqlRunStore
@@ -66,8 +73,20 @@ class Page(Generic[ItemT]):
     total_count: int | None = None
 
 
+QUESTION_COUNT, MAX_QUESTION_COUNT = 5, 100
 Result = tuple[ImageRecord, Decision | None, PersonPenalties]
-"""A photo of a run, the user's decision on it, and the run's settings for its faces."""
+"""A photo in a run, the user's decision on it, and the run's settings for its faces."""
+
+
+@dataclass(frozen=True)
+class PairsPage:
+    """Pairs to show, the numbers of answers so far, and what `image_message` needs for each."""
+
+    page: Page[AskedPair]
+    choice_count: int
+    unsure_count: int
+    decisions: dict[str, Decision]
+    penalties: PersonPenalties
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,7 @@ class Statistics:
     cluster_sizes: list[tuple[int, int]]
     cameras: dict[str, int]
     capture_dates: dict[str, int]
+    people: list[tuple[str, str, int]]
 
 
 @dataclass(frozen=True)
@@ -127,17 +147,17 @@ class Reader:
         self._roots = roots
 
     async def album(self, album_id: str) -> Album:
-        """One album."""
+        """Returns one album."""
         return await asyncio.to_thread(self._store.album, album_id)
 
     async def albums(self, wanted: PageRequest) -> Page[Album]:
-        """Albums, oldest first."""
+        """Lists the albums, oldest first."""
         size, offset = _bounds(wanted, "albums")
         found = await asyncio.to_thread(self._store.list_albums, size + 1, offset)
         return Page(found[:size], _next_token(len(found), size, offset, "albums"))
 
     async def run(self, run_id: str) -> Run:
-        """The current state of a run."""
+        """Returns the current state of a run."""
         return await self._curator.run(run_id)
 
     async def runs(self, album_id: str, wanted: PageRequest) -> Page[Run]:
@@ -154,7 +174,7 @@ class Reader:
         wanted: PageRequest,
         query: ImageQuery,
     ) -> Page[Result]:
-        """Photos of a run."""
+        """Returns the photos in a run."""
         run = await self._curator.run(run_id)
         size, offset = _bounds(wanted, run.id, query)
         total = await asyncio.to_thread(self._store.count_images, run.id, query)
@@ -170,7 +190,7 @@ class Reader:
         )
 
     async def image(self, run_id: str, path: str) -> Result:
-        """One photo of a run."""
+        """Returns one photo in a run."""
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
         decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
@@ -185,7 +205,7 @@ class Reader:
         return Page(found[:size], _next_token(len(found), size, offset, *query))
 
     async def statistics(self, run_id: str) -> Statistics:
-        """Photo counts of a run."""
+        """Counts a run's photos."""
         run = await self._curator.run(run_id)
         counts = await asyncio.to_thread(self._store.count_by_filter, run.id)
         scores = await asyncio.to_thread(self._store.scores, run.id)
@@ -197,16 +217,25 @@ class Reader:
             cluster_sizes=cluster_sizes(clusters, counts[ImageFilter.NOISE]),
             cameras=await asyncio.to_thread(self._store.count_by_camera, run.id),
             capture_dates=await asyncio.to_thread(self._store.count_by_date, run.id),
+            people=await asyncio.to_thread(self._store.count_by_person, run.id),
         )
 
     async def picture(
-        self, run_id: str, path: str, long_side_px: int, *, is_of_faces: bool = False
+        self,
+        run_id: str,
+        path: str,
+        long_side_px: int,
+        *,
+        is_of_faces: bool = False,
+        face_box: Box | None = None,
     ) -> bytes:
-        """A JPEG of a photo, or of its faces in a row; 0 = thumbnail size.
+        """A JPEG of a photo, of its faces in a row, or of the face in a box; 0 = thumbnail size.
 
         Raises:
-            InvalidArgumentError: `long_side_px` is out of bounds.
+            InvalidArgumentError: `long_side_px` or the box is out of bounds.
         """
+        if face_box is not None and not face_box.is_in_picture():
+            raise InvalidArgumentError("face_box", f"{face_box} is not within the photo")
         long_side_px = long_side_px or THUMBNAIL_LONG_SIDE_PX
         if not 0 < long_side_px <= MAX_LONG_SIDE_PX:
             raise InvalidArgumentError(
@@ -214,13 +243,15 @@ class Reader:
             )
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
+        is_of_faces = is_of_faces or face_box is not None
         if long_side_px <= THUMBNAIL_LONG_SIDE_PX and not is_of_faces:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
         if is_of_faces:
             side_px = min(long_side_px, MAX_FACE_PX)
-            return await face_row(record, source, self.threads, self._renditions, side_px)
+            boxes = record.faces if face_box is None else (face_box,)
+            return await face_row(record, source, self.threads, self._renditions, side_px, boxes)
         return await large_picture(record, source, self.threads, self._renditions, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
@@ -236,7 +267,7 @@ class Reader:
     async def diff(
         self, run_id: str, other_run_id: str, wanted: PageRequest
     ) -> tuple[RunDiff, tuple[Change, ...], str]:
-        """The diff of two runs, a page of its photo changes, and the next page token."""
+        """Returns the diff of two runs, a page of its photo changes, and the next page token."""
         query = ("diff", run_id, other_run_id)
         size, offset = _bounds(wanted, *query)
         # Comparing large runs takes seconds, so later pages reuse the diff of the first.
@@ -250,7 +281,7 @@ class Reader:
         return diff, diff.photos[offset : offset + size], token
 
     async def evaluation(self, run_id: str) -> Evaluation:
-        """How well the algorithm's picks agree with the user's decisions."""
+        """Returns how well the algorithm's picks agree with the user's decisions."""
         run = await self._curator.run(run_id)
         async with self.threads.hold_results(run):
             return await self.threads.decodes.run(
@@ -258,14 +289,34 @@ class Reader:
             )
 
     async def proposal(self, run_id: str) -> Proposal:
-        """Settings that agree with more of the user's decisions."""
+        """Proposes settings that agree with more of the user's decisions."""
         run = await self._curator.run(run_id)
         # one at a time, because each can keep a core busy for minutes
         async with self._tuning, self.threads.hold_results(run):
             return await self.threads.decodes.run(tune, self._store, self._log, self._cache, run)
 
+    async def pairs(self, run_id: str, wanted: PageRequest) -> PairsPage:
+        """Pairs of a run that the user has not answered yet, the least certain first."""
+        query = ("pairs", run_id)
+        size, offset = _bounds(wanted, *query)
+        run = await self._curator.run(run_id)
+        async with self.threads.hold_results(run):
+            found = await asyncio.to_thread(ask_pairs, self._store, self._log, run)
+        decisions = await asyncio.to_thread(self._log.decisions, run.album_id)
+        token = _next_token(len(found.pairs) - offset, size, offset, *query)
+        page = Page(found.pairs[offset : offset + size], token, len(found.pairs))
+        return PairsPage(
+            page, found.choice_count, found.unsure_count, decisions, read_penalties(run)
+        )
+
+    async def learned_weights(self, run_id: str) -> LearnedWeights:
+        """What the user's answers about pairs say about a run's weights."""
+        run = await self._curator.run(run_id)
+        async with self.threads.hold_results(run):
+            return await asyncio.to_thread(learn_weights, self._store, self._log, run)
+
     async def settings(self, profile: str) -> ProfileSettings:
-        """The settings of a profile; empty = the orchestrator's own.
+        """Returns the settings of a profile; empty = the orchestrator's own.
 
         Raises:
             InvalidArgumentError: There is no such profile.
@@ -279,7 +330,7 @@ class Reader:
     async def decisions(
         self, album_id: str, wanted: PageRequest
     ) -> Page[tuple[DecisionEntry, bool]]:
-        """An album's log, oldest first, and whether each entry is in force."""
+        """Returns an album's log, oldest first, and whether each entry is in force."""
         query = ("decisions", album_id)
         size, offset = _bounds(wanted, *query)
         await self.album(album_id)
@@ -290,14 +341,26 @@ class Reader:
         return Page(page, token, len(log))
 
     async def people(self, wanted: PageRequest) -> Page[PersonSummary]:
-        """The people of all albums."""
+        """Returns the people of all albums."""
         size, offset = _bounds(wanted, "people")
         total = await asyncio.to_thread(self._people.count_people)
         found = await asyncio.to_thread(self._people.list_people, size, offset)
         return Page(found, _next_token(total - offset, size, offset, "people"), total)
 
+    async def people_questions(self, count: int) -> list[PeopleQuestion]:
+        """The uncertain faces that matter most; 0 = as many as fit on a page.
+
+        Raises:
+            InvalidArgumentError: `count` is out of bounds.
+        """
+        if not 0 <= count <= MAX_QUESTION_COUNT:
+            raise InvalidArgumentError(
+                "page_size", f"{count} is not between 0 and {MAX_QUESTION_COUNT}"
+            )
+        return await asyncio.to_thread(self._people.questions, count or QUESTION_COUNT)
+
     async def person_faces(self, person_id: str, wanted: PageRequest) -> Page[PersonFace]:
-        """The faces of a person, the clearest first."""
+        """Returns the faces of a person, the clearest first."""
         query = ("faces", person_id)
         size, offset = _bounds(wanted, *query)
         await asyncio.to_thread(self._people.person, person_id)

@@ -110,7 +110,7 @@ def deduplicate(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awa
 
 
 def new_id(request_id: str) -> str:
-    """Id for an object created by a request; it is the same whenever the request is repeated."""
+    """Makes the id of an object created by a request; the same if the request is repeated."""
     return uuid.uuid5(_IDS, _check_id(request_id)).hex if request_id else uuid.uuid4().hex
 
 

@@ -43,7 +43,7 @@ CHUNK_BYTES = 2**20
 MAX_HEADER_BYTES = 2**16
 MAX_WARNING_COUNT = 100
 MAX_ALBUM_COUNT = 100_000
-"""More albums than anyone has; an export checks all of them to avoid writing into one."""
+"""More albums than anyone has. An export checks all of them to avoid writing into one."""
 
 
 class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
@@ -291,7 +291,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ListImages(
         self, request: pb.ListImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListImagesResponse:
-        """Lists the photos of a run."""
+        """Lists the photos in a run."""
         filters = [converters.filter_value(wanted) for wanted in request.filters]
         if request.selected_only:
             filters.append(ImageFilter.SELECTED)
@@ -306,6 +306,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 camera=request.camera,
                 capture_date=request.capture_date,
                 score_ranges=tuple(map(converters.score_range, request.score_ranges)),
+                person_id=request.person_id,
             ),
         )
         return pb.ListImagesResponse(
@@ -327,7 +328,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def GetImage(
         self, request: pb.GetImageRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetImageResponse:
-        """Returns one photo of a run."""
+        """Returns one photo in a run."""
         found = await self._reader.image(request.run_id, request.path)
         return pb.GetImageResponse(image=converters.image_message(*found))
 
@@ -343,7 +344,11 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.GetThumbnailResponse:
         """Returns a JPEG of a photo."""
         jpeg = await self._reader.picture(
-            request.run_id, request.path, request.long_side_px, is_of_faces=request.faces_only
+            request.run_id,
+            request.path,
+            request.long_side_px,
+            is_of_faces=request.faces_only,
+            face_box=converters.face_box_value(request),
         )
         return pb.GetThumbnailResponse(jpeg=jpeg)
 
@@ -394,6 +399,39 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.TuneRunResponse:
         """Proposes settings that agree with more decisions."""
         return converters.proposal_message(await self._reader.proposal(request.run_id))
+
+    async def ListPairs(
+        self, request: pb.ListPairsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListPairsResponse:
+        """Lists pairs to ask the user about."""
+        found = await self._reader.pairs(request.run_id, _page_request(request))
+        return pb.ListPairsResponse(
+            pairs=[
+                converters.pair_message(pair, found.decisions, found.penalties)
+                for pair in found.page.items
+            ],
+            next_page_token=found.page.next_page_token,
+            total_count=found.page.total_count,
+            choice_count=found.choice_count,
+            unsure_count=found.unsure_count,
+        )
+
+    async def ProposeWeights(
+        self, request: pb.ProposeWeightsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ProposeWeightsResponse:
+        """Proposes weights that predict more answers about pairs."""
+        return converters.learned_message(await self._reader.learned_weights(request.run_id))
+
+    @deduplicate
+    async def KeepProfile(
+        self, request: pb.KeepProfileRequest, context: grpc.aio.ServicerContext
+    ) -> pb.KeepProfileResponse:
+        """Stores settings as a profile."""
+        overrides = converters.overrides_value(request.config_overrides)
+        await self._curator.keep_profile(
+            request.name, request.base_profile, request.description, overrides
+        )
+        return pb.KeepProfileResponse(name=request.name)
 
     @deduplicate
     async def SetDecision(
@@ -559,6 +597,13 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             total_count=page.total_count,
         )
 
+    async def ListPeopleQuestions(
+        self, request: pb.ListPeopleQuestionsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListPeopleQuestionsResponse:
+        """Asks about the uncertain faces that matter most."""
+        asked = await self._reader.people_questions(request.page_size)
+        return pb.ListPeopleQuestionsResponse(questions=map(converters.question_message, asked))
+
     @deduplicate
     async def CorrectPeople(
         self, request: pb.CorrectPeopleRequest, context: grpc.aio.ServicerContext
@@ -606,7 +651,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def CompareImages(
         self, request: pb.CompareImagesRequest, context: grpc.aio.ServicerContext
     ) -> pb.CompareImagesResponse:
-        """Compares two photos of a run."""
+        """Compares two photos in a run."""
         run = await self._curator.run(request.run_id)
         probability = await self._curator.compare(run, request.first_path, request.second_path)
         return pb.CompareImagesResponse(first_better_probability=probability)

@@ -25,7 +25,7 @@ from orchestrator.domain.photo import (
 )
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.ports import ModelIdentity
-from orchestrator.records import Album, ImageRecord, Run, RunState, RunSummary
+from orchestrator.records import Album, FacePerson, ImageRecord, Run, RunState, RunSummary
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
 from orchestrator.runs.recorded_settings import record_corrections
 from orchestrator.transport.converters import decision_action, decision_value, overrides_value
@@ -99,8 +99,16 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
         .removeprefix("CONTENT_CLASS_")
         .lower()
         .replace("unspecified", ""),
+        face_people=_face_people(message.face_signs),
     )
     return value
+
+
+def _face_people(signs: Iterable[pb.FaceSigns]) -> tuple[FacePerson | None, ...]:
+    people = [
+        FacePerson(one.person_id, one.person_name) if one.person_id else None for one in signs
+    ]
+    return tuple(people) if any(people) else ()
 
 
 def diff_value(first: pb.DiffRunsResponse, photo_changes: Iterable[pb.ValueChange]) -> RunDiff:
@@ -199,7 +207,7 @@ def _scalar(message: struct_pb2.Value) -> Scalar:
 
 
 def _reason_code(message: pb.ImageResult) -> str:
-    """Empty if no selection has considered the photo yet."""
+    """Translates a reason code; empty if no selection has considered the photo yet."""
     if message.reason_code == pb.REASON_CODE_UNSPECIFIED:
         return ""
     return pb.ReasonCode.Name(message.reason_code).removeprefix("REASON_CODE_")

@@ -60,7 +60,7 @@ def read_scores(descriptor: Any, parent: str = "") -> tuple[Score, ...]:  # noqa
 
 
 def score_caption(values: Iterable[tuple[Score, float | None]]) -> str:
-    """A caption such as "IQA: 0.72 | AVA: 6.3"; omits scores without a caption or a value."""
+    """Writes a caption such as "IQA: 0.72 | AVA: 6.3"; omits scores without caption or value."""
     return " | ".join(
         f"{score.caption}: {value:.{_decimals(score)}f}"
         for score, value in values
@@ -69,7 +69,7 @@ def score_caption(values: Iterable[tuple[Score, float | None]]) -> str:
 
 
 def _decimals(score: Score) -> int:
-    """Two decimals for a range of 1; one for wider ranges, to avoid false precision."""
+    """Chooses two decimals for a range of 1, and one for wider ones to avoid false precision."""
     is_long = score.maximum is not None and score.maximum > 1
     return 1 if is_long else 2
 

@@ -16,7 +16,7 @@ from services.embedding.servicer import EmbeddingServicer
 
 
 def tensor_api(servicer: EmbeddingServicer, dimension_count: int) -> TensorApi:
-    """Input `image`; output `embedding`, FP32 (n, dimension)."""
+    """Describes the call: input `image`; output `embedding`, FP32 (n, dimension)."""
 
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Embed(embedding_pb2.EmbedRequest(images=images["image"]), None)

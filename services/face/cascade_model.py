@@ -220,7 +220,7 @@ def _eye_landmarks(box: Box, eyes: Sequence[Eye]) -> dict[str, tuple[float, floa
 
 
 def _signed_profile_weight(box: Box, profiles: Sequence[tuple[Detection, int]]) -> float:
-    """Weight of the most certain profile hit on the same face; negative if facing left."""
+    """Finds the surest profile hit on the same face; its weight is negative if facing left."""
     for hit, sign in profiles:
         if hit.box.holds(box.centre):
             return sign * hit.weight
@@ -244,7 +244,7 @@ def _roll_degrees(eyes: Sequence[Eye]) -> float:
 
 
 def _eyes_score(eyes: Sequence[Eye]) -> float:
-    """Openness of the more certain eye, so that a hidden eye does not count against the face."""
+    """Scores the more certain eye's openness, so that a hidden eye does not count as closed."""
     if not eyes:
         return 0.0
     surest = max(eye.weight for eye in eyes)

@@ -127,5 +127,5 @@ def crop_face(gray: Gray, box: Box) -> Gray:
 
 
 def logistic(value: float) -> float:
-    """Logistic function, 0 to 1; never overflows."""
+    """Returns the logistic function, 0 to 1; never overflows."""
     return 0.5 * (1.0 + math.tanh(value / 2))

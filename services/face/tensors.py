@@ -21,7 +21,7 @@ SCORES = (
 
 
 def tensor_api(servicer: FaceServicer) -> TensorApi:
-    """Input `image`; `face_count` is the number of rows of the other outputs for each picture.
+    """Describes the call: input `image`; `face_count` outputs each picture's number of rows.
 
     Outputs: `face_count`, INT32 (n,); `box`, FP32 (faces, 4): left, top, width, height, relative to
     the picture; and one output per score, FP64 (faces,), named as in face.proto, NaN if unknown.

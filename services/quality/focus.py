@@ -97,7 +97,7 @@ def measure_focus(gray: Gray) -> tuple[float, float]:
 
 
 def noise_response(gray: Gray) -> Response:
-    """What is left of a picture without its slopes and curves, except for a border of one pixel."""
+    """Filters out slopes and curves, which leaves noise; drops a border of one pixel."""
     kernel = _NOISE_KERNEL
     return np.asarray(cv2.sepFilter2D(gray, cv2.CV_16S, kernel, kernel)[1:-1, 1:-1], np.int16)
 
@@ -154,13 +154,13 @@ class _Direction:
 
 
 def _range(gray: Gray, axis: int) -> Gray:
-    """Range of values in the profile around each pixel along an axis."""
+    """Returns the range of values in the profile around each pixel along an axis."""
     kernel = _line(PROFILE_PX, axis)
     return np.asarray(cv2.subtract(cv2.dilate(gray, kernel), cv2.erode(gray, kernel)), np.uint8)
 
 
 def _steepest(gray: Gray, axis: int) -> Gray:
-    """Largest step between neighbouring pixels in the profile around each pixel along an axis."""
+    """Finds the largest step between neighbours in the profile around each pixel on an axis."""
     steps = np.zeros_like(gray)
     if axis == 0:
         steps[:-1] = cv2.absdiff(gray[1:], gray[:-1])
@@ -174,14 +174,14 @@ def _line(length: int, axis: int) -> NDArray[np.uint8]:
 
 
 def _combine(pair: list[_Energy], least: float) -> Cells:
-    """Steepness in each region's less sharp direction; 0 if either direction has too few edges."""
+    """Finds each region's steepness in its less sharp direction; 0 if one has too few edges."""
     steepness, energy = _steepness(pair)
     counts = (energy >= SIDE_SHARE * energy.max(axis=0)) & (energy >= least)
     return np.asarray(np.where(counts.all(axis=0), steepness.min(axis=0), 0.0))
 
 
 def _whole(pair: list[_Energy]) -> float:
-    """Steepness in the less sharp direction of the picture; ignores a direction without edges."""
+    """Finds the steepness in the picture's less sharp direction that has edges."""
     steepness, energy = _steepness(pair)
     counts = (energy > 0) & (energy >= SIDE_SHARE * energy.max())
     return float(steepness[counts].min()) if counts.any() else 0.0
@@ -212,7 +212,7 @@ def _shrink(values: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def _mean_products(first: Gray, second: Gray) -> Cells:
-    """Means of `first` times `second` in the regions, without a rest at the right and bottom."""
+    """Averages `first` times `second` in each region; drops the rest at the right and bottom."""
     rows, columns = (_spans(length) for length in first.shape)
     sums = [
         [_sum_products(first[row, column], second[row, column]) for column in columns]
@@ -222,13 +222,13 @@ def _mean_products(first: Gray, second: Gray) -> Cells:
 
 
 def _spans(length: int) -> list[slice]:
-    """The regions along a side; a side of fewer pixels than regions has its last pixel repeated."""
+    """Splits a side into regions; one with fewer pixels than regions repeats its last pixel."""
     size = max(1, length // REGION_GRID)
     starts = (min(number * size, length - size) for number in range(REGION_GRID))
     return [slice(start, start + size) for start in starts]
 
 
 def _sum_products(first: Gray, second: Gray) -> float:
-    """By squared norms, which OpenCV computes ten times as fast as products."""
+    """Sums products by squared norms, which OpenCV computes ten times as fast."""
     squares = cv2.norm(first, cv2.NORM_L2SQR) + cv2.norm(second, cv2.NORM_L2SQR)
     return float(squares - cv2.norm(first, second, cv2.NORM_L2SQR)) / 2

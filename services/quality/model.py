@@ -77,7 +77,7 @@ class AestheticNetwork:
         self._preprocessing = preprocessing
 
     def votes(self, pixels: RgbImage) -> tuple[float, tuple[float, ...]]:
-        """Mean vote, 1 to 10, and the shares of the votes 1 to 10 (empty if unknown)."""
+        """Predicts the mean vote, 1 to 10, and the share of each vote (empty if unknown)."""
         (name,) = self._session.input_names
         answer = self._session.run({name: to_tensor(pixels, self._preprocessing)})[0][0]
         if len(answer) == 1:
@@ -171,7 +171,7 @@ def sign(gray: Gray) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def laplacian_response(gray: Gray) -> Response:
-    """The 3x3 Laplacian."""
+    """Returns the 3x3 Laplacian."""
     return np.asarray(cv2.Laplacian(gray, cv2.CV_16S), np.int16)
 
 
@@ -181,7 +181,7 @@ def count_levels(gray: Gray) -> Histogram:
 
 
 def laplacian_variance(response: Response) -> float:
-    """Variance of the Laplacian in grey levels squared (Pech-Pacheco et al. 2000)."""
+    """Returns the variance of the Laplacian in grey levels squared (Pech-Pacheco et al. 2000)."""
     return float(cv2.meanStdDev(response)[1][0, 0] ** 2)
 
 
@@ -217,7 +217,7 @@ def exposure_score(levels: Histogram) -> float:
 
 
 def contrast_score(levels: Histogram, full_scale: float) -> float:
-    """Ratio of standard deviation to mean, over `full_scale`, clipped; 0.0 for a black picture."""
+    """Divides standard deviation by mean and `full_scale`, clipped; 0.0 for a black picture."""
     mean = _mean_level(levels)
     if mean == 0:
         return 0.0
@@ -226,7 +226,7 @@ def contrast_score(levels: Histogram, full_scale: float) -> float:
 
 
 def colourfulness(pixels: RgbImage) -> float:
-    """Colourfulness M3 of Hasler and Suesstrunk (2003), section 7, in grey levels.
+    """Computes the colourfulness M3 of Hasler and Suesstrunk (2003), section 7, in grey levels.
 
     Returns:
         0.0 for a grey picture; more than 100 for an extremely colourful one.
@@ -284,7 +284,7 @@ def _tonal_width(levels: Histogram) -> float:
 
 
 def percentile(levels: Histogram, share: float) -> float:
-    """NumPy's `percentile` of the pixels, interpolated between the two nearest levels."""
+    """Computes NumPy's `percentile` of the pixels, interpolated between the nearest levels."""
     place = share * (int(levels.sum()) - 1)
     rank = math.floor(place)
     low, high = np.searchsorted(levels.cumsum(), [rank, math.ceil(place)], side="right")
@@ -292,7 +292,7 @@ def percentile(levels: Histogram, share: float) -> float:
 
 
 def _edge_frame_area(response: Response) -> float:
-    """Area of the central-mass frame that holds 90 percent of the edges each way, 0.0 to 1.0."""
+    """Measures the central-mass frame with 90 percent of the edges each way, 0.0 to 1.0."""
     edges = np.abs(response)
     total = int(cv2.norm(response, cv2.NORM_L1))
     if total == 0:
@@ -311,7 +311,7 @@ def _hue_count(pixels: RgbImage) -> int:
     """Counts the hues, of 20, with at least a twentieth of the most frequent hue's pixels."""
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
     coloured = cv2.inRange(hsv, (0, 52, 39), (255, 255, 241))
-    degrees = cv2.calcHist([hsv], [0], coloured, [180], [0, 180])  # OpenCV counts in twos
+    degrees = cv2.calcHist([hsv], [0], coloured, [180], [0, 180])  # in steps of 2 degrees
     histogram = degrees.reshape(20, 9).sum(axis=1)
     return int((histogram > 0.05 * histogram.max()).sum()) if histogram.max() > 0 else 0
 

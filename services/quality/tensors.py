@@ -22,7 +22,7 @@ SCORES = tuple(field.name for field in dataclasses.fields(Quality) if field.name
 
 
 def tensor_api(servicer: QualityServicer) -> TensorApi:
-    """Input `image`; one output per score, FP64 (n,), named as in quality.proto; NaN = unknown."""
+    """Describes the call: input `image`; an output per score, FP64 (n,), NaN = unknown."""
 
     async def infer(images: Images) -> Tensors:
         answer = await servicer.Score(quality_pb2.ScoreRequest(images=images["image"]), None)

@@ -17,7 +17,7 @@ from services.siamese.servicer import SiameseServicer
 
 
 def tensor_api(servicer: SiameseServicer) -> TensorApi:
-    """Inputs `first` and `second`, equally long; output `first_better_probability`, FP64 (n,)."""
+    """Describes the call: `first` and `second` in, `first_better_probability`, FP64 (n,), out."""
 
     async def infer(images: Images) -> Tensors:
         first, second = images["first"], images["second"]

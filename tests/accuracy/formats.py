@@ -48,7 +48,7 @@ class Tried:
     """One file.
 
     Attributes:
-        kind: Format by exiftool.
+        kind: Format according to exiftool.
         camera: Make and model; empty if unknown.
         error: Why it could not be read; empty if it could.
         is_turned: Whether its orientation is other than 1.
@@ -92,10 +92,10 @@ def main() -> None:
 
 
 def table(tried: Sequence[Tried]) -> Iterator[str]:
-    """The rows of the table, by format."""
+    """Yields the rows of the table, by format."""
     yield (
         "| format | files, cameras | read | turned | other colours | marked as damaged "
-        "| size as exiftool says | compared | within 16 of 255 | largest difference |"
+        "| size as in exiftool | compared | within 16 of 255 | largest difference |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
     by_kind = defaultdict(list)
@@ -165,7 +165,7 @@ def _is_size_same(found: CanonicalImage, facts: dict[str, Any], orientation: int
 def _other_reader(
     path: Path, facts: dict[str, Any], orientation: int, profile: Path, found: CanonicalImage
 ) -> NDArray[np.uint8] | None:
-    """The picture as ImageMagick reads it, at the same size; None if it cannot."""
+    """Returns the picture as ImageMagick reads it, at the same size; None if it cannot."""
     source, orient = f"{path}[0]", []
     content = None
     if path.suffix.lower() in RAW_SUFFIXES:

@@ -1,4 +1,4 @@
-"""Moments of real photos with every embedding, at the setting to which each was calibrated.
+"""Moments of real photos with every embedding, each at its calibrated setting.
 
 The embeddings and clustering are called directly in this process: each photo is read once, and only
 the scores that moments need are computed.
@@ -114,7 +114,7 @@ class Embedded:
     cpu_ms: float
 
     def rand_index(self, album: Album, name: str, profile: str) -> float:
-        """Adjusted Rand index of an album under the clustering values of a profile."""
+        """Returns the adjusted Rand index of an album under the clustering values of a profile."""
         known = self.model.entry.calibration
         calibration = (known.scene_distance, known.cluster_selection_epsilon) if known else None
         settings = PipelineConfig(CONFIGS, profile).load(profile)

@@ -42,7 +42,7 @@ def render_page(page: str) -> str:
 
 
 def _rows(name: str, declared: dict[str, SettingDescription]) -> Iterator[str]:
-    """One row per setting; settings with the same description share a row."""
+    """Yields one row per setting; settings with the same description share a row."""
     defaults = read_yaml(ROOT / "configs" / name)
     keys_of: dict[str, list[str]] = {}
     for key, setting in declared.items():

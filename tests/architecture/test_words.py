@@ -53,7 +53,7 @@ PARTICIPLES = re.compile(
 
 
 def _function_names(path: Path) -> Iterator[str]:
-    """Functions and methods of a module, except properties and pytest fixtures, which are nouns."""
+    """Yields functions and methods, except properties and pytest fixtures, which are nouns."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             decorators = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)

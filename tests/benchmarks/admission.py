@@ -45,7 +45,7 @@ UNITS = {"Mi": 2**20, "Gi": 2**30}
 
 
 def picture() -> bytes:
-    """An uncompressed TIFF, 4:3, with `FILL` times the maximum message size."""
+    """Returns an uncompressed TIFF, 4:3, with `FILL` times the maximum message size."""
     shared = load_section(ROOT / "configs", "builtin", "shared", SharedSettings)
     height = int((FILL * shared.max_message_bytes / 4) ** 0.5)
     pixels = np.zeros((height, height * 4 // 3, 3), np.uint8)
@@ -56,7 +56,7 @@ def picture() -> bytes:
 
 
 def photo() -> bytes:
-    """A JPEG of 12 megapixels."""
+    """Returns a JPEG of 12 megapixels."""
     rows, columns = np.mgrid[0:3000, 0:4000]
     pixels = np.stack([rows % 256, columns % 256, (rows * columns) % 251], axis=2)
     file = io.BytesIO()
@@ -65,7 +65,7 @@ def photo() -> bytes:
 
 
 def memory_limit() -> int:
-    """Memory limit of the service's container in the manifest, bytes."""
+    """Returns the memory limit of the service's container in the manifest, bytes."""
     for manifest in yaml.safe_load_all(MANIFEST.read_text()):
         if manifest["kind"] == "Deployment":
             (container,) = manifest["spec"]["template"]["spec"]["containers"]
@@ -77,7 +77,7 @@ def memory_limit() -> int:
 
 
 def peak_bytes(pid: int) -> int:
-    """Peak memory of a process."""
+    """Returns the peak memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024
 

@@ -69,7 +69,7 @@ def main(folders: list[str]) -> None:
 
 
 def _read_by_exiftool(folder: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """The times in the photos below a folder, by ExifTool's names."""
+    """Reads the times in the photos below a folder, by ExifTool's names."""
     command = ["exiftool", "-json", "-recurse", "-duplicates", "-groupNames1", "-time:all", folder]
     answer = subprocess.run(
         command, capture_output=True, check=False, text=True, errors="replace"
@@ -82,7 +82,7 @@ def _read_by_exiftool(folder: str) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def _find_problem(content: bytes) -> str:
-    """The reason why a file cannot be decoded; empty if it can."""
+    """Returns the reason why a file cannot be decoded; empty if it can."""
     try:
         decode(content, max_pixels=MAX_PIXELS)
     except InvalidImageError as error:
@@ -91,7 +91,7 @@ def _find_problem(content: bytes) -> str:
 
 
 def _compare(found: str, stated: dict[str, str]) -> str:
-    """The result for one file, with details after a colon."""
+    """Returns the result for one file, with details after a colon."""
     for names in TAGS:
         text = next((stated[name] for name in names if name in stated), "")
         if names == ("IPTC:DateCreated",) and text:

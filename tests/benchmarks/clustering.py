@@ -34,7 +34,7 @@ Vectors = NDArray[np.float32]
 
 
 def scenes(count: int) -> Vectors:
-    """Unit vectors around random centres, five per centre on average."""
+    """Returns unit vectors around random centres, five per centre on average."""
     rng = np.random.default_rng(count)
     sizes = rng.geometric(1 / 5, count)
     owners = np.repeat(np.arange(count), sizes)[:count]
@@ -45,7 +45,7 @@ def scenes(count: int) -> Vectors:
 
 
 def _captures(count: int) -> Any:
-    """Two cameras that alternate every thousand photos; a photo every 20 s, except at night."""
+    """Simulates two cameras that alternate every thousand photos: one in 20 s, none at night."""
     from orchestrator.domain.moments.capture_time import Captures
 
     number = np.arange(count)

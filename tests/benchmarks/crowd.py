@@ -57,7 +57,7 @@ Step = Callable[[int, Path], Callable[[], Any]]
 
 
 def crowd(count: int) -> Vectors:
-    """Unit vectors within a cosine distance of 0.02 of each other."""
+    """Returns unit vectors within a cosine distance of 0.02 of each other."""
     rng = np.random.default_rng(count)
     vectors = rng.normal(size=DIMENSIONS).astype(np.float32) / np.float32(np.sqrt(DIMENSIONS))
     found = vectors + np.float32(0.003) * rng.standard_normal((count, DIMENSIONS), np.float32)
@@ -87,7 +87,7 @@ def cluster(profile: str, count: int, folder: Path) -> Callable[[], Any]:
 
 
 def time_evidence(seconds_between: float, count: int, folder: Path) -> Callable[[], Any]:
-    """One camera, a photo every `seconds_between`, and nights without photos."""
+    """Prepares photos of one camera, one every `seconds_between`, with a night in the middle."""
     parameters = settings("builtin").cluster_scenes.parameters(CALIBRATION)
     time = dataclasses.replace(parameters.capture_time, enabled=True)
     seconds = np.arange(count) * seconds_between

@@ -63,7 +63,7 @@ WATCH = """
 
 
 def make_pictures() -> list[bytes]:
-    """JPEG files of 24 megapixels, with grain so that they are as large as a camera's."""
+    """Makes JPEG files of 24 megapixels, with grain so that they are as large as a camera's."""
     found = []
     for seed in range(PICTURES):
         target = io.BytesIO()
@@ -140,7 +140,7 @@ def _cpu_s(process_id: int) -> float:
 
 
 def summary(times: list[float]) -> tuple[float, float]:
-    """Median and 95th percentile."""
+    """Returns the median and 95th percentile."""
     return statistics.median(times), statistics.quantiles(times, n=20)[-1]
 
 

@@ -111,7 +111,7 @@ def can_have(profile: str) -> bool:
 
 
 def whole_run(photos: Path, base: Path, profile: str) -> dict[str, float]:
-    """Photos per second of `bestshot curate`: of the run alone, and including process start-up."""
+    """Measures photos per second of `bestshot curate`, without and with process start-up."""
     without_ties = ("--set", "select_best.siamese.enabled=false")
     command = [BESTSHOT, "curate", photos, "--out", base / "out", *without_ties]
     command += ["--profile", profile]
@@ -128,7 +128,7 @@ def whole_run(photos: Path, base: Path, profile: str) -> dict[str, float]:
 
 
 def decoding(photos: Path) -> dict[str, float]:
-    """Photos per second: our decoder, which scales while decoding, and Pillow at full size."""
+    """Measures photos per second: our decoder, which scales while decoding, and plain Pillow."""
     contents = [path.read_bytes() for path in sorted(photos.iterdir())[:24]]
 
     def full_size(content: bytes) -> None:

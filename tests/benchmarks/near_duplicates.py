@@ -114,7 +114,7 @@ def by_hash(name: str, photos: Path) -> tuple[Groups, float]:
 
 
 def judged(groups: Groups, truth: Groups) -> dict[str, float]:
-    """Precision and recall of pairs, and the adjusted Rand index."""
+    """Returns the precision and recall of pairs, and the adjusted Rand index."""
     names = sorted(set(groups) & set(truth))
     pairs = list(combinations(names, 2))
     told = {pair for pair in pairs if groups[pair[0]] == groups[pair[1]]}

@@ -62,7 +62,7 @@ CALLS: dict[str, Call] = {
 
 
 def pictures(count: int) -> list[RgbImage]:
-    """Crops of scikit-learn's photos, 512 pixels wide."""
+    """Returns crops of scikit-learn's photos, 512 pixels wide."""
     whole = load_sample_images().images
     rng = np.random.default_rng(0)
     found = []
@@ -83,7 +83,7 @@ def message(pixels: RgbImage, long_side_px: int) -> image_pb2.Image:
 
 
 def in_process(name: str, images: list[image_pb2.Image]) -> float:
-    """Pictures per second with the servicer's own prepare and infer, without gRPC."""
+    """Returns pictures per second with the servicer's own prepare and infer, without gRPC."""
     analyse, _ = model_here(name, WORKERS)
 
     def once() -> float:
@@ -99,7 +99,7 @@ def in_process(name: str, images: list[image_pb2.Image]) -> float:
 async def served(
     name: str, address: str, images: list[image_pb2.Image], callers: int, batch: int
 ) -> float:
-    """Pictures per second over gRPC, with `callers` concurrent calls of `batch` pictures."""
+    """Measures pictures per second over gRPC: `callers` concurrent calls of `batch` pictures."""
     async with grpc.aio.insecure_channel(address) as channel:
         stub, call = STUBS[name](channel), CALLS[name]
         parts = [images[start : start + batch] for start in range(0, len(images), batch)]

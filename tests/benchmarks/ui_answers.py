@@ -46,7 +46,7 @@ TARGET = ROOT / "build" / "bench" / "ui_answers.json"
 
 
 def record(index: int, rng: np.random.Generator) -> ImageRecord:
-    """A scored photo; the first shot of every moment is selected."""
+    """Returns a scored photo; the first shot of every moment is selected."""
     scores = {
         field.name: float(rng.random())
         for field in dataclasses.fields(QualityScores)
@@ -103,7 +103,7 @@ def fill_database(folder: Path) -> None:
 
 
 def median_ms(call: Callable[[], object]) -> float:
-    """Median duration of a call in milliseconds."""
+    """Returns the median duration of a call in milliseconds."""
     taken = []
     for _ in range(REPEATS):
         began = time.perf_counter()

@@ -47,7 +47,7 @@ class System:
 
 
 def find_chromium() -> str:
-    """Path of Debian's chromium; without it, tests fail in CI and are skipped elsewhere."""
+    """Finds Debian's chromium; without it, tests fail in CI and are skipped elsewhere."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found

@@ -57,7 +57,7 @@ class Made:
 
 
 def with_comment(jpeg: bytes, comment: str) -> bytes:
-    """The same picture as a different file."""
+    """Returns the same picture as a different file."""
     text = comment.encode()
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
@@ -69,8 +69,9 @@ def make_run(
     moment_count: int,
     *jpegs: bytes,
     faces: Sequence[tuple[FaceScores, ...]] = ((),) * SHOT_COUNT,
+    ava_step: float = -1.0,
 ) -> Made:
-    """Stores a run of moments of five shots each, the best one first.
+    """Stores a run whose moments have five shots each, the best one first.
 
     Args:
         engine: The database.
@@ -79,6 +80,7 @@ def make_run(
         moment_count: How many moments.
         jpegs: Pictures, used in turn; every photo is a separate file.
         faces: Of each shot of a moment.
+        ava_step: How much higher each shot's aesthetic score is than the one before.
     """
     folder.mkdir(parents=True)
     store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
@@ -92,7 +94,7 @@ def make_run(
         path = f"{moment + 1:03}-{shot + 1}.jpg"
         (folder / path).write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
-        made = _record(path, digest, decoded[number % len(jpegs)], shot)
+        made = _record(path, digest, decoded[number % len(jpegs)], shot, ava_step)
         photos.append(dataclasses.replace(made, faces=faces[shot]))
         labels.append(moment)
         vector = codec.pack_embedding(vectors[moment])
@@ -126,8 +128,10 @@ def make_run(
     return Made(album_id, run_id, [record.path for record in records], picked)
 
 
-def _record(path: str, digest: str, picture: CanonicalImage, shot: int) -> ImageRecord:
-    """Each shot of a moment is worse than the one before, by more than a tie."""
+def _record(
+    path: str, digest: str, picture: CanonicalImage, shot: int, ava_step: float
+) -> ImageRecord:
+    """Builds a record; by default, each shot is worse than the one before, by more than a tie."""
     return dataclasses.replace(
         ImageRecord(path, digest, 1_000_000),
         width_px=picture.source_width_px,
@@ -135,5 +139,8 @@ def _record(path: str, digest: str, picture: CanonicalImage, shot: int) -> Image
         format="JPEG",
         capture_time=f"2026-05-17T10:00:{shot:02}",
         camera="Canon EOS R5",
-        quality=quality(iqa_score=0.9 - 0.1 * shot, ava_score=8.0 - shot),
+        quality=quality(
+            iqa_score=0.9 - 0.1 * shot,
+            ava_score=8.0 + ava_step * shot if ava_step < 0 else 5.0 + ava_step * shot,
+        ),
     )

@@ -41,7 +41,7 @@ class Culling:
         return made
 
     def decisions(self, name: str) -> dict[str, int]:
-        """The stored decision on each photo."""
+        """Returns the stored decision on each photo."""
         request = pb.ListImagesRequest(
             run_id=self.runs[name].run_id, page_size=1000, filters=[pb.IMAGE_FILTER_DECIDED]
         )
@@ -51,7 +51,7 @@ class Culling:
         }
 
     def log(self, name: str) -> list[pb.DecisionEntry]:
-        """The album's whole log."""
+        """Returns the album's whole log."""
         request = pb.ListDecisionsRequest(album_id=self.runs[name].album_id, page_size=1000)
         return list(self.orchestrator.stub.ListDecisions(request).entries)
 
@@ -74,6 +74,8 @@ def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
         name: make_run(engine, base / name, name, count, small) for name, count in sizes.items()
     }
     runs["large"] = make_run(engine, base / "large", "large", 1, large)
+    # sharper shots are less pretty, so that all shots of a moment have about the same score
+    runs["pairs"] = make_run(engine, base / "pairs", "pairs", 6, small, ava_step=0.45)
     people = (
         (face(left=0.6), face(left=0.1, eyes_score=0.0)),
         (face(left=0.15), face(left=0.55, width=0.01, height=0.01)),
@@ -375,6 +377,53 @@ def test_two_people_see_each_others_decisions_at_once(
         other_ui.stop()
         for context in browser.contexts:
             context.close()
+
+
+def test_answers_about_pairs_are_stored_and_learned_weights_kept(
+    page: Page, culling: Culling
+) -> None:
+    made = culling.runs["pairs"]
+    culling.open(page, "pairs")
+    page.get_by_role("link", name="Which one?").click()
+    page.locator("body.ready").wait_for()
+    seen = []
+    for _ in range(24):  # always prefer the sharper shot, which has the lower number
+        paths = page.locator("#shots figure").evaluate_all(
+            "all => all.map(one => one.dataset.path)"
+        )
+        seen.append(frozenset(paths))
+        page.keyboard.press("1" if paths[0] < paths[1] else "ArrowRight")
+    assert len(set(seen)) == 24
+    assert len({path[:3] for pair in seen[:6] for path in pair}) == 6  # moments take turns
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("u")
+    expect(page.locator("#answered")).to_have_text("25 answered")
+    expect_saved(page)
+    log = culling.log("pairs")
+    assert [entry.action for entry in log[-3:]] == [
+        pb.DECISION_ACTION_UNSURE,
+        pb.DECISION_ACTION_PREFER,
+        pb.DECISION_ACTION_UNDO,
+    ]
+    assert {frozenset(photo.path for photo in entry.photos) for entry in log[:24]} == set(seen)
+    assert {entry.run_id for entry in log[:26]} == {made.run_id}
+    page.reload()
+    expect(page.locator("#answered")).to_have_text("25 answered")
+    page.keyboard.press("l")
+    expect(page.locator("#proposal-lines")).to_contain_text(
+        "Technical quality counts more: 0.30 to"
+    )
+    page.get_by_label("Keep as").fill("my-taste")
+    page.keyboard.press("Enter")
+    expect(page.locator("#kept")).to_contain_text("Kept as “my-taste”")
+    kept = culling.orchestrator.stub.DescribeSettings(
+        pb.DescribeSettingsRequest(profile="my-taste")
+    )
+    assert kept.config["select_best"]["quality_weights"]["iqa"] > 0.3
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press("Escape")
+    page.wait_for_url(f"**/{made.address}*")
 
 
 def test_the_page_links_to_the_view_which_forbids_inline_scripts(

@@ -30,7 +30,7 @@ ELEMENT_LIMIT = 100
 
 @dataclass(frozen=True)
 class GridSystem:
-    """A UI and an orchestrator over made runs; no model service is there."""
+    """A UI and an orchestrator with prepared runs, but no model services."""
 
     url: str
     orchestrator: Orchestrator
@@ -41,7 +41,7 @@ class GridSystem:
         return f"{self.url}{self.runs[name].address.replace('cull/', 'grid/')}{query}"
 
     def open(self, page: Page, name: str, query: str = "") -> Made:
-        """Opens the grid of a run, and waits until all its photos are there."""
+        """Opens the grid of a run, and waits until all its photos have loaded."""
         page.goto(self.address(name, query))
         page.locator("body.ready").wait_for()
         return self.runs[name]
@@ -203,7 +203,7 @@ def test_axe_finds_nothing_serious_in_any_view(page: Page, grid: GridSystem) -> 
     page.locator(".card .name").first.click()
     page.locator(".detail .reason").wait_for()
     found["detail"] = serious_faults(page)
-    for view in ("grid", "cull"):  # always dark
+    for view in ("grid", "cull", "pairs"):  # always dark
         page.goto(f"{grid.url}{view}/{made.album_id}/{made.run_id}")
         page.locator("body.ready").wait_for()
         found[view] = serious_faults(page)

@@ -66,7 +66,7 @@ def upload(client: httpx.Client, *files: tuple[str, bytes]) -> httpx.Response:
 
 @contextlib.contextmanager
 def web_server() -> Iterator[tuple[str, list[str]]]:
-    """A server on this machine that the page must never call."""
+    """Runs a server on this machine that the page must never call."""
     seen: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -103,7 +103,7 @@ def file_data(path: str, **more: Json) -> dict[str, Json]:
 
 
 def forged(attacked: PageUnderAttack, kind: str) -> dict[str, Json]:
-    """An object that Gradio treats as a file, or as something that contains one."""
+    """Returns an object that Gradio treats as a file, or as something that contains one."""
     secret, honest = str(attacked.secret), str(attacked.upload)
     text = base64.b64encode(SECRET.encode()).decode()
     beside = attacked.uploads / "x" / ".." / ".." / secret.removeprefix("/")

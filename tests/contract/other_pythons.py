@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 
 def python_with(*requirements: str) -> Path:
-    """A Python with the given packages; skips if they cannot be installed, except in CI."""
+    """Returns a Python with the given packages; skips if they cannot be installed, except in CI."""
     try:
         return installed_python(*requirements)
     except subprocess.CalledProcessError as error:
@@ -24,7 +24,7 @@ def python_with(*requirements: str) -> Path:
 
 
 def installed_python(*requirements: str) -> Path:
-    """A Python with the given packages; the environment is created once.
+    """Returns a Python with the given packages; the environment is created once.
 
     Raises:
         CalledProcessError: The packages cannot be installed.

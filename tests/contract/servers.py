@@ -70,7 +70,7 @@ def pixels_message(pixels: NDArray[np.uint8]) -> image_pb2.Image:
 def caller_to(
     service: Running, *, max_message_bytes: int = SHARED.max_message_bytes
 ) -> ServiceCaller:
-    """Our own client of a service."""
+    """Returns our own client of a service."""
     options = dataclasses.replace(client_options(SHARED), max_message_bytes=max_message_bytes)
     name = service.service_name.split(".")[1]
     patience = Patience(call_timeout_s=60, service_wait_s=5)

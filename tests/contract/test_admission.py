@@ -31,7 +31,7 @@ IDLE_CALLS = 64
 
 @contextlib.asynccontextmanager
 async def connection(service: Running) -> AsyncIterator[grpc.aio.Channel]:
-    """A separate connection; by default the channels of a process share one."""
+    """Opens a separate connection; by default the channels of a process share one."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(service.server.address, options=options) as channel:
         yield channel

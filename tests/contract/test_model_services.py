@@ -314,7 +314,7 @@ async def test_callers_that_share_inferences_get_their_own_results(
 
 
 def numbers_of(message: Any) -> list[float]:
-    """All numbers of a message, in order."""
+    """Returns all numbers of a message, in order."""
     found: list[float] = []
     for descriptor, value in message.ListFields():
         items = value if descriptor.is_repeated else [value]

@@ -13,7 +13,7 @@ import tritonclient.grpc as triton
 
 
 def main() -> None:
-    """Arguments: address, model, and for each input its name and its picture files."""
+    """Makes the call; arguments: address, model, and for each input its name and pictures."""
     address, model, *inputs = sys.argv[1:]
     client = triton.InferenceServerClient(address)
     tensors = []

@@ -40,7 +40,7 @@ def load_all(environment: Mapping[str, str], profile: str) -> dict[str, Settings
 
 
 def port_of(settings: Mapping[str, Settings], part: str) -> int:
-    """The port on which a part listens."""
+    """Returns the port on which a part listens."""
     section = settings[part]
     assert isinstance(section, ModelServiceSettings | OrchestratorSettings | UiSettings)
     host, port = section.address.rsplit(":", 1)
@@ -49,13 +49,13 @@ def port_of(settings: Mapping[str, Settings], part: str) -> int:
 
 
 def metrics_port_of(settings: Mapping[str, Settings], part: str) -> int | None:
-    """The port on which a part serves its metrics."""
+    """Returns the port on which a part serves its metrics."""
     address = getattr(settings[part], "metrics_address", None)
     return int(address.rsplit(":", 1)[1]) if address else None
 
 
 def called_addresses(settings: Mapping[str, Settings]) -> dict[tuple[str, str], tuple[str, int]]:
-    """Host and port that a part uses to call another, by caller and callee."""
+    """Returns the host and port that a part uses to call another, by caller and callee."""
     orchestrator, ui = settings["orchestrator"], settings["ui"]
     targets = {
         ("orchestrator", name): getattr(orchestrator, f"{name}_address") for name in MODEL_SERVICES

@@ -36,7 +36,7 @@ def load(file_name: str) -> Document:
 
 
 def stack(overrides: tuple[str, ...]) -> Document:
-    """The base with overrides on top, merged the way compose merges the keys that we use."""
+    """Merges overrides into the base, the way compose merges the keys that we use."""
     files = ["compose.yaml", *(f"compose.{name}.yaml" for name in overrides)]
     return merge(load(name) for name in files)
 

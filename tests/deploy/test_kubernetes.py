@@ -73,7 +73,7 @@ def named(overlay: str, kind: str, name: str) -> Document:
 
 
 def pods(overlay: str) -> dict[str, tuple[dict[str, str], Document]]:
-    """Labels and specs of every component's pods."""
+    """Returns labels and specs of every component's pods."""
     found = {}
     for document in built(overlay):
         if document["kind"] in ("Deployment", "StatefulSet"):
@@ -91,7 +91,7 @@ def pods(overlay: str) -> dict[str, tuple[dict[str, str], Document]]:
 
 
 def parts(overlay: str) -> dict[str, Document]:
-    """The container of each of our parts."""
+    """Returns the container of each of our parts."""
     found = {name: spec["containers"] for name, (_, spec) in pods(overlay).items()}
     assert all(len(containers) == 1 for containers in found.values())
     return {name: only for name, (only,) in found.items() if name != "postgresql"}
@@ -106,7 +106,7 @@ def settings_of(overlay: str) -> dict[str, Settings]:
 
 
 def profile(overlay: str) -> str:
-    """The profile that all parts use."""
+    """Returns the profile that all parts use."""
     profiles = {
         argument.removeprefix("--profile=")
         for container in parts(overlay).values()
@@ -335,7 +335,7 @@ def test_models_come_from_the_image_unless_a_volume_is_mounted(overlay: str) -> 
 
 
 def references(node: Any) -> set[tuple[str, str]]:
-    """Kind and name of every object that a manifest names, at any depth."""
+    """Returns the kind and name of every object that a manifest names, at any depth."""
     found: set[tuple[str, str]] = set()
     if isinstance(node, list):
         return found.union(*map(references, node))

@@ -1,6 +1,6 @@
 """The four model services without models, to measure everything around them.
 
-They answer at once, with embeddings of scenes of five shots, in the order of the calls, made-up
+They answer at once, with embeddings of five shots per scene, in the order of the calls, made-up
 scores, and no faces. The process prints its address as JSON and serves until its stdin ends.
 """
 

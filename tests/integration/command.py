@@ -70,7 +70,7 @@ class Curated:
 
 
 def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a command: this process's, with a separate data folder and no settings.
+    """Builds a command's environment: this process's, with its own data folder and no settings.
 
     The models are the builtin ones, so that no test downloads models by accident.
     """
@@ -120,7 +120,7 @@ class Running:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float = LIMIT_S) -> tuple[str, None]:
-        """The rest of its output; returns when it has ended."""
+        """Returns the rest of its output once it has ended."""
         text = self.stdout.read()
         self._process.join(timeout)
         assert self.returncode is not None, text

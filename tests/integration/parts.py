@@ -79,7 +79,7 @@ class Part:
 
 @contextlib.contextmanager
 def model_services(folder: Path) -> Iterator[dict[str, Part]]:
-    """The four model services."""
+    """Runs the four model services."""
     parts = {name: Part(name, folder / name) for name in MODEL_SERVICES}
     try:
         for part in parts.values():
@@ -140,7 +140,7 @@ class Orchestrator(Part):
         return self.end(run_id)
 
     def results(self, run_id: str) -> bytes:
-        """A run's results as CSV."""
+        """Returns a run's results as CSV."""
         request = pb.DownloadRunRequest(run_id=run_id, format=pb.DOWNLOAD_FORMAT_CSV)
         return b"".join(piece.chunk for piece in self.stub.DownloadRun(request))
 
@@ -154,7 +154,7 @@ class Orchestrator(Part):
 def orchestrator(
     folder: Path, addresses: Mapping[str, str], photos: Path, **settings: str
 ) -> Iterator[Orchestrator]:
-    """A running orchestrator."""
+    """Runs an orchestrator."""
     part = Orchestrator(folder, addresses, photos, **settings)
     try:
         part.start()

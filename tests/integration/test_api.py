@@ -207,7 +207,7 @@ def test_thumbnails_are_small_jpegs(stub: Stub, run: pb.Run) -> None:
 
 
 def count_inferences(metrics: dict[str, str]) -> dict[str, float]:
-    """Number of pictures, or pairs, that each model service has processed so far."""
+    """Returns the number of pictures, or pairs, that each model service has processed so far."""
     texts = {name: http_get(f"http://{address}/metrics").text for name, address in metrics.items()}
     return {
         name: sum(map(float, re.findall(r"^bestshot_batch_items_sum(?:\{.*\})? (\S+)", text, re.M)))
@@ -599,6 +599,33 @@ def test_settings_are_described_with_their_bounds(stub: Stub) -> None:
     assert other.config["cluster_scenes"]["scene_distance"] is None
     with pytest.raises(grpc.RpcError, match="builtn"):
         stub.DescribeSettings(pb.DescribeSettingsRequest(profile="builtn"))
+
+
+def test_settings_are_kept_as_a_profile_that_runs_can_name(stub: Stub, run: pb.Run) -> None:
+    weights = {"quality_weights": {"iqa": 0.36, "ava": 0.64}}
+    request = pb.KeepProfileRequest(
+        name="mine",
+        base_profile=run.profile,
+        description="sharper",
+        config_overrides=overrides(select_best=weights),
+    )
+    for _ in range(2):  # a repeated call changes nothing
+        assert stub.KeepProfile(request).name == "mine"
+    described = stub.DescribeSettings(pb.DescribeSettingsRequest(profile="mine"))
+    assert {one.name: one.description for one in described.profiles}["mine"] == "sharper"
+    started = stub.StartRun(pb.StartRunRequest(album_id=run.album_id, profile="mine")).run
+    stub.CancelRun(pb.CancelRunRequest(run_id=started.id))
+    assert started.profile == "mine"
+    assert dict(started.config["select_best"]["quality_weights"]) == weights["quality_weights"]
+    for name, problem in (("builtin", "ships"), ("mine", "already"), ("../up", "not a name")):
+        request.name = name
+        request.description = "another"
+        with pytest.raises(grpc.RpcError, match=problem):
+            stub.KeepProfile(request)
+    request.name = "other"
+    request.config_overrides.update({"select_best": {"quality_weights": {"iqa": 7}}})
+    with pytest.raises(grpc.RpcError, match="less than or equal to 1"):
+        stub.KeepProfile(request)
 
 
 def test_models_are_listed(stub: Stub, run: pb.Run) -> None:

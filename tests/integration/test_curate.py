@@ -223,14 +223,18 @@ def test_both_sections_of_a_config_file_and_exclusions_take_effect(
     for name in ("china-1-sharp.jpg", "letter.jpg", "empty.jpg"):
         shutil.copy(curated.photos / name, excluded / name)
     flags = ("--config", file, "--exclude", "letter.*", "--exclude", "empty.jpg")
-    found = curate(excluded, tmp_path / "out", curated.data, *flags)
+    finished = bestshot(["curate", excluded, *flags], data=curated.data)  # without --out
+    assert finished.code == 0, finished.text
+    found = Curated(
+        excluded, tmp_path / "photos-best", curated.data, finished.text
+    )  # without --out
     assert found.run["config"]["select_best"]["max_images_per_cluster"] == 1
     assert found.run["config"]["find_photos"]["exclude"] == ["letter.*", "empty.jpg"]
     assert list(found.rows) == ["china-1-sharp.jpg"]
     assert "Left out: 2 excluded files." in found.text
     assert "shared.token_file is ignored" in found.text
     for part in (*MODEL_SERVICES, "orchestrator"):
-        lines = (tmp_path / "out" / "logs" / f"{part}.log").read_text().splitlines()
+        lines = (found.out / "logs" / f"{part}.log").read_text().splitlines()
         assert lines
         assert all(isinstance(json.loads(line), dict) for line in lines)
 

@@ -42,7 +42,14 @@ def run(done: Access, *arguments: object, code: int = 0) -> str:
 def entry(name: str, action: str, *photos: dict[str, str], **more: Any) -> dict[str, Any]:
     time = "2026-05-17T10:00:00.123456+00:00"
     values = {"id": name, "action": action, "photos": list(photos), "create_time": time}
-    rest = {"target": None, "undone_id": "", "decided_by": "ansel", "stars": 0, "label": ""}
+    rest = {
+        "target": None,
+        "undone_id": "",
+        "decided_by": "ansel",
+        "stars": 0,
+        "label": "",
+        "run_id": "",
+    }
     return {**values, **rest, **more}
 
 
@@ -87,7 +94,7 @@ def test_decisions_are_imported_applied_evaluated_undone_and_exported(
     assert after[first]["cluster_id"] == after[last]["cluster_id"]
     assert after[first]["machine_cluster_id"] != after[last]["machine_cluster_id"]
     why = run(done, "explain", first)
-    assert f"you kept it; you merged its moment with that of {last}" in why
+    assert f"you kept it; you merged its moment with the moment of {last}" in why
 
     assert "reproduced: results are identical" in run(done, "reproduce")
 
@@ -106,6 +113,33 @@ def test_decisions_are_imported_applied_evaluated_undone_and_exported(
     assert f"[keep {first}]" in run(done, "decisions", "list")
     assert "already undone" in run(done, "decisions", "undo", "k0", code=1)
     assert "'r' is ambiguous" in run(done, "decisions", "undo", "r", code=2)
+
+
+def test_answers_about_pairs_are_imported_counted_and_undone(done: Access, tmp_path: Path) -> None:
+    def progress() -> str:
+        return run(done, "tune", "--pairs")
+
+    assert "0 pairs answered" in progress()
+    photos = [
+        {"content_digest": image["content_digest"], "path": path}
+        for path, image in done.images.items()
+        if image["quality"]
+    ]
+    file = tmp_path / "answers.json"
+    answers = [
+        entry("a1", "prefer", photos[0], photos[1], run_id="r"),
+        entry("a2", "unsure", photos[1], photos[2]),
+    ]
+    file.write_text(json.dumps({"entries": answers}))
+    assert "added 2 of 2 entries" in run(done, "decisions", "import", file)
+    assert f"prefer {photos[0]['path']} to {photos[1]['path']}" in run(done, "decisions", "list")
+    assert "2 pairs answered" in progress()
+    assert "Too few answers to learn from: 1 choice in 1 moment" in progress()
+    assert "nothing to keep" in run(done, "tune", "--pairs", "--keep", "mine", code=1)
+    assert "--keep needs --pairs" in run(done, "tune", "--keep", "mine", code=2)
+    run(done, "decisions", "undo", "a1")
+    run(done, "decisions", "undo", "a2")
+    assert "0 pairs answered" in progress()
 
 
 def test_a_run_is_exported_in_every_form(done: Access, tmp_path: Path) -> None:
@@ -173,7 +207,7 @@ def test_mistakes_are_reported(done: Access, tmp_path: Path) -> None:
 
 
 def shown(done: Access) -> dict[str, Any]:
-    """The newest run's photos, by path."""
+    """Returns the newest run's photos, by path."""
     found = json.loads(run(done, "show", "--json"))
     return {image["path"]: image for image in found["images"]}
 

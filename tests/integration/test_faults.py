@@ -56,7 +56,7 @@ def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes
 
 
 def finished_photos(data: Path) -> int:
-    """Number of photos whose scores are stored."""
+    """Returns the number of photos whose scores are stored."""
     try:
         with sqlite3.connect(f"file:{data / 'bestshot.db'}?mode=ro", uri=True) as connection:
             query = "SELECT count(*) FROM features WHERE role = 'face'"
@@ -223,7 +223,7 @@ def temporary() -> Iterator[Path]:
 
 
 def group(photos: Path, tmp_path: Path, temporary: Path) -> subprocess.Popen[str]:
-    """A curation in a separate process group."""
+    """Starts a curation in a separate process group."""
     return subprocess.Popen(
         [str(BESTSHOT), "curate", str(photos), "--out", str(tmp_path / "out")],
         env=environment(tmp_path / "data", {**SLOWLY, "TMPDIR": str(temporary)}),

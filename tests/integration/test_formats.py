@@ -125,7 +125,7 @@ def test_an_edited_copy_names_its_original(done: Curated) -> None:
 
 @pytest.fixture
 def read_only(done: Curated, tmp_path: Path) -> Iterator[Path]:
-    """The album on a read-only disk; skips if this process may not mount one."""
+    """The album on a read-only disk; skips if this process is not allowed to mount one."""
     place = tmp_path / "read-only"
     place.mkdir()
     bind = ["mount", "--bind", done.photos, place]

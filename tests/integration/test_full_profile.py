@@ -36,7 +36,7 @@ TOKEN_COUNT, SIZE = 5, 12
 
 
 def tokens_graph() -> bytes:
-    """A graph whose output has the form of DINOv2's tokens; the first depends on the picture."""
+    """Builds a graph whose output looks like DINOv2's tokens; the first depends on the picture."""
     weight = np.random.default_rng(0).normal(size=(3, SIZE)).astype(np.float32)
     others = np.ones((1, TOKEN_COUNT - 1, SIZE), np.float32)
     nodes = [

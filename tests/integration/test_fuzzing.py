@@ -44,7 +44,7 @@ MEMORY_GROWTH_MIB = 96
 
 
 def real_pictures() -> list[bytes]:
-    """A real picture in every supported format and variant."""
+    """Returns a real picture in every supported format and variant."""
     pillow_heif.register_heif_opener()
     picture = Image.fromarray(skimage.data.astronaut()).resize((128, 128))
     found = []

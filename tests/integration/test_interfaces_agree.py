@@ -51,7 +51,7 @@ def interfaces(curated: Curated, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def by_grpc(interfaces: Interfaces, request: Message) -> tuple[grpc.StatusCode, str, str, str]:
-    """Code, message, reason and field of the error."""
+    """Returns code, message, reason and field of the error."""
     for field in ("run_id", "other_run_id"):
         if getattr(request, field, "") == RUN:
             setattr(request, field, interfaces.run_id)
@@ -92,6 +92,12 @@ def by_json(interfaces: Interfaces, place: str) -> tuple[int, dict[str, Any]]:
             pb.DiffRunsRequest(run_id="nowhere", other_run_id=RUN),
             "/runs/nowhere/diff/{run}",
             ["diff", "nowhere"],
+        ),
+        (pb.ListPairsRequest(run_id=RUN, page_size=-1), "/runs/{run}/pairs?page_size=-1", None),
+        (
+            pb.ProposeWeightsRequest(run_id="nowhere"),
+            "/runs/nowhere/proposed_weights",
+            ["tune", "nowhere", "--pairs"],
         ),
         (pb.EvaluateRunRequest(run_id=RUN), "/runs/{run}/evaluation", ["evaluate", RUN]),
         (pb.DescribeSettingsRequest(profile="builtn"), "/settings?profile=builtn", None),

@@ -122,6 +122,21 @@ def test_results_have_every_score_that_grpc_has(system: System) -> None:
             assert row["quality"]["noise_level"] == image.quality.noise_level > 0
 
 
+def test_pairs_and_learned_weights_are_those_of_grpc(system: System) -> None:
+    run_id = system.run.id
+    listed = system.stub.ListPairs(pb.ListPairsRequest(run_id=run_id))
+    found = get(system, f"/runs/{run_id}/pairs")
+    assert found["total_count"] == listed.total_count > 0
+    assert [(pair["left"]["path"], pair["right"]["path"]) for pair in found["pairs"]] == [
+        (pair.left.path, pair.right.path) for pair in listed.pairs
+    ]
+    assert found["pairs"][0]["left_better_probability"] == listed.pairs[0].left_better_probability
+    learned = system.stub.ProposeWeights(pb.ProposeWeightsRequest(run_id=run_id))
+    mirrored = get(system, f"/runs/{run_id}/proposed_weights")
+    assert mirrored["lines"] == list(learned.lines)
+    assert mirrored["choice_count"] == learned.choice_count == 0
+
+
 def test_pages_filters_and_orders(system: System) -> None:
     path = f"/results/{system.run.id}/images"
     first = get(system, path, page_size=4, order_by="composite_score desc")

@@ -42,7 +42,7 @@ def model_services() -> Iterator[str]:
 
 @contextlib.contextmanager
 def orchestrator(folder: Path, services_address: str) -> Iterator[Stub]:
-    """An orchestrator that is killed at the end of the block."""
+    """Runs an orchestrator that is killed at the end of the block."""
     address = f"127.0.0.1:{free_ports(1)[0]}"
     settings = {f"{role}_address": services_address for role in ROLES}
     settings["allowed_roots"] = str([str(folder)])

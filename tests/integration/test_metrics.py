@@ -19,7 +19,7 @@ CALL = ("unary", "bestshot.embedding.v1.EmbeddingService", "Embed")
 
 
 def values(address: str) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the labels of gRPC dashboards, if it has them."""
+    """Returns every sample by its name and the labels of gRPC dashboards, if it has them."""
     text = http_get(f"http://{address}/metrics").text
     labels = ("grpc_type", "grpc_service", "grpc_method", "grpc_code")
     return {

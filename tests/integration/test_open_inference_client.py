@@ -66,7 +66,7 @@ def kserve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def answers(**changes: Any) -> dict[str, Any]:
-    """The results of the ports for some pictures, with changed settings."""
+    """Returns the results of the ports for some pictures, with changed settings."""
     settings = load_section(ROOT / "configs", "builtin", "orchestrator", OrchestratorSettings)
     data = {**settings.model_dump(), **changes}
     callers, ports = connect(ROOT / "configs", SHARED, OrchestratorSettings.model_validate(data))

@@ -127,7 +127,7 @@ def read_until(process: Running, text: str) -> None:
 
 
 def pids(logs: Path) -> dict[str, int]:
-    """The latest process id of each part."""
+    """Returns the latest process id of each part."""
     found = {}
     for path in logs.glob("*.log"):
         matches = re.findall(r"listening on \S+ \(pid (\d+)\)", path.read_text())

@@ -30,7 +30,7 @@ def reproduce(done: Curated, *arguments: object) -> Finished:
 
 
 def configs(folder: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
-    """A config folder with one change per file."""
+    """Returns a config folder with one change per file."""
     shutil.copytree(ROOT / "configs", folder)
     for name, (old, new) in changes.items():
         text = (folder / name).read_text()
@@ -40,7 +40,7 @@ def configs(folder: Path, changes: Mapping[str, tuple[str, str]]) -> Path:
 
 
 def told(finished: Finished) -> list[str]:
-    """The report, without the progress bars."""
+    """Returns the report, without the progress bars."""
     lines = finished.text.splitlines()
     return [line for line in lines if line and " ━" not in line]
 

@@ -139,7 +139,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> int:
-        """Silently drops every connection; new connections can be made."""
+        """Drops every connection silently; new connections can be made."""
         count = len(self._open)
         while self._open:
             with self._open.pop() as end, contextlib.suppress(OSError):  # closed by its thread

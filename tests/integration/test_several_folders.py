@@ -38,7 +38,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
 
 
 def place(done: Curated, path: str) -> Path:
-    """The location of a photo of the album."""
+    """Returns the location of a photo in the album."""
     name, _, within = path.partition("/")
     return done.photos / name.partition(" ")[2] / within
 

@@ -58,12 +58,12 @@ class Cluster:
     postgresql: Postgresql
 
     def calls(self, host: str, service: str) -> float:
-        """Number of calls that a replica has answered so far."""
+        """Returns the number of calls that a replica has answered so far."""
         return calls_at(f"{self.hosts[host].address}:{METRICS_PORT + PORTS[service]}")
 
 
 def calls_at(metrics_address: str) -> float:
-    """Number of calls that a part has answered so far, without health checks."""
+    """Returns the number of calls that a part has answered so far, without health checks."""
     text = http_get(f"http://{metrics_address}/metrics").text
     found = re.findall(
         r'grpc_server_handled_total\{grpc_code="OK".*grpc_service="bestshot.*\} (\S+)', text
@@ -213,7 +213,7 @@ class Orchestrators:
         return b"".join(piece.chunk for piece in self._stub.DownloadRun(request, timeout=LIMIT_S))
 
     def owner(self, run_id: str) -> HostedPart:
-        """The orchestrator that executes a run."""
+        """Returns the orchestrator that executes a run."""
         with psycopg.connect(self._database) as connection:
             query = "SELECT owner_id FROM runs WHERE id = %s"
             (owner_id,) = connection.execute(query, [run_id]).fetchone() or (None,)
@@ -248,7 +248,7 @@ def both(cluster: Cluster, photos: Path, **changes: str) -> Iterator[Orchestrato
 def quality_replicas(
     cluster: Cluster, settings: Mapping[str, str], variables: Mapping[str, str] | None = None
 ) -> dict[str, HostedPart]:
-    """Further replicas, by host, with other settings; not started yet."""
+    """Returns further replicas, by host, with other settings; not started yet."""
     return {
         host: HostedPart(
             cluster.hosts[host],

@@ -24,7 +24,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def poisoned(folder: Path) -> Path:
-    """A folder of modules named like those that the parts import; each writes `executed`."""
+    """Makes a folder of modules named like those that the parts import; each writes `executed`."""
     folder.mkdir(parents=True, exist_ok=True)
     own = (*PARTS[4:], "services", "models", "bestshot", "inference")
     for name in (*own, "yaml", "grpc", "google", "numpy", "gradio", "json", "sitecustomize"):

@@ -64,7 +64,7 @@ def face(**changes: Any) -> FaceScores:
 
 
 def candidate(path: str, cluster_id: int = 0, **scores: Any) -> Candidate:
-    """A photo whose content digest is its path."""
+    """Returns a photo whose content digest is its path."""
     return Candidate(path, path, quality(**scores), faces=(), cluster_id=cluster_id)
 
 

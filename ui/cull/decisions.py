@@ -20,6 +20,8 @@ _ACTIONS = {
     "move": pb.DECISION_ACTION_MOVE,
     "split": pb.DECISION_ACTION_SPLIT,
     "merge": pb.DECISION_ACTION_MERGE,
+    "prefer": pb.DECISION_ACTION_PREFER,
+    "unsure": pb.DECISION_ACTION_UNSURE,
 }
 
 
@@ -38,12 +40,25 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    action: Literal["keep", "reject", "clear", "undo", "rate", "label", "move", "split", "merge"]
+    action: Literal[
+        "keep",
+        "reject",
+        "clear",
+        "undo",
+        "rate",
+        "label",
+        "move",
+        "split",
+        "merge",
+        "prefer",
+        "unsure",
+    ]
     photos: Annotated[list[Photo], Field(max_length=100_000)] = []
     stars: Annotated[int, Field(ge=0, le=5)] = 0
     label: Literal["", "red", "yellow", "green", "blue"] = ""
     target: Photo | None = None
     undone_id: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    run_id: Annotated[str, Field(max_length=32)] = ""
     create_time: datetime
 
 
@@ -86,6 +101,7 @@ def _message(entry: Entry, user: str) -> pb.DecisionEntry:
         decided_by=user,
         stars=entry.stars,
         label=entry.label,
+        run_id=entry.run_id,
     )
     time = entry.create_time
     message.create_time.FromDatetime(time if time.tzinfo is None else time.astimezone(UTC))

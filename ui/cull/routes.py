@@ -56,14 +56,14 @@ class _CullView:
         return serve_page(STATIC / "cull.html")
 
     async def photos(self, album_id: str, run_id: str) -> dict[str, Any]:
-        """Returns all photos of a run, as described by `album_json`."""
+        """Returns all photos in a run, as described by `album_json`."""
         with _http_errors():
             run = await find_completed_run(self._api, album_id, run_id)
             album, entry_count = await find_album(self._api, album_id)
             return album_json(album, run, await self._list_images(run_id), entry_count)
 
     async def decide(self, album_id: str, run_id: str, batch: Batch) -> dict[str, Any]:
-        """Stores decisions; returns the photos of the run whose result changed."""
+        """Stores decisions; returns the photos in the run whose result changed."""
         request = import_request(album_id, run_id, batch, self._api.user)
         with _http_errors():
             answer = await self._api.call(self._api.stub.ImportDecisions, request)

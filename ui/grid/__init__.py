@@ -1,1 +1,1 @@
-"""The grid: all photos of a run in a full window, to filter, search and decide on in bulk."""
+"""The grid: all photos in a run in a full window, to filter, search and decide on in bulk."""

@@ -22,9 +22,36 @@ function write(changes, push = false) {
   else history.replaceState(null, "", url);
 }
 
+// Follows the album's newest run and the model services. A hidden page does not: browsers allow six
+// connections to a server, and every open page would take one.
+const RETRY_MS = 1000;
+let news, followed, retrying;
+
+function follow() {
+  const { album } = element.querySelector(".bar").dataset;
+  const wanted = document.hidden ? undefined : album;
+  if (news && wanted === followed) return;
+  news?.close();
+  clearTimeout(retrying);
+  news = undefined;
+  followed = wanted;
+  if (wanted === undefined) return;
+  news = new EventSource(`/news?${new URLSearchParams({ album: wanted })}`);
+  news.addEventListener("run", () => trigger("run_news"));
+  news.addEventListener("models", () => trigger("models_news"));
+  news.onerror = () => {
+    if (news.readyState !== EventSource.CLOSED) return; // the browser connects again
+    news = undefined;
+    retrying = setTimeout(follow, RETRY_MS);
+  };
+}
+document.addEventListener("visibilitychange", follow);
+follow();
+
 watch("value", () => {
   const { album, run } = element.querySelector(".bar").dataset;
   if (album) write({ album, run });
+  follow();
 });
 
 document.addEventListener("click", (event) => {

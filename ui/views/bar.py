@@ -12,6 +12,7 @@ from ui.client import Orchestrator, OrchestratorError
 from ui.cull.routes import cull_url
 from ui.grid.routes import grid_url
 from ui.pages import run_title
+from ui.people.routes import PEOPLE_URL
 from ui.templating import html, render
 from ui.views.albums import dropdown_names
 
@@ -26,13 +27,20 @@ async def load_bar(api: Orchestrator, album_id: str, run_id: str) -> Any:  # noq
     try:
         albums = await api.albums()
         runs = await api.runs(album_id) if album_id else []
+        people = await api.call(api.stub.ListPeople, pb.ListPeopleRequest(page_size=1))
     except OrchestratorError:
         return gr.skip()
-    return render_bar(albums, runs, album_id, run_id)
+    has_people = people.total_count > 0
+    return render_bar(albums, runs, album_id, run_id, has_people=has_people)
 
 
 def render_bar(
-    albums: Sequence[pb.Album], runs: Sequence[pb.Run], album_id: str, run_id: str
+    albums: Sequence[pb.Album],
+    runs: Sequence[pb.Run],
+    album_id: str,
+    run_id: str,
+    *,
+    has_people: bool = False,
 ) -> str:
     """Renders the bar with the choices and the current selection."""
     completed = {run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED}
@@ -44,6 +52,7 @@ def render_bar(
         run_id=run_id,
         cull_url=cull_url(album_id, run_id) if run_id in completed else "",
         grid_url=grid_url(album_id, run_id) if run_id in completed else "",
+        people_url=PEOPLE_URL if has_people else "",
     )
 
 

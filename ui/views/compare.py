@@ -15,7 +15,7 @@ from ui.pages import run_title
 from ui.templating import empty, html, no_results, problem, render
 
 TITLE, SECTION = "Compare", "compare"
-"""Of the section, and its name in the page's address."""
+"""Id of the section, and its name in the page's address."""
 SHOWN_COUNT = 40
 CHANGE_COUNT = 200
 """Maximum number of photo changes shown; `bestshot diff --all` and the API return the rest."""
@@ -48,7 +48,7 @@ def build() -> CompareView:
 async def load_runs(
     api: Orchestrator, album_id: str | None, run_id: str | None, wanted: str | None
 ) -> list[Any]:
-    """Updates for the other runs of the album (`wanted`, else the newest) and the diff."""
+    """Returns updates for the other runs of the album (`wanted`, or the newest) and the diff."""
     if not run_id or not album_id:
         return ["", no_results()]
     try:

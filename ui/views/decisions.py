@@ -1,4 +1,4 @@
-"""The Decisions section: the album's log of decisions, newest first."""
+"""The Decisions section: the album's decision log, newest first."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
+from ui.pairs.routes import pairs_url
 from ui.templating import empty, html, problem, render
 
 SHOWN_COUNT = 200
@@ -46,11 +47,14 @@ async def render_log(api: Orchestrator, run_id: str | None) -> str:
     if not run_id:
         return empty("No decisions yet", "Keep or reject photos under View Results.")
     try:
-        entries = await _entries(api, (await api.run(run_id)).album_id)
+        album_id = (await api.run(run_id)).album_id
+        entries = await _entries(api, album_id)
     except OrchestratorError as error:
         return problem(error)
+    invitation = render("which_one", url=pairs_url(album_id, run_id))
     if not entries:
-        return empty("No decisions yet", "Keep or reject photos under View Results.")
+        nothing = empty("No decisions yet", "Keep or reject photos under View Results.")
+        return invitation + nothing
     by_id = {entry.id: entry for entry in entries}
     rows = [
         Row(
@@ -62,18 +66,23 @@ async def render_log(api: Orchestrator, run_id: str | None) -> str:
         )
         for entry in reversed(entries[-SHOWN_COUNT:])
     ]
-    return render("decisions", rows=rows, more=len(entries) - len(rows))
+    return invitation + render("decisions", rows=rows, more=len(entries) - len(rows))
 
 
 def describe(entry: pb.DecisionEntry, by_id: dict[str, pb.DecisionEntry]) -> str:
     """Describes an entry."""
     if entry.action == pb.DecisionAction.DECISION_ACTION_UNDO:
         return f"undo: {describe(by_id[entry.undone_id], by_id)}"
-    photos = ", ".join(photo.path or photo.content_digest[:12] for photo in entry.photos)
+    names = [photo.path or photo.content_digest[:12] for photo in entry.photos]
+    photos = ", ".join(names)
     if entry.action == pb.DecisionAction.DECISION_ACTION_RATE:
         return f"{entry.stars or 'no'} {'star' if entry.stars == 1 else 'stars'}: {photos}"
     if entry.action == pb.DecisionAction.DECISION_ACTION_LABEL:
         return f"{entry.label or 'no'} label: {photos}"
+    if entry.action == pb.DecisionAction.DECISION_ACTION_PREFER:
+        return f"prefer {' to '.join(names)}"
+    if entry.action == pb.DecisionAction.DECISION_ACTION_UNSURE:
+        return f"cannot tell which is better: {photos}"
     target = f" to the moment of {entry.target.path}" if entry.HasField("target") else ""
     return f"{_VERBS[entry.action]} {photos}{target}"
 

@@ -86,7 +86,7 @@ def build() -> ResultsView:
 async def load_page(
     api: Orchestrator, run_id: str | None, filter_by: str, order_by: str, page: int | None
 ) -> list[Any]:
-    """Updates for ResultsView.outputs: one page of the run's photos."""
+    """Returns updates for ResultsView.outputs: one page of the run's photos."""
     if not run_id:
         return [no_results(), gr.skip(), "", 1]
     try:

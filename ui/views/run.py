@@ -92,17 +92,35 @@ def build(api: Orchestrator, album: gr.Textbox) -> RunView:
     start.click(start_run, [album, profile, *settings], view.outputs)
     cancel.click(cancel_run, album, view.outputs)
     resume.click(resume_run, album, view.outputs)
-    profile.input(fill, profile, [profile, *settings])
+
+    async def offer(chosen: str | None) -> Any:  # noqa: ANN401
+        return await offer_profiles(api, chosen)
+
+    profile.input(fill, profile, [profile, *settings]).then(offer, profile, profile)
     return view
 
 
 async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
-    """Updates for profile and settings; without a profile, those of the orchestrator."""
-    described, served = await asyncio.gather(api.settings(wanted), api.models())
+    """Returns updates for profile and settings; without a profile, those of the orchestrator.
+
+    `offer_profiles` adds the other profiles, because a frozen model service delays it.
+    """
+    described = await api.settings(wanted)
+    chosen = described.profile
+    known = {} if wanted else {"choices": [chosen]}
     return [
-        profile_update(described, served),
+        gr.update(value=chosen, info=_description(described), **known),
         *controls.fill(described, controls.config_of(described)),
     ]
+
+
+async def offer_profiles(api: Orchestrator, chosen: str | None) -> Any:  # noqa: ANN401
+    """Update for the profiles, once the services have reported their models."""
+    try:
+        described, served = await asyncio.gather(api.settings(chosen or ""), api.models())
+    except OrchestratorError:
+        return gr.skip()
+    return profile_update(described, served)
 
 
 def profile_update(
@@ -124,18 +142,22 @@ def profile_update(
         or all(model in ids.get(role, {model}) for role, model in entry.models.items())
     ]
     others = [entry.name for entry in described.profiles if entry.name not in offered]
-    texts = {entry.name: entry.description.replace("`", "") for entry in described.profiles}
-    info = texts[described.profile]
+    info = _description(described)
     if others:
         info += (
             f" Not offered: {', '.join(others)}, because the services use other models. To use "
             f"them, restart bestshot with --profile NAME."
         )
-    return dict(gr.update(choices=offered, value=described.profile, info=info))
+    return dict(gr.update(choices=offered, info=info))
+
+
+def _description(described: pb.DescribeSettingsResponse) -> str:
+    texts = {entry.name: entry.description.replace("`", "") for entry in described.profiles}
+    return texts[described.profile]
 
 
 async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
-    """Updates for progress and the three buttons, from the album's newest run."""
+    """Returns updates for progress and the three buttons, from the album's newest run."""
     try:
         runs = await api.runs(album_id, 1) if album_id else []
     except OrchestratorError as error:
@@ -144,12 +166,12 @@ async def newest(api: Orchestrator, album_id: str | None) -> list[Any]:
 
 
 def unknown(error: OrchestratorError) -> list[Any]:
-    """Updates like those of `newest`, for when the orchestrator cannot be reached."""
+    """Returns updates like those of `newest`, for when the orchestrator cannot be reached."""
     return [problem(error), gr.skip(), gr.skip(), gr.skip()]
 
 
 def progress(album_id: str | None, runs: list[pb.Run]) -> list[Any]:
-    """Updates like those of `newest`, from the album's runs, newest first."""
+    """Returns updates like those of `newest`, from the album's runs, newest first."""
     active = bool(runs) and runs[0].state in ACTIVE_STATES
     shown = progress_of(runs[0]) if runs else _nothing_yet(album_id)
     resumable = bool(runs) and runs[0].state in _RESUMABLE

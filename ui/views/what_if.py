@@ -48,7 +48,7 @@ def build() -> WhatIfView:
 
 
 async def load_settings(api: Orchestrator, run_id: str | None) -> list[Any]:
-    """Updates for settings and changes: the run's own settings, and no changes."""
+    """Returns updates for settings and changes: the run's own settings, and no changes."""
     skipped = [gr.skip()] * controls.COMPONENT_COUNT
     if not run_id:
         return [*skipped, no_results()]

@@ -120,7 +120,7 @@ def _look_alikes(
 def _nearest(
     first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> tuple[Indices, NDArray[np.float32]]:
-    """The row of the second most similar to each of the first, and its similarity."""
+    """Returns the row of the second most similar to each of the first, and its similarity."""
     nearest = np.empty(len(first), np.intp)
     similarity = np.empty(len(first), np.float32)
     for start in range(0, len(first), _ROWS_AT_A_TIME):
@@ -131,7 +131,7 @@ def _nearest(
 
 
 def _find_agreeing(differences: NDArray[np.float64]) -> Indices:
-    """The largest group of differences within `AGREEING_SECONDS`."""
+    """Finds the largest group of differences within `AGREEING_SECONDS`."""
     order = np.argsort(differences, kind="stable")
     ordered = differences[order]
     ends = np.searchsorted(ordered, ordered + AGREEING_SECONDS, side="right")
@@ -144,9 +144,9 @@ def _find_agreeing(differences: NDArray[np.float64]) -> Indices:
 def describe_offsets(offsets: Sequence[ClockOffset]) -> list[str]:
     """Describes the offsets to the user."""
     return [
-        f"The clock of {one.camera} was taken to be {format_seconds(abs(one.seconds))} "
-        f"{'behind' if one.seconds < 0 else 'ahead of'} that of {one.reference}, because "
-        f"{one.pair_count} pairs of similar photos agree on that."
+        f"{one.camera}'s clock was assumed to be {format_seconds(abs(one.seconds))} "
+        f"{'behind' if one.seconds < 0 else 'ahead of'} {one.reference}'s, because "
+        f"{one.pair_count} pairs of similar photos agree on this."
         for one in offsets
     ]
 

@@ -157,7 +157,7 @@ def _cluster_by_parts(
 def pairwise_distances(
     embeddings: Embeddings, metric: str, term: TimeTerm | None = None
 ) -> Distances:
-    """Distances between photos: float64, (n, n), zero diagonal, exactly symmetric.
+    """Computes distances between photos: float64, (n, n), zero diagonal, exactly symmetric.
 
     Works in blocks of rows: some BLAS builds crash on a large product with its own transpose.
     """
@@ -226,7 +226,7 @@ def _dbscan(shots: _Shots, parameters: ClusterParameters) -> Labels:
 
 
 def _near(rows: Rows, parameters: ClusterParameters, radius: float) -> csr_matrix | None:
-    """All distances up to a cosine `radius`, in the metric's unit, symmetric, with a zero diagonal.
+    """Finds distances up to a cosine `radius`, in the metric's unit: symmetric, zero diagonal.
 
     None if there are more than `MAX_PAIR_COUNT`.
     """
@@ -298,7 +298,7 @@ def _join_close(
 def _find_bounded_groups(
     shots: _Shots, metric: str, diameter: float, note: Note
 ) -> list[NDArray[np.intp]]:
-    """Complete linkage at `diameter`: no two members of a group are farther apart than that."""
+    """Groups by complete linkage: no two members of a group are more than `diameter` apart."""
     group = _link_completely(shots, metric, diameter)
     if group is None:  # one component at a time: complete linkage never joins two of them
         group = np.arange(len(shots))
@@ -323,7 +323,7 @@ def _crowd_groups(shots: _Shots, metric: str, diameter: float, note: Note) -> ND
 
 
 def _link_completely(shots: _Shots, metric: str, diameter: float) -> NDArray[np.intp] | None:
-    """Complete linkage from a list of all near pairs: (n,), groups named after their lowest photo.
+    """Groups by complete linkage from all near pairs: (n,), each group named by its lowest photo.
 
     None if there are more than `MAX_PAIR_COUNT`.
     """
@@ -346,7 +346,7 @@ def _link_completely(shots: _Shots, metric: str, diameter: float) -> NDArray[np.
 
 
 def _groups_of(group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Members of each group, ascending; groups ordered by first member."""
+    """Lists the members of each group, ascending; groups are ordered by first member."""
     order = np.argsort(group, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
     return sorted(groups, key=lambda members: int(members[0]))
@@ -364,7 +364,7 @@ def _find_dense_groups(
 
 
 def _find_linked_groups(distances: Distances, radius: float) -> list[NDArray[np.intp]]:
-    """Single linkage at `radius`: index groups, each ascending, ordered by first member."""
+    """Groups by single linkage at `radius`: ascending indices, ordered by first member."""
     count, component = connected_components(distances <= radius, directed=False)
     return [np.flatnonzero(component == index) for index in range(count)]
 

@@ -25,9 +25,9 @@ from orchestrator.domain.photo import CameraFacts
 from orchestrator.domain.sets import SetKind, SetParameters, SetPlace
 
 SAME_VIEW = 0.7
-"""Minimum correlation of the structures of two frames of one view. In four labelled exposure series
-neighbouring frames are at 0.83 or more; photos of one place or of one person are at up to 0.62, and
-pairs of unrelated ones below 0.4."""
+"""Minimum correlation between the structures of two frames of one view. In four labelled exposure
+series, neighbouring frames correlate by 0.83 or more, photos of one place or person by at most
+0.62, and unrelated pairs by less than 0.4."""
 BRACKET_SECONDS = 60.0
 """Maximum time between two frames of a series, including exposures of half a minute."""
 BRACKET_BRIGHTENING = math.log(2.0) * (2.0 / 3.0) / 2.2
@@ -136,14 +136,14 @@ def _stated_bursts(frames: Frames) -> list[FrameSet]:
 
 
 def _stated_focus_stacks(frames: Frames) -> list[FrameSet]:
-    """Consecutive frames whose camera varied the focus."""
+    """Finds consecutive frames whose camera varied the focus."""
     chosen = [row for row, facts in enumerate(frames.facts) if facts.bracket_mode == "focus"]
     series = _series(frames, chosen, FOCUS_SECONDS, lambda rows, row: False)
     return [FrameSet(SetKind.FOCUS_STACK, tuple(rows)) for rows in series]
 
 
 def _stated_brackets(frames: Frames) -> list[FrameSet]:
-    """Consecutive frames whose camera varied the exposure, each at a different exposure."""
+    """Finds consecutive frames whose camera varied the exposure, each at a different one."""
     chosen = [row for row, facts in enumerate(frames.facts) if _is_bracketed(facts)]
 
     def is_next(rows: Sequence[int], row: int) -> bool:
@@ -315,7 +315,7 @@ def _sweeps(rows: Sequence[int], steps: Mapping[Pair, tuple[float, float]]) -> I
 
 
 def places_in_sets(count: int, sets: Sequence[FrameSet]) -> list[SetPlace | None]:
-    """Returns the position of each of `count` photos in its set; None for photos in no set."""
+    """Returns the position of each of `count` photos in its set; None if it is in no set."""
     found: list[SetPlace | None] = [None] * count
     for number, one in enumerate(sets):
         for place, row in enumerate(one.rows, start=1):
@@ -366,7 +366,7 @@ def _of_one_series(frames: Frames, first: Indices, second: Indices) -> tuple[Ind
 def _relative_exposures(
     count: int, first: Indices, second: Indices, brighter: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Exposure of each photo relative to the first of its series, along the pairs: (n,)."""
+    """Finds each photo's exposure relative to the first of its series, along the pairs: (n,)."""
     near: list[list[tuple[int, float]]] = [[] for _ in range(count)]
     for one, other, step in zip(first.tolist(), second.tolist(), brighter.tolist(), strict=True):
         if not math.isnan(step):

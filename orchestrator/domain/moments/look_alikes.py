@@ -34,7 +34,7 @@ def split_look_alikes(
     """Splits moments so that a doubtful photo stays only with photos of its own view.
 
     It is compared with the photos before and after it in the moment. Frames without any content (a
-    lens cap) stay together, and so do the photos of a moment that are not doubtful.
+    lens cap) stay together, and so do the photos in a moment that are not doubtful.
 
     Args:
         labels: (n,), NOISE for single shots.

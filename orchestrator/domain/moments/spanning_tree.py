@@ -109,7 +109,7 @@ class _Layout:
         return self._largest_between(np.minimum(*ends), np.maximum(*ends))
 
     def _largest_between(self, low: Indices, high: Indices) -> Doubles:
-        """Largest gap from place `low` to `high`, low < high, using two overlapping powers of 2."""
+        """Finds the largest gap from `low` to `high` > `low`, from two overlapping powers of 2."""
         levels = [self.gaps]
         while (width := 2 ** len(levels)) <= len(self.gaps):
             below = levels[-1]
@@ -142,7 +142,7 @@ def spanning_tree(rows: Rows, min_samples: int) -> Doubles:
 
 
 def _core_distances(rows: Rows, near: Indices, similarity: Singles, min_samples: int) -> Doubles:
-    """Exact distance of every row to its `min_samples`-th nearest neighbour."""
+    """Returns the exact distance of every row to its `min_samples`-th nearest neighbour."""
     last = similarity[:, min_samples - 1, np.newaxis]
     row, place = np.nonzero(similarity >= last - np.float32(2.0 * rows.tolerance))
     distances = np.full(similarity.shape, np.inf)
@@ -235,7 +235,7 @@ def _reachability(distance: Doubles, first: Indices, second: Indices, core: Doub
 
 
 def _prim(edges: _Edges) -> Doubles:
-    """Prim's algorithm from row 0; ties go to the lower row, then to the parent found first."""
+    """Runs Prim's algorithm from row 0; ties go to the lower row, then to the first parent."""
     count = edges.row_count
     source = np.concatenate([edges.first, edges.second])
     order = np.argsort(source, kind="stable")

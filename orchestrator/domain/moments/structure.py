@@ -48,7 +48,7 @@ class Structures:
 
     @staticmethod
     def of(miniatures: Miniatures) -> Structures:
-        """The structures of photos."""
+        """Computes the structures of photos."""
         count = len(miniatures)
         is_lit = (miniatures > BLACK) & (miniatures < WHITE)  # not for NaN
         levels = np.log(np.where(is_lit, miniatures, 1.0)).astype(np.float32)
@@ -67,7 +67,7 @@ class Structures:
         )
 
     def correlations(self, first: Indices, second: Indices) -> Doubles:
-        """How alike the structures of pairs of photos are: -1 to 1, NaN if too little is known."""
+        """Measures how alike the structures of pairs are: -1 to 1, NaN if too little is known."""
         found = np.empty(len(first), np.float64)
         for start in range(0, len(first), _PAIRS_AT_A_TIME):
             part = slice(start, start + _PAIRS_AT_A_TIME)

@@ -124,7 +124,7 @@ class Rows:
                 yield tile
 
     def distances(self, first: Indices, second: Indices) -> Doubles:
-        """Distances of pairs, computed in float64."""
+        """Computes the distances of pairs in float64."""
         found = self._cosine_distances(first, second)
         if self._term is not None:
             found += self._term.of_pairs(first, second)
@@ -220,7 +220,7 @@ class Rows:
         return degree
 
     def matrix(self, rows: Indices) -> Doubles:
-        """Distances between some rows: symmetric, with a zero diagonal."""
+        """Computes the distances between some rows: symmetric, with a zero diagonal."""
         exact = self._exact[rows if self._place is None else self._place[rows]]
         similarity = exact @ exact.T.copy()  # not exact.T itself: see `tiles`
         distances = np.clip(1.0 - (similarity + similarity.T) / 2.0, 0.0, 2.0)
@@ -230,7 +230,7 @@ class Rows:
         return np.asarray(distances, np.float64)
 
     def components_within(self, radius: float) -> Indices:
-        """Single linkage at `radius`, in memory linear in the rows: (n,), component of each row.
+        """Links rows up to `radius` apart, in linear memory: (n,), the component of each row.
 
         Pairs within a component that is already known are skipped, so that a crowd, whose pairs are
         all near, costs no more than the tiles.
@@ -270,7 +270,7 @@ class Rows:
         return lists.indices, lists.similarities
 
     def distances_of_neighbours(self, rows: Indices, number: int) -> Doubles:
-        """Distance of each given row to its neighbour `number`, 1 = the nearest, in float64."""
+        """Computes each row's distance to its neighbour `number`, 1 = the nearest, in float64."""
         places = rows if self._place is None else self._place[rows]
         everyone = self._exact if self._place is None else self._exact[self._place]
         found = np.empty(len(rows), np.float64)

@@ -32,9 +32,9 @@ FAR_SECONDS = NEUTRAL_SECONDS * 10**HIGHEST - 1.0
 """Time from which the term is highest: 2.6 hours."""
 
 _ROWS_AT_A_TIME = 128
-"""Rows of a tile at a time: what they need, about 2 MiB, fits the processor's cache."""
+"""Rows of a tile that are computed at a time: they need about 2 MiB, which fits the cache."""
 _DENSE_SHARE = 1 / 16
-"""Share of near pairs from which it is faster to compute all of them."""
+"""Minimum share of near pairs at which it is faster to compute all pairs."""
 
 Indices = NDArray[np.intp]
 Doubles = NDArray[np.float64]
@@ -79,7 +79,7 @@ class TimeTerm:
         """Lowers similarities by the term, in place; none is above 1 afterwards.
 
         Args:
-            similarity: float32, cosine similarities of a block of photos to another.
+            similarity: float32, cosine similarities between two blocks of photos.
             rows: The first block.
             columns: The second one.
         """
@@ -129,7 +129,7 @@ class TimeTerm:
 
 
 def time_term(captures: Captures | None, weight: float) -> TimeTerm | None:
-    """The term for photos; None if it is 0 for all pairs."""
+    """Returns the term for photos; None if it is 0 for all pairs."""
     if captures is None or weight == 0.0:
         return None
     _, cameras = np.unique(np.array(captures.cameras, np.str_), return_inverse=True)

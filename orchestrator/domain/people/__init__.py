@@ -1,1 +1,1 @@
-"""Pure: which faces belong to one person, and what the user has said about them."""
+"""Pure functions: which faces belong to one person, and what the user has said about them."""

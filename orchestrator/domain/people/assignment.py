@@ -52,7 +52,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """All faces, without those that the user said are none, and the persons they belong to."""
+    """All faces, except those that the user said are not faces, and the persons they belong to."""
 
     faces: tuple[AssignedFace, ...]
     persons: tuple[Person, ...]
@@ -126,7 +126,7 @@ def _by_number(known: KnownFaces, rows: Sequence[int]) -> KnownPeople:
 def _find_former(
     former: Iterable[tuple[FacePlace, str]], places: Sequence[FacePlace]
 ) -> list[str | None]:
-    """The former person of each face."""
+    """Returns the former person of each face."""
     finder = FaceFinder(places)
     found: list[str | None] = [None] * len(places)
     for place, person in former:
@@ -143,7 +143,7 @@ def _find_ids(
     said: Iterable[str],
     new_id: Callable[[], str],
 ) -> list[str | None]:
-    """The person of each face: the confirmed one, else the former one, else a new one.
+    """Returns the person of each face: the confirmed one, the former one, or a new one.
 
     Persons about whom the user has `said` something have only the faces that were confirmed.
     """
@@ -160,7 +160,7 @@ def _find_ids(
 
 
 def _measure(vectors: Vectors, weights: Vectors, labels: Numbers) -> list[float]:
-    """Similarity of each face to the mean of its group."""
+    """Returns the similarity of each face to the mean of its group."""
     means = np.zeros((labels.max(initial=UNKNOWN) + 2, vectors.shape[1]))
     np.add.at(means, labels, vectors * weights[:, None])  # UNKNOWN is the last row
     lengths = np.linalg.norm(means, axis=1, keepdims=True)

@@ -15,7 +15,7 @@ from orchestrator.domain.decisions import find_in_force, find_time_fault
 from orchestrator.domain.people.faces import Box
 
 SAME_FACE_OVERLAP = 0.5
-"""Overlap from which on two boxes in one photo are the same face."""
+"""Minimum overlap at which two boxes in one photo are the same face."""
 
 
 class PeopleAction(StrEnum):
@@ -49,7 +49,7 @@ class PeopleEntry:
         id: Unique.
         action: NAME and IGNORE apply to the person. MERGE makes `other_person_id` the same person.
             MOVE gives `faces` to the person, who may be new. NOT_PERSON takes `faces` from the
-            person. NOT_FACE says that `faces` are no faces. UNDO reverts `undone_id`, which may
+            person. NOT_FACE says that `faces` are not faces. UNDO reverts `undone_id`, which may
             itself be an UNDO.
         create_time: When it was said.
         person_id: The person; empty for NOT_FACE and UNDO.
@@ -81,9 +81,9 @@ class KnownFaces:
     Attributes:
         persons: Who a face is.
         refused: Who a face is not.
-        not_faces: Those that are no faces.
+        not_faces: Those that are not faces.
         names: Names of persons, by id.
-        ignored: Ids of persons whom the user does not care about.
+        ignored: Ids of persons whom the user ignores.
     """
 
     persons: dict[int, str] = field(default_factory=dict)
@@ -126,7 +126,7 @@ def find_fault(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
 
 
 def find_last_undoable(log: Sequence[PeopleEntry]) -> PeopleEntry | None:
-    """The newest entry in force that is not an undo."""
+    """Returns the newest entry in force that is not an undo."""
     found = [entry for entry in find_in_force(log) if entry.action is not PeopleAction.UNDO]
     return found[-1] if found else None
 
@@ -194,12 +194,12 @@ class FaceFinder:
             self._by_photo.setdefault(face.content_digest, []).append((number, face.box))
 
     def find(self, places: Iterable[FacePlace]) -> list[int]:
-        """Numbers of the faces at these places, without those that are not present."""
+        """Returns the numbers of the faces at these places, skipping those that are missing."""
         found = map(self.find_one, places)
         return list(dict.fromkeys(number for number in found if number is not None))
 
     def find_one(self, place: FacePlace) -> int | None:
-        """Number of the face at this place; None if it is not present."""
+        """Returns the number of the face at this place; None if it is not present."""
         candidates = self._by_photo.get(place.content_digest, [])
         overlaps = [(box.overlap(place.box), -number) for number, box in candidates]
         best, number = max(overlaps, default=(0.0, 0))

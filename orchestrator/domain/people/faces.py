@@ -13,6 +13,7 @@ from orchestrator.domain.scoring import rate_trust
 Vector = NDArray[np.float32]
 """float32, (d,), unit length."""
 
+ROUNDING = 1e-6
 TURNED_POSE, FACING_POSE = 0.3, 0.6
 """Pose scores: up to the first, a face is turned too far to tell whose it is; from the second on
 it counts in full. A heuristic."""
@@ -27,8 +28,15 @@ class Box:
     width: float
     height: float
 
+    def is_in_picture(self) -> bool:
+        """Whether it has an area and lies within the picture; False if a value is not a number."""
+        is_within = self.left >= 0 and self.top >= 0
+        is_within = is_within and self.left + self.width <= 1 + ROUNDING
+        is_within = is_within and self.top + self.height <= 1 + ROUNDING
+        return is_within and self.width > 0 and self.height > 0
+
     def overlap(self, other: Box) -> float:
-        """Intersection over union with another box, 0 to 1."""
+        """Returns the intersection over union with another box, 0 to 1."""
         width = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
         height = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
         shared = max(0.0, width) * max(0.0, height)
@@ -50,12 +58,12 @@ class IdentifiedFace:
 
 
 def identified_face(face: FaceScores, vector: Vector) -> IdentifiedFace:
-    """Takes what is needed of a face."""
+    """Extracts what is needed from a face."""
     box = Box(face.left, face.top, face.width, face.height)
     return IdentifiedFace(box, rate_clarity(face), vector)
 
 
 def rate_clarity(face: FaceScores) -> float:
-    """How well a face shows whose it is, 0 to 1; 0 if it is small, turned or uncertain."""
+    """Returns how well a face shows whose it is, 0 to 1; 0 if it is small, turned or uncertain."""
     facing = (face.pose_score - TURNED_POSE) / (FACING_POSE - TURNED_POSE)
     return rate_trust(face) * min(1.0, max(0.0, facing))

@@ -93,7 +93,7 @@ class _Groups:
     def start(
         cls, vectors: Vectors, photos: Sequence[str], weights: Vectors, known: KnownPeople
     ) -> _Groups:
-        """One group per confirmed person, and one per other clear face."""
+        """Returns one group per confirmed person, and one per other clear face."""
         rows: dict[tuple[int, int], list[int]] = {}
         for row in range(len(vectors)):
             person = known.persons.get(row, UNKNOWN)
@@ -141,7 +141,7 @@ class _Groups:
             stale = np.flatnonzero(changed[kept])
 
     def labels(self, count: int) -> Numbers:
-        """The group of each of `count` faces, or `UNKNOWN`."""
+        """Returns the group of each of `count` faces, or `UNKNOWN`."""
         found = np.full(count, UNKNOWN, np.int64)
         for group, faces in enumerate(self.members):
             found[faces] = group
@@ -152,7 +152,7 @@ class _Groups:
         return np.asarray(self.sums / self.totals[:, None], np.float32)
 
     def _find_nearest(self, rows: Numbers) -> tuple[Numbers, NDArray[np.float64]]:
-        """The most similar group that each of `rows` may be merged with, and the similarity."""
+        """Finds the most similar group that each of `rows` may join, and the similarity."""
         means = self.means()
         nearest = np.zeros(len(rows), np.int64)
         similarity = np.full(len(rows), -np.inf)
@@ -167,7 +167,7 @@ class _Groups:
         return nearest, similarity
 
     def _forbid(self, block: Vectors, rows: Numbers) -> None:
-        """Excludes groups that share a photo, and what the user has said about persons."""
+        """Rules out groups that share a photo, or that the user said are different persons."""
         groups_of: dict[str, list[int]] = {}
         for group, photos in enumerate(self.photos):
             for photo in photos:
@@ -203,7 +203,7 @@ class _Groups:
 
 
 def _pairs_to_merge(nearest: Numbers, similarity: NDArray[np.float64], threshold: float) -> Numbers:
-    """The first of each pair of groups that are each other's most similar."""
+    """Returns the first of each pair of groups that are each other's most similar."""
     rows = np.arange(len(nearest))
     is_pair = (nearest[nearest] == rows) & (rows < nearest) & (similarity >= threshold)
     if not is_pair.any() and similarity.max() >= threshold:
@@ -220,7 +220,7 @@ def _attach_unclear(
     threshold: float,
     known: KnownPeople,
 ) -> None:
-    """Adds unclear faces to the group that they surely belong to."""
+    """Adds unclear faces to the group that they clearly belong to."""
     if not groups.members:
         return
     means = groups.means()

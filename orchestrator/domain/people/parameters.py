@@ -1,4 +1,4 @@
-"""Settings of the recognition of people."""
+"""Settings for recognizing people."""
 
 from __future__ import annotations
 

@@ -34,18 +34,29 @@ def config_dir(override: Path | None) -> Path:
 
 
 def models_dir() -> Path:
-    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, else the platform's data folder."""
+    """Finds the folder of pulled models: BESTSHOT_MODELS_DIR, or the platform's data folder."""
     named = os.environ.get(MODELS_DIR_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
     return platformdirs.user_data_path("bestshot", appauthor=False) / "models"
 
 
+def data_dir() -> Path:
+    """Finds the data folder: BESTSHOT_DATA_DIR, else the platform's."""
+    named = os.environ.get(DATA_DIR_VARIABLE)
+    return Path(named) if named else platformdirs.user_data_path("bestshot", appauthor=False)
+
+
+def user_profiles_dir() -> Path:
+    """Finds the folder of the profiles that the user keeps."""
+    return data_dir() / "profiles"
+
+
 def profile_of_environment() -> str | None:
-    """The profile that BESTSHOT_PROFILE names; None if it is not set."""
+    """Returns the profile that BESTSHOT_PROFILE names; None if it is not set."""
     return os.environ.get(PROFILE_VARIABLE) or None
 
 
 def default_profile() -> str:
-    """The profile to use if the command line does not name one: BESTSHOT_PROFILE or `standard`."""
+    """Returns the profile to use without --profile: BESTSHOT_PROFILE or `standard`."""
     return profile_of_environment() or DEFAULT_PROFILE

@@ -26,6 +26,7 @@ from services.common.config.folders import (
     MODELS_DIR_VARIABLE,
     PROFILE_VARIABLE,
     SHIPPED_CONFIGS,
+    user_profiles_dir,
 )
 from services.common.config.strict_yaml import DEPTH_LIMIT, parse_yaml, quote
 from services.common.errors import ConfigError, shorten
@@ -79,12 +80,24 @@ def read_yaml(path: Path) -> Tree:
 
 
 def load_profile(folder: Path, name: str) -> Layer:
-    """Reads `profiles/<name>.yaml`: keys description, pipeline, services."""
-    path = folder / "profiles" / f"{name}.yaml"
-    if name not in profile_names(folder):  # checked first, because callers choose the name
+    """Reads `profiles/<name>.yaml`: keys description, pipeline, services.
+
+    Raises:
+        ConfigError: There is no such profile in `folder` or among the user's, or one in each; or
+            its file is invalid.
+    """
+    shipped, own = _list_profiles(folder / "profiles"), _list_profiles(user_profiles_dir())
+    known = {**own, **shipped}
+    if name not in known:  # checked first, because callers choose the name
         raise ConfigError(
-            f"there is no profile {name!r} in {path.parent}{nearest(name, profile_names(folder))}"
+            f"there is no profile {name!r} in {folder / 'profiles'} or {user_profiles_dir()}"
+            f"{nearest(name, sorted(known))}"
         )
+    if name in shipped and name in own:
+        raise ConfigError(
+            f"{own[name]} has the name of a profile in {folder / 'profiles'}; rename it"
+        )
+    path = known[name]
     layer = Layer(str(path), read_yaml(path))
     _refuse_unknown(layer.data, PROFILE_KEYS, (), layer.source)
     _refuse_unknown(_below(layer, ("services",)), SERVICE_NAMES, ("services",), layer.source)
@@ -105,7 +118,7 @@ class ConfigFile:
     sections: Tree
 
     def section(self, *keys: str) -> Layer:
-        """The settings below `keys`, such as ("services", "face"); empty if there are none."""
+        """Returns the settings below `keys`, such as ("services", "face"); empty if none."""
         return Layer(self.source, _below(Layer(self.source, self.sections), keys))
 
 
@@ -136,8 +149,12 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def profile_names(folder: Path) -> list[str]:
-    """Lists the profiles in `folder`."""
-    return sorted(path.stem for path in (folder / "profiles").glob("*.yaml"))
+    """Lists the profiles in `folder` and the user's own."""
+    return sorted(_list_profiles(folder / "profiles") | _list_profiles(user_profiles_dir()))
+
+
+def _list_profiles(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.glob("*.yaml")}
 
 
 def check_default_profile(folder: Path, profile: str) -> None:
@@ -178,7 +195,7 @@ def leaves(tree: Tree, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _value(tree: Tree, path: Sequence[str]) -> object:
-    """The value at `path`; None if there is none."""
+    """Returns the value at `path`; None if there is none."""
     found: Any = tree
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
@@ -270,7 +287,7 @@ def merge(trees: Iterable[Tree]) -> Tree:
 def read_service(
     folder: Path, profile: str, part: str, files: Sequence[ConfigFile] = ()
 ) -> dict[str, Any]:
-    """A part's settings in services.yaml under a profile, merged but not validated.
+    """Returns a part's settings in services.yaml under a profile, merged but not validated.
 
     Args:
         folder: Config folder.
@@ -349,7 +366,7 @@ def _models_within(annotation: object) -> list[type]:
 
 
 def _key_names(annotation: object) -> list[str]:
-    """Allowed keys of a `dict[SomeEnum, X]`; empty for other annotations."""
+    """Returns the allowed keys of a `dict[SomeEnum, X]`; empty for other annotations."""
     if get_origin(annotation) is not dict:
         return []
     key = get_args(annotation)[0]
@@ -389,7 +406,7 @@ def _below(layer: Layer, keys: Sequence[str]) -> Tree:
 def _explain(
     problems: Sequence[Mapping[str, Any]], layers: Sequence[Layer], is_secret: bool
 ) -> list[str]:
-    """One line per wrong key; a value that may have several types has one problem per type."""
+    """Writes one line per wrong key; a value that may have several types has several problems."""
     lines: dict[str, str] = {}
     for problem in problems:
         path = [str(part) for part in problem["loc"]]

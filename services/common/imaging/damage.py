@@ -15,7 +15,7 @@ def find_damage(content: bytes, image_format: str) -> str:
 
     Args:
         content: The whole file.
-        image_format: Pillow's name of the format; only JPEG, MPO, HEIF and AVIF are checked.
+        image_format: Pillow's name for the format; only JPEG, MPO, HEIF and AVIF are checked.
 
     Returns:
         A description of the damage; empty if none was found.
@@ -48,18 +48,18 @@ def _jpeg_damage(content: bytes) -> str:
 
 
 def _first_scan(content: bytes) -> int:
-    """Offset of the first compressed data, past the header and any thumbnail in it."""
+    """Returns the offset of the first compressed data, past the header and any thumbnail in it."""
     return _first_scan_header(content)[1]
 
 
 def scan_component_count(content: bytes) -> int:
-    """Number of components in the first scan of a JPEG; 0 if its header cannot be parsed."""
+    """Counts the components in a JPEG's first scan; 0 if its header cannot be parsed."""
     start, end = _first_scan_header(content)
     return content[start + 4] if start + 4 < min(end, len(content)) else 0
 
 
 def _first_scan_header(content: bytes) -> tuple[int, int]:
-    """Offsets of the start and end of the first scan's header."""
+    """Finds where the first scan's header starts and ends."""
     start = offset = 2
     while offset + 4 <= len(content) and content[offset] == 0xFF:
         marker, (length,) = content[offset + 1], struct.unpack_from(">H", content, offset + 2)

@@ -87,7 +87,7 @@ class CanonicalImage:
         pixels: uint8, (height, width, 3), canonical as described above.
         source_width_px: Width of the upright photo before scaling.
         source_height_px: Height of the upright photo before scaling.
-        format: Format by the magic bytes, for example "JPEG".
+        format: Format according to the magic bytes, for example "JPEG".
         damage: The damage in a file that could still be decoded; empty if there is none.
         is_animated: Whether the file contains an animation, of which one frame was decoded.
     """
@@ -107,7 +107,7 @@ class _Opened:
     Attributes:
         image: None for a RAW file without a preview or a TIFF of floats, which are developed.
         size: Width and height as stored.
-        format: Format by the magic bytes.
+        format: Format according to the magic bytes.
         orientation: EXIF orientation of a file that Pillow does not open; None if `image` has it.
         encoded: The file that `image` was opened from.
         damage: The damage in a RAW file; empty if none was found.
@@ -225,7 +225,7 @@ def _fitted_size(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
 
 
 def _narrowed_width(size: tuple[int, int], long_side_px: int) -> int:
-    """Width after the rows are scaled; Pillow scales the rows of very tall pictures last."""
+    """Finds the width after rows are scaled; Pillow scales those of very tall pictures last."""
     is_very_tall = size[1] > _VERY_TALL * size[0]
     return size[0] if is_very_tall else _fitted_size(size, long_side_px)[0]
 
@@ -322,7 +322,7 @@ def _is_blank(image: Image.Image, ignored: float = 0.0) -> bool:
 
 
 def _memory(opened: _Opened, content: bytes, long_side_px: int) -> int:
-    """Maximum number of bytes that decoding takes."""
+    """Returns the maximum number of bytes that decoding takes."""
     if opened.image is None and opened.format == "TIFF":
         return float_bytes(opened.size, content)
     if opened.image is None:
@@ -353,7 +353,7 @@ def _reserve(budget: MemoryBudget | None, count: int, opened: _Opened) -> Iterat
 
 
 def _orientation(opened: _Opened, image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8, still to be applied to the loaded `image`; 0 if there is none.
+    """Finds the EXIF orientation, 1 to 8, to apply to the loaded `image`; 0 if there is none.
 
     This is the only place that decides it. Only the metadata of a loaded image shows what is left
     to do: Pillow rotates a TIFF, and libheif a HEIF, while loading, and both then drop the
@@ -403,7 +403,7 @@ def _rotate(image: Image.Image, orientation: int) -> Image.Image:
 def _to_stored_box(
     size: tuple[int, int], orientation: int, top: int, bottom: int
 ) -> tuple[int, int, int, int]:
-    """Position in the stored picture of the rows `top` to `bottom` of the upright one."""
+    """Finds where the rows `top` to `bottom` of the upright picture are in the stored one."""
     width, height = size
     match orientation:
         case 3 | 4:
@@ -473,7 +473,7 @@ class _Conversion:
 
 
 def _grey_factor(image: Image.Image) -> float | None:
-    """Divisor of integer greys, or factor of float greys; None for 8-bit modes."""
+    """Returns the divisor of integer greys, or factor of float greys; None for 8-bit modes."""
     if image.mode.startswith("I;16"):
         return 257.0
     if image.mode not in ("I", "F"):
@@ -503,7 +503,7 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
 
 
 def _intent(profile: bytes, mode: str) -> ImageCms.Intent:
-    """The rendering intent for a profile.
+    """Returns the rendering intent for a profile.
 
     With the perceptual one, LittleCMS compensates for a black point, as printers need. It looks for
     it at (0, 0, 0), which is not black in XYB.

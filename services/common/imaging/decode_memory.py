@@ -33,7 +33,7 @@ _BMP_MAX_SKIPPED_ROWS = 255
 def decode_bytes(
     image: Image.Image, content: bytes, source_size: tuple[int, int], narrowed_pixels: int
 ) -> int:
-    """Maximum memory that decoding takes.
+    """Returns the maximum memory that decoding takes.
 
     Args:
         image: Opened but not loaded; if it is a JPEG, after its `draft`.
@@ -48,7 +48,7 @@ def decode_bytes(
 
 
 def raw_bytes(sensor_size: tuple[int, int], content: bytes) -> int:
-    """Maximum memory that LibRaw takes to develop a sensor's picture at half its size.
+    """Returns the maximum memory that LibRaw takes to develop a sensor's picture at half its size.
 
     Args:
         sensor_size: Width and height.
@@ -60,7 +60,7 @@ def raw_bytes(sensor_size: tuple[int, int], content: bytes) -> int:
 def _decoder_bytes(
     image: Image.Image, content: bytes, source_size: tuple[int, int], native: int
 ) -> int:
-    """Memory of the decoder in addition to the decoded pixels and the file."""
+    """Returns the decoder's memory in addition to the decoded pixels and the file."""
     pixels = image.width * image.height
     match image.format:
         case "JPEG" | "MPO":
@@ -95,7 +95,7 @@ def _is_run_length_coded(image: Image.Image) -> bool:
 
 
 def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[int, int]) -> int:
-    """Memory that libjpeg keeps for the whole picture, unless it has a single scan."""
+    """Returns the memory that libjpeg keeps for the whole picture, unless it has a single scan."""
     layers = getattr(image, "layer", [])
     is_sequential = not image.info.get("progressive")
     if not layers or (is_sequential and scan_component_count(content) == len(layers)):
@@ -107,7 +107,7 @@ def _coefficient_bytes(image: Image.Image, content: bytes, source_size: tuple[in
 
 
 def _tiff_bytes(image: Image.Image, native: int) -> int:
-    """A strip or tile unpacked by libtiff, and a copy if Pillow rotates the picture."""
+    """Returns the size of a strip or tile unpacked by libtiff, and of a rotated copy."""
     assert isinstance(image, TiffImagePlugin.TiffImageFile)
     pixels = image.width * image.height
     turned = native * pixels if _number(image, _ORIENTATION, 1) != 1 else 0
@@ -120,7 +120,7 @@ def _tiff_bytes(image: Image.Image, native: int) -> int:
 
 
 def _number(image: TiffImagePlugin.TiffImageFile, tag: int, default: int) -> int:
-    """The largest value of a tag; `default` if it does not have a number."""
+    """Returns the largest value of a tag; `default` if it does not have a number."""
     values = image.tag_v2.get(tag, default)
     numbers = values if isinstance(values, tuple) else (values,)
     return max((value for value in numbers if isinstance(value, int)), default=default)

@@ -16,7 +16,7 @@ MAX_LIGHT = 16.0
 
 
 def find_float_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height, as stored, of such a file; None for other files."""
+    """Returns the width and height, as stored, of such a file; None for other files."""
     if not content.startswith(TIFF_MAGICS):
         return None
     try:
@@ -50,7 +50,7 @@ def develop_float_tiff(content: bytes) -> Image.Image:
 
 
 def float_bytes(size: tuple[int, int], content: bytes) -> int:
-    """Maximum memory that decoding takes for a picture of this width and height."""
+    """Returns the maximum memory that decoding takes for a picture of this width and height."""
     return 2 * len(content) + 64 * size[0] * size[1]
 
 

@@ -22,7 +22,7 @@ STEPS_PER_LEVEL = 256
 
 
 def miniature(pixels: RgbImage) -> NDArray[np.uint16]:
-    """Mean luma (BT.601) of each of 32 x 32 parts, regardless of the photo's shape.
+    """Returns the mean luma (BT.601) of each of 32 x 32 parts, regardless of the photo's shape.
 
     Takes 2 ms for a canonical image. It uses sums of integers, so every machine gets equal results.
 

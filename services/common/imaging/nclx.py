@@ -34,7 +34,7 @@ _WHITE_NITS, _PEAK_NITS = 203.0, 1000.0
 
 
 def find_conversion(image: Image.Image, content: bytes) -> Convert | None:
-    """The conversion to sRGB that a picture's code points require; None if there is none.
+    """Returns the conversion to sRGB that a picture's code points require; None if there is none.
 
     Args:
         image: Opened.
@@ -52,7 +52,7 @@ def overrides_profile(image: Image.Image, content: bytes) -> bool:
 
 
 def _read_code_points(image: Image.Image, content: bytes) -> tuple[int, int]:
-    """Colour primaries and transfer characteristics; zeros if unknown."""
+    """Returns the colour primaries and transfer characteristics; zeros if unknown."""
     if image.format == "HEIF":
         found = image.info.get("nclx_profile") or {}
         return (
@@ -71,7 +71,7 @@ def _read_code_points(image: Image.Image, content: bytes) -> tuple[int, int]:
 
 
 def _find_cicp(content: bytes) -> bytes:
-    """Content of a PNG's chunk cICP, which comes before the pixels; empty if there is none."""
+    """Finds the content of a PNG's cICP chunk, which precedes the pixels; empty if none."""
     place = 8
     while place + 12 <= len(content):
         size, name = struct.unpack_from(">I4s", content, place)
@@ -96,7 +96,7 @@ def _convert(pixels: NDArray[np.uint8], primaries: int, transfer: int) -> NDArra
 
 
 def _decode_levels(transfer: int) -> NDArray[np.float32]:
-    """Light for each of the 256 levels: 1 is white, above 1 is brighter; for HLG, scene light."""
+    """Decodes the 256 levels to light: 1 is white, above 1 is brighter; for HLG, scene light."""
     level = np.arange(256) / 255
     if transfer == _PQ:  # source: SMPTE ST 2084
         root = level ** (32 / 2523)

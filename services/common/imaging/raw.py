@@ -132,7 +132,7 @@ def develop_raw(content: bytes) -> Image.Image:
 
 
 def _count_missing_bytes(content: bytes) -> int:
-    """Number of bytes that a DNG's tags place beyond the end of the file; 0 for other files."""
+    """Counts the bytes that a DNG's tags place beyond the end of the file; 0 for other files."""
     if not content.startswith(TIFF_MAGICS):
         return 0
     waiting: list[int | None] = [None]

@@ -22,7 +22,7 @@ _MAGICS = (
 
 
 def find_unsupported(content: bytes) -> UnsupportedImageError | None:
-    """The error for a picture in a known but unsupported format; None for anything else."""
+    """Returns the error for a picture in a known but unsupported format; None for anything else."""
     for magic, name, description in _MAGICS:
         if content.startswith(magic):
             return UnsupportedImageError(name, description or name)

@@ -184,7 +184,7 @@ def run_rows(session: ModelSession, rows: FloatArray, most: int) -> list[FloatAr
 
 
 def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
-    """The options of one execution provider, with ONNX Runtime's names.
+    """Returns the options of one execution provider, with ONNX Runtime's names.
 
     TensorRT takes minutes to build a graph's engine, so it is kept in the user's cache folder.
     """
@@ -201,7 +201,7 @@ def provider_options(name: str, options: SessionOptions) -> dict[str, str]:
 
 
 def _usable_providers() -> list[str]:
-    """Providers of this build, except NVIDIA's if the machine has no driver.
+    """Lists the providers of this build, except NVIDIA's if the machine has no driver.
 
     The GPU build lists CUDA on every machine and reports a missing driver only on stderr.
     """

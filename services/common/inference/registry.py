@@ -53,8 +53,8 @@ class Role(StrEnum):
 
 
 SERVICE_ROLES = (Role.EMBEDDING, Role.QUALITY, Role.FACE, Role.SIAMESE)
-"""Roles that have a service. The other roles are those of parts of composed models, except
-FACE_IDENTITY, which the face service loads beside its model."""
+"""Roles that have a service. Parts of composed models have the other roles, except FACE_IDENTITY,
+which the face service loads beside its model."""
 
 PARTS = {
     Role.FACE: (
@@ -66,7 +66,7 @@ PARTS = {
     ),
     Role.EMBEDDING: (Role.IMAGE_FEATURES, Role.EMBEDDING),
 }
-"""The roles of the parts of composed models, by the composed model's role; one part per role."""
+"""The roles of a composed model's parts, by the model's own role; one part per role."""
 
 
 class Origin(StrEnum):
@@ -238,8 +238,8 @@ class ModelEntry(Settings):
         export: Graphs to make from a checkpoint before the model can be used.
         parts: Ids of a composed model's parts, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
-        same_person_similarity: For a face_identity model: mean similarity of two groups of faces
-            from which on they are taken for one person.
+        same_person_similarity: For a face_identity model: mean similarity at which two groups of
+            faces are taken for one person.
         is_heuristic: Whether some of its scores come from a hand-crafted formula instead of a
             trained network. The page and the gallery show this, including for models with such a
             part.
@@ -472,12 +472,12 @@ def read_source(path: Path, digest: str | None) -> str:
 
 
 def expected_digest(models_folder: Path, model_id: str, key: str, file: StoredFile) -> str | None:
-    """The digest that a file must have, from the registry or the user's pins; None if unknown."""
+    """Returns a file's required digest, from the registry or the user's pins; None if unknown."""
     return file.sha256 or read_pins(models_folder).get(model_id, {}).get(key)
 
 
 def file_digest(path: Path) -> str:
-    """Hex sha256 of a regular file.
+    """Returns the hex sha256 of a regular file.
 
     Raises:
         ConfigError: The file is not a regular file, or cannot be read.
@@ -487,7 +487,7 @@ def file_digest(path: Path) -> str:
 
 
 def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
-    """The ids of a model and its parts.
+    """Returns the ids of a model and its parts.
 
     Raises:
         ConfigError: A part is unknown or has a different role.

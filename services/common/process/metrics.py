@@ -33,7 +33,7 @@ class CallLabels(NamedTuple):
     def of(
         cls, path: str, *, is_request_stream: bool = False, is_response_stream: bool = False
     ) -> CallLabels:
-        """Labels of a call to a path: "/bestshot.face.v1.FaceService/Analyze"."""
+        """Reads the labels from a call's path: "/bestshot.face.v1.FaceService/Analyze"."""
         kinds = ("unary", "server_stream", "client_stream", "bidi_stream")
         service, _, method = path.removeprefix("/").rpartition("/")
         return cls(kinds[2 * is_request_stream + is_response_stream], service, method)
@@ -43,7 +43,7 @@ _CALL_LABELS = CallLabels._fields
 
 
 def _code_name(code: grpc.StatusCode) -> str:
-    """Name of a status code in Go's spelling: "OK", "InvalidArgument", "Canceled"."""
+    """Spells the name of a status code as Go does: "OK", "InvalidArgument", "Canceled"."""
     special = {grpc.StatusCode.OK: "OK", grpc.StatusCode.CANCELLED: "Canceled"}
     return special.get(code) or code.name.title().replace("_", "")
 

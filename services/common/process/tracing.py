@@ -52,7 +52,7 @@ def tracing(part: str, endpoint: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def span(name: str, **attributes: str) -> Iterator[None]:
-    """A span around the block; does nothing without tracing."""
+    """Returns a span around the block; does nothing without tracing."""
     try:
         from opentelemetry import trace
     except ImportError:

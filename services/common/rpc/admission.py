@@ -124,7 +124,7 @@ class Admission:
                 del self._waiting[peer]
 
     def _leave_reading(self, peer: str, freed: int) -> None:
-        self._reading -= Counter({peer: 1})  # in place, drops the peer at zero
+        self._reading -= Counter({peer: 1})  # subtracting in place also drops the peer at zero
         self._free += freed
         self._grant()
 

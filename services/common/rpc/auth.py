@@ -77,7 +77,7 @@ def new_token() -> str:
 
 
 def token_digest(token: str) -> str:
-    """Hex sha256 of a token."""
+    """Returns the hex sha256 of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -123,7 +123,7 @@ def authorize_by(path: Path | None) -> Authorize:
 
 
 def required_scope(method: str) -> int:
-    """Scope that a call's token must have; unknown methods require the highest scope.
+    """Returns the scope that a call's token must have; unknown methods require the highest scope.
 
     Args:
         method: Full name, "/package.Service/Method".
@@ -140,7 +140,7 @@ def required_scope(method: str) -> int:
 
 
 def _find_token(tokens: Mapping[str, TokenSettings], headers: Sequence[str | bytes]) -> str:
-    """Name of the token in the `authorization` header."""
+    """Finds the name of the token in the `authorization` header."""
     if len(headers) > 1:  # a proxy may have checked the other one
         raise UnauthenticatedError(f"the call has {len(headers)} authorization headers; send one")
     header = headers[0] if headers else ""

@@ -110,7 +110,7 @@ def _check_required(message: Message, path: str) -> None:
 
 @functools.cache
 def _required_fields(kind: Descriptor) -> tuple[str, ...]:
-    """Names of the fields that a proto file marks as REQUIRED (AIP-203)."""
+    """Lists the fields that a proto file marks as REQUIRED (AIP-203)."""
     behavior = field_behavior_pb2.field_behavior
     return tuple(
         field.name

@@ -105,7 +105,7 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
 
 
 def service_name(part: str) -> str:
-    """Full name of a part's gRPC service."""
+    """Returns the full name of a part's gRPC service."""
     return f"bestshot.{part}.v1.{part.capitalize()}Service"
 
 
@@ -133,7 +133,7 @@ def _check_local(address: str) -> None:
 
 
 def safe_methods(service: str) -> list[str]:
-    """Methods of a service that are always safe to repeat: their option is NO_SIDE_EFFECTS.
+    """Lists a service's methods that are always safe to repeat, with the option NO_SIDE_EFFECTS.
 
     Args:
         service: Full name; the result is empty for a service that is not part of our API.

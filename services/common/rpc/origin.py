@@ -115,7 +115,7 @@ def _is_followed_link(scope: Message, headers: dict[str, list[str]]) -> bool:
 
 
 def _split_port(netloc: str) -> tuple[str, str]:
-    """Name and port of "host[:port]"; the port may be empty."""
+    """Splits "host[:port]" into name and port; the port may be empty."""
     match = _HOST.fullmatch(netloc)
     assert match is not None
     return _normalize(match[1]), (match[2] or "").removeprefix(":")

@@ -145,7 +145,7 @@ def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None
 
 
 def _field(status: status_pb2.Status) -> str:
-    """The field that a status names as wrong; empty if there is none."""
+    """Returns the field that a status names as wrong; empty if there is none."""
     for detail in status.details:
         request = error_details_pb2.BadRequest()
         if detail.Unpack(request) and request.field_violations:

@@ -49,7 +49,7 @@ def check_tls(tls: TlsSettings) -> None:
 
 
 def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
-    """Credentials of a server; None = no TLS.
+    """Builds the credentials of a server; None = no TLS.
 
     The files are read again for every connection, so a renewed certificate is used at once; while
     they cannot be read, the last good ones stay in use.
@@ -70,7 +70,7 @@ def server_credentials(tls: TlsSettings) -> grpc.ServerCredentials | None:
 
 
 def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
-    """Credentials of a client; None = no TLS."""
+    """Builds the credentials of a client; None = no TLS."""
     if tls.ca_file is None:
         return None
     roots = _read(tls.ca_file, "ca_file") if isinstance(tls.ca_file, Path) else system_roots()
@@ -84,7 +84,7 @@ def channel_credentials(tls: TlsSettings) -> grpc.ChannelCredentials | None:
 
 
 def system_roots() -> bytes | None:
-    """The system's trusted root certificates as PEM; None = those bundled with gRPC."""
+    """Returns the system's trusted root certificates as PEM; None = those bundled with gRPC."""
     found = ssl.create_default_context().get_ca_certs(binary_form=True)
     return "".join(map(ssl.DER_cert_to_PEM_cert, found)).encode() or None
 

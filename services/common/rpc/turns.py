@@ -1,4 +1,4 @@
-"""A limited amount that callers share, first come, first served."""
+"""Shares a limited amount among callers, first come, first served."""
 
 from __future__ import annotations
 

@@ -121,6 +121,6 @@ class MouthWidth:
 
 
 def _distance(mesh: Mesh, ends: tuple[int, int]) -> float:
-    """Distance between two points in 3D, in pixels; never 0."""
+    """Returns the distance between two points in 3D, in pixels; never 0."""
     left, right = mesh.points[list(ends)]
     return max(float(np.linalg.norm(left - right)), 1e-6)

@@ -80,5 +80,5 @@ class Pose:
 
 
 def line_angle_degrees(left: Points, right: Points) -> float:
-    """Angle of the line from `left` to `right`, (x, y) each; positive clockwise."""
+    """Returns the angle of the line from `left` to `right`, (x, y) each; positive clockwise."""
     return math.degrees(math.atan2(float(right[1] - left[1]), float(right[0] - left[0])))

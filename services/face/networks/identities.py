@@ -77,12 +77,12 @@ class SFace(_AlignedIdentity):
     """128 numbers (Zhong et al. 2021, "SFace"); RGB, 0 to 255."""
 
     def normalise(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Only changes the type."""
+        """Changes only the type."""
         return crops.astype(np.float32)
 
 
 class IdentifyingModel:
-    """A face model that also fills in `Face.identity`, of faces with enough landmarks."""
+    """A face model that also fills in `Face.identity` for faces with enough landmarks."""
 
     def __init__(self, model: FaceModel, identity: FaceIdentity) -> None:
         self._model = model

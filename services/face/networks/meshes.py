@@ -136,6 +136,6 @@ class FaceMesh468:
 
 
 def _around(face: Sighting, side_of_face: float) -> _Crop:
-    """A square around the detector's box, level with the eyes that the detector found."""
+    """Returns a square around the detector's box, level with the eyes that the detector found."""
     side = max(side_of_face * max(face.box.width, face.box.height), 1.0)
     return _Crop(face.box.centre, side, face.roll_degrees)

@@ -83,7 +83,7 @@ def test_the_graphs_give_the_same_outputs_as_pytorch(
 
 
 def small_state(architecture: str) -> dict[str, torch.Tensor]:
-    """Zeros in the published shapes, which take no space in the file."""
+    """Returns zeros in the published shapes, which take no space in the file."""
     recipe = read_checkpoint_recipe(RECIPES / architecture)
     weights = [weight for graph in recipe.graphs.values() for weight in graph]
     shapes = {weight.key: (weight.shape, torch.float32) for weight in weights}
@@ -129,7 +129,7 @@ def test_zeros_in_the_published_shapes_match(tmp_path: Path) -> None:
 
 
 def graph_file(path: Path, operator: str, inputs: list[str]) -> Path:
-    """A network from (n, 3, side, side) to (n, 3), with constants "zero" and "hundred"."""
+    """Returns a network from (n, 3, side, side) to (n, 3), with constants "zero" and "hundred"."""
     constants = [
         helper.make_tensor(name, TensorProto.FLOAT, [1], [value])
         for name, value in (("zero", 0.0), ("hundred", 100.0))

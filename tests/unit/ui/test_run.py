@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 from bestshot.model.v1 import model_pb2
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
-from ui.views.run import profile_update, progress_of
+from ui.client import Orchestrator
+from ui.controls import CONTROLS
+from ui.views.run import defaults, profile_update, progress_of
 
 
 def test_notes_of_a_run_are_shown_as_text() -> None:
@@ -39,7 +44,6 @@ def test_only_profiles_whose_models_are_served_are_offered() -> None:
         served(embedding=model_pb2.ModelInfo(id="small"), face=model_pb2.ModelInfo(id="cascades")),
     )
     assert update["choices"] == ["builtin", "reference"]
-    assert update["value"] == "builtin"
     assert update["info"].startswith("About builtin. Not offered: lite, because")
     assert "--profile NAME" in update["info"]
 
@@ -53,3 +57,20 @@ def test_a_service_that_is_down_or_falls_back_hides_no_profile() -> None:
     update = profile_update(settings, served(embedding=fallback, face=None))
     assert update["choices"] == ["builtin", "lite"]
     assert update["info"] == "About builtin."
+
+
+class FrozenServices:
+    """An orchestrator whose model services do not answer."""
+
+    async def settings(self, profile: str = "") -> pb.DescribeSettingsResponse:
+        answer = described(builtin={})
+        answer.settings.extend(pb.Setting(key=control.key) for control in CONTROLS)
+        return answer
+
+    async def models(self) -> list[pb.ServedModel]:
+        raise AssertionError("the page must open before the services answer")
+
+
+def test_a_frozen_model_service_does_not_delay_the_settings() -> None:
+    profile, *_ = asyncio.run(defaults(cast(Orchestrator, FrozenServices())))
+    assert (profile["value"], profile["choices"]) == ("builtin", ["builtin"])

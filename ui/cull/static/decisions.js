@@ -1,7 +1,7 @@
 // The user's decisions: they are shown at once, go to the queue, and can be undone and redone.
 
-import { Album } from "./album.js";
 import { newId } from "./identity.js";
+import { Photos } from "./photos.js";
 
 const REGROUPING = ["move", "split", "merge"];
 
@@ -33,17 +33,17 @@ export class Decisions {
   }
 
   clear(photo) {
-    if (Album.decision(photo)) this.#step(photo, [["clear", [photo]]]);
+    if (Photos.decision(photo)) this.#step(photo, [["clear", [photo]]]);
   }
 
   // Gives a photo 1 to 5 stars; 0 removes them.
   rate(photo, stars) {
-    if (Album.get(photo, "stars") !== stars) this.#step(photo, [["rate", [photo], { stars }]]);
+    if (Photos.get(photo, "stars") !== stars) this.#step(photo, [["rate", [photo], { stars }]]);
   }
 
   // Gives a photo a label, or removes it if it has that label.
   toggleLabel(photo, chosen) {
-    const label = Album.get(photo, "label") === chosen ? "" : chosen;
+    const label = Photos.get(photo, "label") === chosen ? "" : chosen;
     this.#step(photo, [["label", [photo], { label }]]);
   }
 
@@ -115,7 +115,7 @@ export class Decisions {
   }
 
   #accept(moment) {
-    const undecided = moment.photos.filter((photo) => !Album.decision(photo));
+    const undecided = moment.photos.filter((photo) => !Photos.decision(photo));
     const picks = undecided.filter((photo) => photo.picked);
     const others = undecided.filter((photo) => !photo.picked);
     this.#step(moment.photos[0], [["keep", picks], ["reject", others]]);
@@ -132,7 +132,7 @@ export class Decisions {
 
   #decide(action, photos, values = {}) {
     const { field, value } = changeOf({ action, ...values });
-    const before = photos.map((photo) => [photo, Album.get(photo, field)]);
+    const before = photos.map((photo) => [photo, Photos.get(photo, field)]);
     const id = this.#add({ action, photos: photos.map(named), ...values });
     this.#show(id, field, photos.map((photo) => [photo, value]));
     return { id, field, before };
@@ -169,7 +169,7 @@ export class Decisions {
         this.#arrange(undoId, groups);
         return { id: undoId, groups: now };
       }
-      const now = before.map(([photo]) => [photo, Album.get(photo, field)]);
+      const now = before.map(([photo]) => [photo, Photos.get(photo, field)]);
       const undoId = this.#add({ action: "undo", undone_id: id });
       this.#show(undoId, field, before);
       return { id: undoId, field, before: now };
@@ -178,7 +178,7 @@ export class Decisions {
     return step.photo;
   }
 
-  // Handles entries that the server has stored, and the photos of the run that changed.
+  // Handles entries that the server has stored, and the photos in the run that changed.
   settle(entries, changed, since) {
     for (const { id } of entries) this.regrouping.delete(id);
     const settled = this.#unsavedOf(entries);
@@ -209,7 +209,7 @@ export class Decisions {
   // Returns the values that depend on unstored entries, as [photo, field].
   #unsavedOf(entries) {
     const ids = new Set(entries.map((entry) => entry.id));
-    return this.album.photos.flatMap((photo) =>
+    return [...this.album.byPath.values()].flatMap((photo) =>
       Object.entries(photo.unsaved)
         .filter(([, { id }]) => ids.has(id))
         .map(([field]) => [photo, field]),

@@ -1,6 +1,6 @@
 // The faces strip: a row for each person in the moment, with the state of every face.
 
-import { Album } from "./album.js";
+import { Photos } from "./photos.js";
 import { byId, element } from "./elements.js";
 import { findPeople } from "./people.js";
 
@@ -29,7 +29,7 @@ export function renderFaces(current, pictures) {
 }
 
 function cell(photo, index, person, current, pictures) {
-  const marks = [photo === current ? "current" : "", Album.decision(photo)].join(" ");
+  const marks = [photo === current ? "current" : "", Photos.decision(photo)].join(" ");
   if (index === undefined) return element("td", { class: `none ${marks}`, text: "no face" });
   const { eyes, smile } = photo.faces[index];
   const words = `Face ${person + 1} in ${photo.name}: ${EYES[eyes]}, ${SMILE[smile]}`;

@@ -7,6 +7,7 @@ import { byId, element, plural } from "./elements.js";
 import { listenToDrags, listenToGestures } from "./gestures.js";
 import { commandOf } from "./keys.js";
 import { LABELS } from "./marks.js";
+import { Photos } from "./photos.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
 import { Search } from "./search.js";
@@ -40,7 +41,7 @@ class Cull {
 
   // Starts at the photo in the address, or at the first undecided one.
   open(path) {
-    const undecided = this.album.photos.find((photo) => !Album.decision(photo));
+    const undecided = this.album.photos.find((photo) => !Photos.decision(photo));
     this.show(this.album.byPath.get(path) ?? undecided ?? this.album.photos[0]);
     this.decisions.adopt(this.queue.adopt());
     this.#showSaving();
@@ -73,9 +74,9 @@ class Cull {
         decisions.toggleLabel(photo, LABELS[key]);
         return this.view.announce(photo);
       case "split":
-        return this.#told(decisions.split(photo), "Split off", "This is the first shot of its moment.");
+        return this.#report(decisions.split(photo), "Split off", "This is the first shot of its moment.");
       case "merge":
-        return this.#told(decisions.merge(photo), "Merged", "There is no next moment.");
+        return this.#report(decisions.merge(photo), "Merged", "There is no next moment.");
       case "moveOn": return this.move(photo, album.momentAfter(photo.at, 1));
       case "moveBack": return this.move(photo, album.momentAfter(photo.at, -1));
       case "search": return this.search.open();
@@ -121,11 +122,11 @@ class Cull {
   }
 
   move(photo, moment) {
-    this.#told(this.decisions.move(photo, moment), "Moved", "There is no moment there.");
+    this.#report(this.decisions.move(photo, moment), "Moved", "There is no moment there.");
   }
 
   // Reports how the moment changed, or why it did not.
-  #told(isDone, what, otherwise) {
+  #report(isDone, what, otherwise) {
     const { number } = this.photo.at;
     this.view.notify(isDone ? `${what}: this is now moment ${number}. U undoes it.` : otherwise);
   }
@@ -222,6 +223,7 @@ async function start() {
   const album = new Album(answer);
   if (!album.photos.length) return tell("No photos", "None of this run's photos could be read.");
   byId("to-grid").href = url.replace("/cull/", "/grid/");
+  byId("to-pairs").href = url.replace("/cull/", "/pairs/");
   const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
   cull.open(photo);
   listen(cull);

@@ -1,6 +1,6 @@
 // Stars and colour labels, as text and as buttons.
 
-import { Album } from "./album.js";
+import { Photos } from "./photos.js";
 import { element, plural } from "./elements.js";
 
 export const LABELS = { 6: "red", 7: "yellow", 8: "green", 9: "blue" }; // by key, as in Lightroom
@@ -8,13 +8,13 @@ const MAX_STARS = 5;
 
 // Describes marks, for example "3 stars" and "red label"; empty if there are none.
 export function describeMarks(photo) {
-  const [stars, label] = [Album.get(photo, "stars"), Album.get(photo, "label")];
+  const [stars, label] = [Photos.get(photo, "stars"), Photos.get(photo, "label")];
   return [stars ? plural(stars, "star") : "", label ? `${label} label` : ""].filter(Boolean);
 }
 
 // Shows a photo's marks in compact form: "★★★" with the label's colour.
 export function marks(photo) {
-  const [stars, label] = [Album.get(photo, "stars"), Album.get(photo, "label")];
+  const [stars, label] = [Photos.get(photo, "stars"), Photos.get(photo, "label")];
   return element(
     "span",
     { class: "marks", "aria-hidden": "true" },
@@ -25,7 +25,7 @@ export function marks(photo) {
 
 // Makes the buttons that give stars and labels to a photo.
 export function markButtons(photo) {
-  const [stars, label] = [Album.get(photo, "stars"), Album.get(photo, "label")];
+  const [stars, label] = [Photos.get(photo, "stars"), Photos.get(photo, "label")];
   const starButtons = Array.from({ length: MAX_STARS }, (_, index) => {
     const count = index + 1;
     const isLast = count === stars; // pressing it again removes the stars

@@ -100,7 +100,7 @@ export class Queue {
     const { entries } = this.batches.shift();
     this.problem = "";
     if (!ok && entries.length > 1) {
-      // a batch is all or none: find the rejected entry
+      // a batch is all or nothing: find the rejected entry
       const single = entries.map((entry) => ({ request_id: newId(), entries: [entry] }));
       this.batches.unshift(...single);
     }

@@ -1,10 +1,11 @@
 // Renders the screen: shots, filmstrip, panel and counts.
 
-import { Album, rival } from "./album.js";
+import { rival } from "./album.js";
 import { byId, element, plural } from "./elements.js";
 import { renderFaces } from "./faces.js";
 import { COMMANDS, keyCaption } from "./keys.js";
 import { describeMarks, markButtons, marks } from "./marks.js";
+import { Photos } from "./photos.js";
 import { LARGE_PX } from "./pictures.js";
 
 const ALL_COUNT = 6;
@@ -192,10 +193,10 @@ export class View {
   }
 
   #mark(figure, photo) {
-    const decision = Album.decision(photo);
+    const decision = Photos.decision(photo);
     figure.classList.toggle("kept", decision === "keep");
     figure.classList.toggle("rejected", decision === "reject");
-    figure.classList.toggle("pick", Album.isPick(photo));
+    figure.classList.toggle("pick", Photos.isPick(photo));
     figure.querySelector(".tag").textContent = state(photo) || rank(photo);
     figure.querySelector(".marks").replaceWith(marks(photo));
   }
@@ -242,10 +243,10 @@ export class View {
   }
 
   #markThumb(button, photo) {
-    const decision = Album.decision(photo);
+    const decision = Photos.decision(photo);
     button.classList.toggle("kept", decision === "keep");
     button.classList.toggle("rejected", decision === "reject");
-    button.classList.toggle("pick", Album.isPick(photo));
+    button.classList.toggle("pick", Photos.isPick(photo));
     button.setAttribute("aria-label", describe(photo));
     button.querySelector(".marks").replaceWith(marks(photo));
     button.title = photo.set ? `${photo.name}, ${describeSet(photo.set)}` : photo.name;
@@ -352,7 +353,7 @@ export class View {
 }
 
 function state(photo) {
-  const decision = Album.decision(photo);
+  const decision = Photos.decision(photo);
   if (decision) return decision === "keep" ? "Kept" : "Rejected";
   return photo.picked ? "Pick" : "";
 }

@@ -1,6 +1,6 @@
 // Lays out the photos of the grid: moments side by side, large ones over several lines.
 
-const GAP = 6; // between the photos of a moment
+const GAP = 6; // between the photos in a moment
 const MOMENT_GAP = 26;
 const LABEL = 28; // height of the line above a moment
 const LINE_GAP = 14;

@@ -1,14 +1,13 @@
 // Starts the grid and carries out the user's actions.
 
-import { Album } from "/cull/files/album.js";
 import { Decisions } from "/cull/files/decisions.js";
 import { byId, element, plural } from "/cull/files/elements.js";
+import { Photos } from "/cull/files/photos.js";
 import { Pictures } from "/cull/files/pictures.js";
 import { Queue } from "/cull/files/queue.js";
 import { Stream } from "/cull/files/stream.js";
 import { copyAddress, readAddress, writeAddress } from "./address.js";
 import { neighbour } from "./layout.js";
-import { Photos } from "./photos.js";
 import { Tiles } from "./tiles.js";
 
 const FIRST_COUNT = 200; // enough to fill a screen, and quick to load
@@ -195,7 +194,7 @@ class Grid {
       undecided.push(...this.photos.add(page.photos, since));
       total = page.total;
     }
-    const open = undecided.filter((photo) => !Album.decision(photo));
+    const open = undecided.filter((photo) => !Photos.decision(photo));
     const gained = open.filter((photo) => photo.picked);
     const lost = open.filter((photo) => !photo.picked);
     this.accepted = [["keep", gained], ["reject", lost]];

@@ -1,7 +1,7 @@
 // The photos on the screen. Only photos in view have elements, which are reused while scrolling.
 
-import { Album } from "/cull/files/album.js";
 import { byId, element, plural } from "/cull/files/elements.js";
+import { Photos } from "/cull/files/photos.js";
 import { groupPhotos, layOut, lowerBound } from "./layout.js";
 
 const OVERSCAN_PX = 500;
@@ -152,9 +152,9 @@ export class Tiles {
 
   #mark(tile) {
     const { photo } = tile;
-    const decision = Album.decision(photo);
+    const decision = Photos.decision(photo);
     const state = decision === "keep" ? "kept" : decision === "reject" ? "rejected"
-      : Album.isPick(photo) ? "pick" : "";
+      : Photos.isPick(photo) ? "pick" : "";
     const isSelected = this.selected.has(photo);
     tile.className = ["tile", state, isSelected && "selected", photo === this.current && "current"]
       .filter(Boolean).join(" ");

@@ -1,4 +1,4 @@
-"""Which orchestrator works on a run, and until when."""
+"""Adds which orchestrator works on a run, and until when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An append-only log of decisions, on moments as well as photos."""
+"""An append-only decision log, for moments as well as photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adds sources of capture times, camera facts, and owners' marks from other programs."""
+"""Sources of capture times, camera facts, and owners' marks from other programs."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the column; photos of earlier runs are no versions."""
+    """Adds the column; photos of earlier runs are not versions."""
     op.add_column(
         "images", sa.Column("version_of_path", sa.Text, nullable=False, server_default="")
     )

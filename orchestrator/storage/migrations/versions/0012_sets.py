@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the columns; earlier runs looked for no sets."""
+    """Adds the columns; earlier runs did not look for sets."""
     op.add_column("images", sa.Column("set_kind", sa.String(32), nullable=False, server_default=""))
     for name in ("set_id", "set_place", "set_size"):
         op.add_column("images", sa.Column(name, sa.Integer))

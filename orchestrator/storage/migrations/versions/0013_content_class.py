@@ -1,4 +1,4 @@
-"""What kind of picture a file holds."""
+"""The kind of picture that a file holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who decided, in the log of decisions."""
+"""Who decided, in the decision log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the column; of earlier entries it is unknown."""
+    """Adds the column; it is unknown for earlier entries."""
     op.add_column(
         "decision_log", sa.Column("decided_by", sa.Text, nullable=False, server_default="")
     )

@@ -1,4 +1,4 @@
-"""Stars and colour labels, in the log of decisions and in a table for queries."""
+"""Stars and colour labels, in the decision log and in a table for queries."""
 
 from __future__ import annotations
 

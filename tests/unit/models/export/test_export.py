@@ -39,7 +39,7 @@ MODEL = "dinov2-vits14"
 
 
 def random_network(shape: Shape) -> DinoV2:
-    """Random weights of the same scale as trained ones, so that all parts affect the result."""
+    """Draws random weights scaled like trained ones, so that all parts affect the result."""
     torch.manual_seed(0)
     found = DinoV2(shape).eval()
     with torch.no_grad():

@@ -17,7 +17,7 @@ FILE = FileFacts(1080, 1920, 400_000)
 
 
 def scores(**changes: Any) -> QualityScores:
-    """Scores of a photo with varied content."""
+    """Returns scores of a photo with varied content."""
     plain = {
         "brightness": 0.5,
         "tonal_range": 0.9,

@@ -25,7 +25,7 @@ OTHER_SCENE = SCENE[::-1]
 def photo(
     path: str, scene: tuple[int, ...] = SCENE, *, faces: int = 0, **changes: Any
 ) -> Candidate:
-    """A photo of 4000 x 3000 pixels that shows a scene."""
+    """Returns a photo of 4000 x 3000 pixels that shows a scene."""
     facts = {name: changes.pop(name) for name in FileFacts.__slots__ if name in changes}
     file = FileFacts(**{"width_px": 4000, "height_px": 3000, "size_bytes": 4_000_000, **facts})
     shown = {"luminance_grid": scene, "detail_grid": DETAIL, "noise_level": 2.0}
@@ -183,7 +183,7 @@ def test_no_copy_loses_to_a_picture_that_the_settings_exclude() -> None:
 
 
 def versions() -> list[Candidate]:
-    """An original, a better-looking version, a version of that one, and another shot."""
+    """Returns an original, a better-looking version, a version of that one, and another shot."""
     grey = photo("grey", OTHER_SCENE, ava_score=9.0)
     part = photo("part", shift(OTHER_SCENE, 90), ava_score=8.0)
     return [

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.decisions import describe
 from orchestrator.domain.decisions import (
+    ANSWERS,
     CORRECTIONS,
     DecisionAction,
     DecisionEntry,
     LogChecker,
+    answers_in,
     correct_moments,
     corrections_in,
     decisions_in,
@@ -44,8 +46,9 @@ def decided(draw: st.DrawFn, name: str) -> DecisionEntry:
     action = draw(
         st.sampled_from([one for one in DecisionAction if one is not DecisionAction.UNDO])
     )
-    fewest = 2 if action is DecisionAction.MERGE else 1
-    photos = draw(st.lists(st.sampled_from(DIGESTS), min_size=fewest, max_size=3, unique=True))
+    fewest = 2 if action in (DecisionAction.MERGE, *ANSWERS) else 1
+    most = 2 if action in ANSWERS else 3
+    photos = draw(st.lists(st.sampled_from(DIGESTS), min_size=fewest, max_size=most, unique=True))
     target = ""
     if action is DecisionAction.MOVE:
         target = draw(st.sampled_from([digest for digest in DIGESTS if digest not in photos]))
@@ -120,7 +123,7 @@ def test_undoing_everything_restores_the_algorithms_result(log: list[DecisionEnt
 
 
 def touched(log: Sequence[DecisionEntry], one: DecisionEntry) -> set[str]:
-    """The photos that an entry affects; for corrections, all photos of their moments."""
+    """Returns the photos that an entry affects; for corrections, all photos of their moments."""
     digests = {*one.content_digests, *([one.target.content_digest] if one.target else [])}
     if one.action not in CORRECTIONS:
         return {f"decision on {digest}" for digest in digests}
@@ -168,6 +171,12 @@ def test_moments_are_corrected_and_numbered_by_their_first_photo() -> None:
         (entry("2", DecisionAction.KEEP, "a", stars=1), "keep takes no stars"),
         (entry("2", DecisionAction.LABEL, "a", label="Rot"), "red, yellow, green, blue"),
         (entry("2", DecisionAction.RATE, "a", label="red"), "rate takes no label"),
+        (entry("2", DecisionAction.PREFER, "a", "a"), "needs two different photos (got 1)"),
+        (entry("2", DecisionAction.UNSURE, "a", "b", "c"), "needs two different photos (got 3)"),
+        (
+            dataclasses.replace(entry("2", DecisionAction.KEEP, "a"), run_id="r"),
+            "keep takes no run_id",
+        ),
     ],
 )
 def test_an_invalid_entry_is_reported(wrong: DecisionEntry, problem: str) -> None:
@@ -189,6 +198,19 @@ def test_stars_and_labels_are_independent_of_each_other_and_of_decisions() -> No
         "give the blue label to a.jpg",
     ]
     assert describe(log[4], log) == "remove the stars from b.jpg"
+
+
+def test_of_the_answers_about_a_pair_the_last_one_in_force_counts() -> None:
+    first = entry("1", DecisionAction.PREFER, "a", "b")
+    second = entry("2", DecisionAction.PREFER, "b", "a")
+    other = entry("3", DecisionAction.UNSURE, "a", "c")
+    log = [first, second, other]
+    assert answers_in(log) == [second, other]
+    log.append(entry("4", DecisionAction.UNDO, undone_id="2"))
+    assert answers_in(log) == [first, other]
+    assert decisions_in(log) == {}
+    assert describe(first, [first]) == "prefer a.jpg to b.jpg"
+    assert describe(log[-1], log) == "undo: prefer b.jpg to a.jpg"
 
 
 def test_an_undone_entry_cannot_be_undone_again_but_its_undo_can() -> None:
@@ -219,7 +241,7 @@ def test_a_file_without_decisions_is_reported(text: str, problem: str) -> None:
 
 
 def with_whole_digests(one: DecisionEntry) -> DecisionEntry:
-    """The entry with digests of realistic length."""
+    """Returns the entry with digests of realistic length."""
 
     photos = tuple(
         dataclasses.replace(photo, content_digest=photo.content_digest * 64) for photo in one.photos

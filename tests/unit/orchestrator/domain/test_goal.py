@@ -49,7 +49,7 @@ def selection(
     share: float = 0.1,
     decisions: dict[str, Decision] | None = None,
 ) -> Selection:
-    """A selection among photos that do not resemble each other."""
+    """Returns a selection among photos that do not resemble each other."""
     goal = Goal(pick=pick, count=count, share=share)
     vectors = np.eye(len(photos), dtype=np.float32)
     return Selection(photos, vectors, FILTERS, rules(goal=goal, siamese=NO_TIES), decisions or {})
@@ -64,7 +64,7 @@ def picks(*args: Any, **kwargs: Any) -> set[str]:
 
 
 @given(albums, decided, st.integers(1, ALL), st.integers(1, ALL))
-def test_the_best_n_are_n_and_among_the_best_of_more(
+def test_the_n_best_are_n_photos_and_among_the_best_of_a_larger_number(
     drawn: list[Any], decisions: dict[str, Decision], count: int, more: int
 ) -> None:
     photos = album(drawn)
@@ -133,7 +133,7 @@ def test_an_hour_with_many_picks_yields_to_another_hour() -> None:
     assert "for picks within 30 minutes" in text["m5"]
 
 
-def test_reasons_of_what_was_left_out() -> None:
+def test_reasons_of_photos_that_were_left_out() -> None:
     photos = [candidate(name, 0, ava_score=7.0) for name in "abc"] + [candidate("d", 1)]
     chosen = selection(photos, "count", 2)
     verdicts = chosen.verdicts({})

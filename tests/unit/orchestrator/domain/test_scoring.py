@@ -183,7 +183,7 @@ def test_a_frame_of_a_group_with_fewer_closed_eyes_has_a_smaller_penalty(
     assert cost(count) == pytest.approx(PENALTIES.eyes_closed)
 
 
-def test_what_is_told_of_a_face_agrees_with_what_it_costs() -> None:
+def test_what_is_said_about_a_face_agrees_with_its_penalty() -> None:
     told = {
         "open": face(),
         "closed": face(eyes_score=0.01),

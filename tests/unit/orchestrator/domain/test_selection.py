@@ -26,7 +26,7 @@ NO_TIES = rules(siamese=replace(rules().siamese, enabled=False))
 
 
 def unit_vectors(cosines_to_first: Sequence[float]) -> NDArray[np.float32]:
-    """Unit vectors with the given cosines to the first axis, and otherwise orthogonal."""
+    """Returns unit vectors with the given cosines to the first axis, and otherwise orthogonal."""
     count = len(cosines_to_first)
     vectors = np.zeros((count, count + 1), np.float32)
     for row, cosine in enumerate(cosines_to_first):
@@ -272,7 +272,7 @@ def any_selection(drawn: Sequence[dict[str, float]], decisions: dict[str, Decisi
 
 
 def compare_all(selection: Selection) -> dict[tuple[str, str], float]:
-    """Comparisons of all pairs of photos, requested or not."""
+    """Returns comparisons of all pairs of photos, requested or not."""
     rng = np.random.default_rng(7)
     paths = [photo.path for photo in selection.candidates]
     return {pair: float(rng.uniform()) for pair in itertools.combinations(paths, 2)}
@@ -401,7 +401,7 @@ def test_copies_of_one_file_share_a_decision() -> None:
 
 
 def bracket(scores: Sequence[float]) -> list[Candidate]:
-    """A moment of one series, from dark to bright, and a photo that is in no set."""
+    """Returns a moment of one series, from dark to bright, and a photo that is in no set."""
     count = len(scores)
     series = [
         replace(

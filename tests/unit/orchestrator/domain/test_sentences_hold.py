@@ -88,7 +88,7 @@ class Judged:
     sentence: str
 
     def stated(self, pattern: str) -> list[float]:
-        """The numbers that a pattern's groups match in the sentence."""
+        """Returns the numbers that a pattern's groups match in the sentence."""
         found = re.search(pattern, self.sentence)
         assert found, (pattern, self.sentence)
         return [float(number) for number in found.groups()]
@@ -239,7 +239,7 @@ def check_outcome(one: Judged, judged: dict[str, Judged]) -> None:
 
 
 def check_margin(one: Judged, pick: Verdict, other: Verdict) -> None:
-    """The photo that does not replace an earlier pick is not better by the margin."""
+    """Checks that a photo that does not replace an earlier pick is not better by the margin."""
     lead = other.composite_score - pick.composite_score
     assert lead < rules().stability_margin
     assert pick.rank < other.rank
@@ -253,7 +253,7 @@ def check_margin(one: Judged, pick: Verdict, other: Verdict) -> None:
 
 
 def check_beyond_goal(one: Judged, judged: dict[str, Judged]) -> None:
-    """What is left out counts less than the last pick, or comes after what is left out too."""
+    """Checks that a photo left out counts less than the last pick, or follows another one."""
     coverage = one.verdict.coverage
     assert coverage
     picked = [other for other in judged.values() if other.verdict.is_selected]

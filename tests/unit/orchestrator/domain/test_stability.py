@@ -17,7 +17,7 @@ groupings = st.lists(st.integers(0, 8), min_size=1, max_size=20)
 
 
 def moments(labels: np.ndarray, names: list[str]) -> set[frozenset[str]]:
-    """The moments as sets of names; a single shot is a set of one."""
+    """Returns the moments as sets of names; a single shot is a set of one."""
     found: dict[object, set[str]] = {}
     for label, name in zip(labels, names, strict=True):
         found.setdefault(int(label) if label >= 0 else name, set()).add(name)
@@ -28,7 +28,7 @@ def moments(labels: np.ndarray, names: list[str]) -> set[frozenset[str]]:
 def test_moments_that_no_new_photo_touches_stay(
     before: list[int], after: list[int], added_count: int
 ) -> None:
-    """Whatever the clustering makes of the album with some more photos."""
+    """This holds no matter how the clustering groups the album with some more photos."""
     count = min(len(before), max(1, len(after) - added_count))
     names = [f"p{number}" for number in range(count)]
     old = labels_of(np.array(before[:count]))

@@ -119,7 +119,7 @@ def export(
 
 
 def tree(*folders: Path, but: tuple[Path, ...] = ()) -> dict[str, str]:
-    """All files below the folders with their digests, and all links with their targets."""
+    """Returns all files below the folders with their digests, and all links with their targets."""
     paths = itertools.chain(*(folder.rglob("*") for folder in folders))
     return {
         str(path): f"link to {os.readlink(path)}"
@@ -174,7 +174,7 @@ def place_output(kind: str, base: Path, photos: Path) -> Path:
 
 
 def plant(out: Path, photos: Path) -> None:
-    """Plants foreign records that name files in the album and outside."""
+    """Plants forged records that name files in the album and outside it."""
     paths = [path.format(album=photos) for path in PLANTED]
     images = [{"path": path, "companion_paths": [], "is_selected": True} for path in paths]
     entries: dict[str, object] = {
@@ -662,7 +662,7 @@ def linked(tmp_path: Path) -> Album:
     return album
 
 
-def test_a_photo_that_leads_out_is_unreadable_with_that_reason(
+def test_a_photo_that_links_outside_is_unreadable_with_that_reason(
     tmp_path: Path, linked: Album
 ) -> None:
     source = FolderPhotoSource(Path(linked.folder), max_pixels=1, roots=[tmp_path / "shared"])

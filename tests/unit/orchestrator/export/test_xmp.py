@@ -67,7 +67,7 @@ def left(**changes: Any) -> ImageRecord:
 
 
 def tags(content: bytes, folder: Path) -> dict[str, Any]:
-    """The tags that exiftool reads, with numbers as written."""
+    """Returns the tags that exiftool reads, with numbers as written."""
     if shutil.which("exiftool") is None:
         if "CI" in os.environ:
             raise AssertionError("this test needs the Debian package libimage-exiftool-perl")

@@ -57,7 +57,7 @@ XMP = (
 
 
 def xmp(*, inner: str = "", **properties: str) -> bytes:
-    """A packet; "xmp_Rating" stands for xmp:Rating."""
+    """Returns a packet; "xmp_Rating" stands for xmp:Rating."""
     written = "".join(f' {key.replace("_", ":")}="{value}"' for key, value in properties.items())
     return XMP.format(written, inner).encode()
 
@@ -251,7 +251,7 @@ def test_facts_have_fallbacks_and_omit_missing_values() -> None:
 
 
 def canon(**numbers: tuple[int, int]) -> Tags:
-    """Tags of Canon's maker note, each an array of numbers with one of them set."""
+    """Returns tags of Canon's maker note, each an array of numbers with one of them set."""
     tags: Tags = {}
     for name, (place, number) in numbers.items():
         tags[{"settings": 1, "shot": 4, "file": 0x93}[name]] = (

@@ -45,7 +45,7 @@ def stored_run() -> Run:
 
 
 def decided(keeps: Callable[[ImageRecord, list[ImageRecord]], bool]) -> DecidedMoments:
-    """Moments of three dissimilar shots each, with decisions that follow a user's taste."""
+    """Returns moments of three dissimilar shots each, with decisions that follow a user's taste."""
     rng = random.Random(5)
     records, decisions = [], {}
     for moment in range(MOMENTS):

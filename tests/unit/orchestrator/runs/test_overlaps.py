@@ -36,7 +36,7 @@ class Cache:
 
 
 def draw(seed: int) -> Image.Image:
-    """A coloured picture with parts of many sizes."""
+    """Returns a coloured picture with parts of many sizes."""
     rng = np.random.default_rng(seed)
     layers = [
         Image.fromarray(rng.integers(0, 256, (3 * side, 4 * side, 3), np.uint8)).resize(

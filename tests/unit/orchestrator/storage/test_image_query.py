@@ -27,7 +27,7 @@ PATHS = ("B.jpg", "a.jpg", "a/z.jpg", "Äpfel.jpg", "é.jpg", "100%.jpg", "a_b.j
 
 
 def records() -> list[ImageRecord]:
-    """Photos with pairs of equal scores, some without scores, and two unreadable photos."""
+    """Returns photos with pairs of equal scores, some without scores, and two unreadable photos."""
     found = []
     for number, path in enumerate(PATHS):
         if number >= len(PATHS) - 2:

@@ -55,7 +55,7 @@ def vector(person: int, photo: int) -> np.ndarray[tuple[int, ...], np.dtype[np.f
 
 
 def add_photos(engine: Engine, persons: str, start: int = 0) -> SqlPeople:
-    """Stores one photo per letter, which is the person on it, as a run does."""
+    """Stores one photo per letter, which is the person in it, as a run does."""
     cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
     for photo, letter in enumerate(persons, start=start):
         face = IdentifiedFace(BOX, 1.0, vector(ord(letter) - ord("a"), photo))
@@ -70,7 +70,7 @@ def correct(people: SqlPeople, action: PeopleAction, entry_id: str, **said: obje
 
 
 def digests(people: SqlPeople) -> dict[str, str]:
-    """The photos of each person by name; unnamed ones are called by their first photo."""
+    """Returns the photos of each person by name; unnamed ones are called by their first photo."""
     found = {}
     for one in people.list_people():
         photos = [place.content_digest for place in people.places(one.person.id)]
@@ -79,7 +79,7 @@ def digests(people: SqlPeople) -> dict[str, str]:
 
 
 def who(people: SqlPeople, photo: int) -> str:
-    """Id of the person on a photo."""
+    """Returns the id of the person in a photo."""
     for one in people.list_people():
         if f"{photo:03}" in {place.content_digest for place in people.places(one.person.id)}:
             return one.person.id
@@ -125,10 +125,32 @@ def test_mistakes_are_refused(engine: Engine) -> None:
         correct(people, PeopleAction.IGNORE, "3", person_id="nobody")
     with pytest.raises(InvalidArgumentError, match="two different persons"):
         correct(people, PeopleAction.MERGE, "4", person_id=first, other_person_id=first)
-    faces = people.places(other)
-    with pytest.raises(InvalidArgumentError, match="do not belong to"):
-        correct(people, PeopleAction.NOT_PERSON, "5", person_id=first, faces=faces)
+    with pytest.raises(NotFoundError):
+        correct(people, PeopleAction.NOT_PERSON, "5", person_id="no", faces=people.places(other))
     assert len(people.entries()) == 1
+
+
+def test_an_answered_question_is_not_asked_again(engine: Engine) -> None:
+    cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
+    for photo, (similarity, side) in enumerate([(1, 1), (1, 1), (0.36, 1), (0.36, -1)]):
+        found = np.zeros(64, np.float32)
+        found[:2] = similarity, side * (1 - similarity**2) ** 0.5
+        face = IdentifiedFace(BOX, 1.0, found)
+        cache.put({(f"{photo:03}", IDENTITY_ROLE, MODEL): pack_identities([face])})
+    people = SqlPeople(engine)
+    people.use_model(MODEL, 0.4)
+    assert people.questions(5) == []  # nobody has a name yet
+    anna = who(people, 0)
+    correct(people, PeopleAction.NAME, "1", person_id=anna, name="Anna")
+    first, second = people.questions(5)
+    assert (first.person.person.name, first.face_count) == ("Anna", 1)
+    # yes to the first one, no to the second one
+    merged = first.other_person_id
+    correct(people, PeopleAction.MERGE, "2", person_id=anna, other_person_id=merged)
+    no = [second.face.place]
+    correct(people, PeopleAction.NOT_PERSON, "3", person_id=anna, faces=no)
+    assert people.questions(5) == []
+    assert digests(people) == {"Anna": "0 1 2", "003": "3"}
 
 
 def test_simultaneous_corrections_are_all_applied(any_engine: Engine) -> None:

@@ -27,6 +27,7 @@ from orchestrator.domain.decisions import (
 )
 from orchestrator.domain.photo import Decision, UserMark
 from orchestrator.domain.scoring import FaceFault
+from orchestrator.export.output_folder import open_output
 from orchestrator.metrics import RunMetrics
 from orchestrator.records import (
     Album,
@@ -262,7 +263,7 @@ def test_a_backup_is_restored(tmp_path: Path, postgresql: Postgresql) -> None:
         ("no url", "is not a URL"),
         ("sqlite:///x.db", "must begin with postgresql://"),
         ("mysql://a@b/c", "must begin with postgresql://"),
-        ("postgresql://a@b/c?sslmod=require", "'sslmod' is not an option of libpq"),
+        ("postgresql://a@b/c?sslmod=require", "'sslmod' is not a libpq option"),
     ],
 )
 def test_the_error_for_a_wrong_database_url_names_the_right_form(url: str, problem: str) -> None:
@@ -548,6 +549,24 @@ def test_system_folders_are_skipped_and_counted(tmp_path: Path) -> None:
     (tmp_path / "sub/IMG_2.jpg").unlink()
     with pytest.raises(InvalidArgumentError, match="Left out: 10 folders"):
         source.find_photos()
+
+
+def test_copies_that_exports_wrote_are_not_photos(tmp_path: Path) -> None:
+    source = source_of(tmp_path, *(f"trip/{number}.jpg" for number in range(4)))
+    best = tmp_path / "trip-best"
+    with open_output(best, tmp_path / "trip") as output:
+        for number in range(2):
+            with (tmp_path / f"trip/{number}.jpg").open("rb") as opened:
+                output.stage_copy(f"selected/{number}.jpg", opened)
+        output.commit()
+    (best / "mine.jpg").write_bytes(b"put here by the owner")
+    (best / "selected/1.jpg").write_bytes(b"edited by the owner")
+    found = source.find_photos()
+    assert [photo.path for photo in found.photos] == [
+        *("trip-best/mine.jpg", "trip-best/selected/1.jpg"),
+        *(f"trip/{number}.jpg" for number in range(4)),
+    ]
+    assert found.notes == ("Left out: 1 file written by bestshot.",)
 
 
 def test_patterns_exclude_files_and_folders(tmp_path: Path) -> None:

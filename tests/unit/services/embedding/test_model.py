@@ -100,7 +100,7 @@ class Elsewhere(Settings):
 
 
 def local_model(tmp_path: Path) -> LocalModel:
-    """The joined model, as if its features network had been pulled."""
+    """Returns the joined model, as if its features network had been pulled."""
     registry = read_registry(ROOT / "configs").models
     parts = {
         role: LocalModel(name, registry[name], {"graph": tmp_path / name}, {"graph": name})

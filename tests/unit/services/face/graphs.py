@@ -46,7 +46,7 @@ class Graph:
 
 
 def ruler_picture() -> NDArray[np.uint8]:
-    """A picture in which red encodes x and green encodes y, in steps of 4 pixels."""
+    """Returns a picture in which red encodes x and green encodes y, in steps of 4 pixels."""
     steps = (np.arange(SIDE_PX) // 4).astype(np.uint8)
     picture = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
     picture[..., 0] = steps
@@ -55,7 +55,7 @@ def ruler_picture() -> NDArray[np.uint8]:
 
 
 def crop_to_picture(crop: FloatArray) -> FloatArray:
-    """The 2 x 3 map from a crop's pixels (3, side, side), 0 to 1, to those of `ruler_picture`."""
+    """Finds the 2 x 3 map from a crop's pixels (3, side, side), 0 to 1, to `ruler_picture`'s."""
     side = crop.shape[-1]
     rows, columns = np.mgrid[0:side, 0:side]
     seen = np.stack([crop[0], crop[1]], axis=-1).reshape(-1, 2) * 255.0 * 4.0 + 1.5
@@ -66,6 +66,6 @@ def crop_to_picture(crop: FloatArray) -> FloatArray:
 
 
 def picture_to_crop(crop: FloatArray, points: FloatArray) -> FloatArray:
-    """Position of points (n, 2) of `ruler_picture` in a crop of it."""
+    """Returns the position of points (n, 2) of `ruler_picture` in a crop of it."""
     found = crop_to_picture(crop)
     return np.asarray(np.linalg.solve(found[:, :2], (points - found[:, 2]).T).T, np.float32)

@@ -18,7 +18,7 @@ def picture(width: int, height: int) -> NDArray[np.uint8]:
 def heat_maps(
     pixels: FloatArray, *faces: tuple[float, float, float, float, float]
 ) -> list[FloatArray]:
-    """CenterFace's output for faces (x, y, width, height, score), in pixels at detection."""
+    """Builds CenterFace's output for faces (x, y, width, height, score), in detection pixels."""
     count, _, height, width = pixels.shape
     maps = [np.zeros((count, n, height // 4, width // 4), np.float32) for n in (1, 2, 2, 10)]
     heat, sizes, offsets, points = maps

@@ -12,7 +12,7 @@ from tests.unit.services.face.graphs import FloatArray, Graph
 
 
 def mesh(mouth: float, count: int = 468) -> Mesh:
-    """A face of width 100 whose mouth has the given width."""
+    """Returns a face of width 100 whose mouth has the given width."""
     points = np.zeros((count, 3), np.float32)
     points[[234, 454], 0] = -50, 50
     points[[61, 291], 0] = -mouth / 2, mouth / 2

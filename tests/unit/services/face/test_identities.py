@@ -28,14 +28,14 @@ ALIGNED = np.array(list(ALIGNED_POINTS.values()))
 
 
 def face_at(points: FloatArray) -> Face:
-    """A face of `ruler_picture` with the five landmarks (5, 2), in pixels."""
+    """Returns a face of `ruler_picture` with the five landmarks (5, 2), in pixels."""
     places = zip(ALIGNED_POINTS, (points / SIDE_PX).tolist(), strict=True)
     landmarks = {name: (x, y) for name, (x, y) in places}
     return Face(Box(0.1, 0.1, 0.5, 0.5), 0.9, landmarks, 0, 0, 0, 1, 1, 1)
 
 
 def turn(points: FloatArray, degrees: float, scale: float) -> FloatArray:
-    """Turns and scales points around the middle of a crop, and moves it to that of the picture."""
+    """Turns and scales points around a crop's middle, and moves that to the picture's middle."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.asarray((points - 56) @ matrix.T * scale + SIDE_PX / 2, np.float32)

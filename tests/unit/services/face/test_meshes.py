@@ -16,7 +16,7 @@ RULER = ruler_picture()
 
 
 def face_points(count: int, centre: tuple[float, float], size: float, roll: float) -> FloatArray:
-    """Points of a flat face in the picture: the corners of a square, and the eyes within it."""
+    """Returns points of a flat face in the picture: the corners of a square, and eyes in it."""
     points = np.zeros((count, 2))
     points[0], points[1] = (-0.5, -0.5), (0.5, 0.5)
     points[33], points[263] = (-0.3, -0.1), (0.3, -0.1)
@@ -26,7 +26,7 @@ def face_points(count: int, centre: tuple[float, float], size: float, roll: floa
 
 
 def sighting(centre: tuple[float, float], size: float, roll: float) -> Sighting:
-    """A face from a detector, whose eyes may give a wrong roll."""
+    """Returns a face from a detector, whose eyes may give a wrong roll."""
     angle = math.radians(roll)
     eye = np.array([math.cos(angle), math.sin(angle)]) * size / 4
     points = np.zeros((5, 2), np.float32)
@@ -36,7 +36,7 @@ def sighting(centre: tuple[float, float], size: float, roll: float) -> Sighting:
 
 
 def mesh_graph(truth: FloatArray) -> Graph:
-    """A mesh network that finds the points of `truth` in any crop."""
+    """Returns a mesh network that finds the points of `truth` in any crop."""
 
     def answer(pixels: FloatArray) -> list[FloatArray]:
         crops = [crop if crop.shape[0] == 3 else crop.transpose(2, 0, 1) for crop in pixels]

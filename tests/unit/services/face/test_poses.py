@@ -14,7 +14,7 @@ from tests.unit.services.face.graphs import FloatArray
 
 
 def turned_face(yaw: float, pitch: float, roll: float) -> FloatArray:
-    """Points (468, 3) of the generic face from far away; yaw towards the right edge, pitch up."""
+    """Returns points (468, 3) of the generic face from afar; yaw to the right edge, pitch up."""
     yaw, pitch, roll = (math.radians(angle) for angle in (yaw, pitch, roll))
     about_x = np.array(
         [(1, 0, 0), (0, math.cos(pitch), math.sin(pitch)), (0, -math.sin(pitch), math.cos(pitch))]

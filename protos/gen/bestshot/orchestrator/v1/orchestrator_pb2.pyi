@@ -52,6 +52,8 @@ class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DECISION_ACTION_UNDO: _ClassVar[DecisionAction]
     DECISION_ACTION_RATE: _ClassVar[DecisionAction]
     DECISION_ACTION_LABEL: _ClassVar[DecisionAction]
+    DECISION_ACTION_PREFER: _ClassVar[DecisionAction]
+    DECISION_ACTION_UNSURE: _ClassVar[DecisionAction]
 
 class PeopleAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -179,6 +181,8 @@ DECISION_ACTION_MERGE: DecisionAction
 DECISION_ACTION_UNDO: DecisionAction
 DECISION_ACTION_RATE: DecisionAction
 DECISION_ACTION_LABEL: DecisionAction
+DECISION_ACTION_PREFER: DecisionAction
+DECISION_ACTION_UNSURE: DecisionAction
 PEOPLE_ACTION_UNSPECIFIED: PeopleAction
 PEOPLE_ACTION_NAME: PeopleAction
 PEOPLE_ACTION_MERGE: PeopleAction
@@ -444,7 +448,7 @@ class ListRunsResponse(_message.Message):
     def __init__(self, runs: _Optional[_Iterable[_Union[Run, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListImagesRequest(_message.Message):
-    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters", "camera", "capture_date", "score_ranges")
+    __slots__ = ("run_id", "page_size", "page_token", "selected_only", "cluster_id", "order_by", "search", "skip", "filters", "camera", "capture_date", "score_ranges", "person_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
@@ -457,6 +461,7 @@ class ListImagesRequest(_message.Message):
     CAMERA_FIELD_NUMBER: _ClassVar[int]
     CAPTURE_DATE_FIELD_NUMBER: _ClassVar[int]
     SCORE_RANGES_FIELD_NUMBER: _ClassVar[int]
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     page_size: int
     page_token: str
@@ -469,7 +474,8 @@ class ListImagesRequest(_message.Message):
     camera: str
     capture_date: str
     score_ranges: _containers.RepeatedCompositeFieldContainer[ScoreRange]
-    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., camera: _Optional[str] = ..., capture_date: _Optional[str] = ..., score_ranges: _Optional[_Iterable[_Union[ScoreRange, _Mapping]]] = ...) -> None: ...
+    person_id: str
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., camera: _Optional[str] = ..., capture_date: _Optional[str] = ..., score_ranges: _Optional[_Iterable[_Union[ScoreRange, _Mapping]]] = ..., person_id: _Optional[str] = ...) -> None: ...
 
 class ScoreRange(_message.Message):
     __slots__ = ("score", "minimum", "maximum")
@@ -532,20 +538,32 @@ class GetRunStatisticsRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ...) -> None: ...
 
 class GetRunStatisticsResponse(_message.Message):
-    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes", "cameras", "capture_dates")
+    __slots__ = ("image_count", "filter_counts", "histograms", "cluster_sizes", "cameras", "capture_dates", "people")
     IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     FILTER_COUNTS_FIELD_NUMBER: _ClassVar[int]
     HISTOGRAMS_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_SIZES_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
     CAPTURE_DATES_FIELD_NUMBER: _ClassVar[int]
+    PEOPLE_FIELD_NUMBER: _ClassVar[int]
     image_count: int
     filter_counts: _containers.RepeatedCompositeFieldContainer[FilterCount]
     histograms: _containers.RepeatedCompositeFieldContainer[Histogram]
     cluster_sizes: _containers.RepeatedCompositeFieldContainer[ClusterSizeCount]
     cameras: _containers.RepeatedCompositeFieldContainer[ValueCount]
     capture_dates: _containers.RepeatedCompositeFieldContainer[ValueCount]
-    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ..., cameras: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., capture_dates: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ...) -> None: ...
+    people: _containers.RepeatedCompositeFieldContainer[PersonCount]
+    def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ..., cameras: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., capture_dates: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., people: _Optional[_Iterable[_Union[PersonCount, _Mapping]]] = ...) -> None: ...
+
+class PersonCount(_message.Message):
+    __slots__ = ("person_id", "name", "image_count")
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    person_id: str
+    name: str
+    image_count: int
+    def __init__(self, person_id: _Optional[str] = ..., name: _Optional[str] = ..., image_count: _Optional[int] = ...) -> None: ...
 
 class ValueCount(_message.Message):
     __slots__ = ("value", "image_count")
@@ -584,16 +602,18 @@ class ClusterSizeCount(_message.Message):
     def __init__(self, image_count: _Optional[int] = ..., cluster_count: _Optional[int] = ...) -> None: ...
 
 class GetThumbnailRequest(_message.Message):
-    __slots__ = ("run_id", "path", "long_side_px", "faces_only")
+    __slots__ = ("run_id", "path", "long_side_px", "faces_only", "face_box")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     LONG_SIDE_PX_FIELD_NUMBER: _ClassVar[int]
     FACES_ONLY_FIELD_NUMBER: _ClassVar[int]
+    FACE_BOX_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     path: str
     long_side_px: int
     faces_only: bool
-    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: _Optional[bool] = ...) -> None: ...
+    face_box: _image_pb2.BoundingBox
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: _Optional[bool] = ..., face_box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ...) -> None: ...
 
 class GetThumbnailResponse(_message.Message):
     __slots__ = ("jpeg",)
@@ -986,6 +1006,100 @@ class ProposedSetting(_message.Message):
     after: float
     def __init__(self, key: _Optional[str] = ..., before: _Optional[float] = ..., after: _Optional[float] = ...) -> None: ...
 
+class ListPairsRequest(_message.Message):
+    __slots__ = ("run_id", "page_size", "page_token")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPairsResponse(_message.Message):
+    __slots__ = ("pairs", "next_page_token", "total_count", "choice_count", "unsure_count")
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNSURE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    pairs: _containers.RepeatedCompositeFieldContainer[ShotPair]
+    next_page_token: str
+    total_count: int
+    choice_count: int
+    unsure_count: int
+    def __init__(self, pairs: _Optional[_Iterable[_Union[ShotPair, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ..., choice_count: _Optional[int] = ..., unsure_count: _Optional[int] = ...) -> None: ...
+
+class ShotPair(_message.Message):
+    __slots__ = ("left", "right", "left_better_probability")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_BETTER_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    left: ImageResult
+    right: ImageResult
+    left_better_probability: float
+    def __init__(self, left: _Optional[_Union[ImageResult, _Mapping]] = ..., right: _Optional[_Union[ImageResult, _Mapping]] = ..., left_better_probability: _Optional[float] = ...) -> None: ...
+
+class ProposeWeightsRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ProposeWeightsResponse(_message.Message):
+    __slots__ = ("proposed_settings", "choice_count", "moment_count", "unsure_count", "missing_count", "min_choice_count", "min_moment_count", "predicted_before_count", "predicted_after_count", "held_out_count", "chance", "fold_count", "is_better", "lines", "profile_description")
+    PROPOSED_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    CHOICE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UNSURE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MISSING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MIN_CHOICE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MIN_MOMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_BEFORE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_AFTER_COUNT_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CHANCE_FIELD_NUMBER: _ClassVar[int]
+    FOLD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    IS_BETTER_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    proposed_settings: _containers.RepeatedCompositeFieldContainer[ProposedSetting]
+    choice_count: int
+    moment_count: int
+    unsure_count: int
+    missing_count: int
+    min_choice_count: int
+    min_moment_count: int
+    predicted_before_count: int
+    predicted_after_count: int
+    held_out_count: int
+    chance: float
+    fold_count: int
+    is_better: bool
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    profile_description: str
+    def __init__(self, proposed_settings: _Optional[_Iterable[_Union[ProposedSetting, _Mapping]]] = ..., choice_count: _Optional[int] = ..., moment_count: _Optional[int] = ..., unsure_count: _Optional[int] = ..., missing_count: _Optional[int] = ..., min_choice_count: _Optional[int] = ..., min_moment_count: _Optional[int] = ..., predicted_before_count: _Optional[int] = ..., predicted_after_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., chance: _Optional[float] = ..., fold_count: _Optional[int] = ..., is_better: _Optional[bool] = ..., lines: _Optional[_Iterable[str]] = ..., profile_description: _Optional[str] = ...) -> None: ...
+
+class KeepProfileRequest(_message.Message):
+    __slots__ = ("name", "base_profile", "description", "config_overrides", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BASE_PROFILE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    base_profile: str
+    description: str
+    config_overrides: _struct_pb2.Struct
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., base_profile: _Optional[str] = ..., description: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class KeepProfileResponse(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
 class SetDecisionRequest(_message.Message):
     __slots__ = ("album_id", "path", "decision", "run_id", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
@@ -1041,7 +1155,7 @@ class AppendDecisionResponse(_message.Message):
     def __init__(self, entry: _Optional[_Union[DecisionEntry, _Mapping]] = ..., changed_images: _Optional[_Iterable[_Union[ImageResult, _Mapping]]] = ...) -> None: ...
 
 class DecisionEntry(_message.Message):
-    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by", "stars", "label")
+    __slots__ = ("id", "action", "photos", "target", "undone_id", "create_time", "is_in_force", "decided_by", "stars", "label", "run_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PHOTOS_FIELD_NUMBER: _ClassVar[int]
@@ -1052,6 +1166,7 @@ class DecisionEntry(_message.Message):
     DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
     STARS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     action: DecisionAction
     photos: _containers.RepeatedCompositeFieldContainer[DecidedPhoto]
@@ -1062,7 +1177,8 @@ class DecisionEntry(_message.Message):
     decided_by: str
     stars: int
     label: str
-    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
+    run_id: str
+    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class DecidedPhoto(_message.Message):
     __slots__ = ("content_digest", "path")
@@ -1091,20 +1207,48 @@ class ListPeopleResponse(_message.Message):
     def __init__(self, people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
 
 class Person(_message.Message):
-    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count", "cover")
+    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count", "cover", "best_face")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     IS_IGNORED_FIELD_NUMBER: _ClassVar[int]
     FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
     COVER_FIELD_NUMBER: _ClassVar[int]
+    BEST_FACE_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     is_ignored: bool
     face_count: int
     photo_count: int
     cover: PersonFace
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ...) -> None: ...
+    best_face: PersonFace
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ..., best_face: _Optional[_Union[PersonFace, _Mapping]] = ...) -> None: ...
+
+class ListPeopleQuestionsRequest(_message.Message):
+    __slots__ = ("page_size",)
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    def __init__(self, page_size: _Optional[int] = ...) -> None: ...
+
+class ListPeopleQuestionsResponse(_message.Message):
+    __slots__ = ("questions",)
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    questions: _containers.RepeatedCompositeFieldContainer[PeopleQuestion]
+    def __init__(self, questions: _Optional[_Iterable[_Union[PeopleQuestion, _Mapping]]] = ...) -> None: ...
+
+class PeopleQuestion(_message.Message):
+    __slots__ = ("face", "person", "other_person_id", "similarity", "face_count")
+    FACE_FIELD_NUMBER: _ClassVar[int]
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    OTHER_PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    face: PersonFace
+    person: Person
+    other_person_id: str
+    similarity: float
+    face_count: int
+    def __init__(self, face: _Optional[_Union[PersonFace, _Mapping]] = ..., person: _Optional[_Union[Person, _Mapping]] = ..., other_person_id: _Optional[str] = ..., similarity: _Optional[float] = ..., face_count: _Optional[int] = ...) -> None: ...
 
 class ListPersonFacesRequest(_message.Message):
     __slots__ = ("person_id", "page_size", "page_token")
@@ -1135,16 +1279,24 @@ class FacePlace(_message.Message):
     def __init__(self, content_digest: _Optional[str] = ..., box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ...) -> None: ...
 
 class PersonFace(_message.Message):
-    __slots__ = ("place", "similarity", "run_id", "path")
+    __slots__ = ("place", "similarity", "run_id", "path", "album_id", "is_selected", "composite_score", "photo_face_count")
     PLACE_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
+    ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_SELECTED_FIELD_NUMBER: _ClassVar[int]
+    COMPOSITE_SCORE_FIELD_NUMBER: _ClassVar[int]
+    PHOTO_FACE_COUNT_FIELD_NUMBER: _ClassVar[int]
     place: FacePlace
     similarity: float
     run_id: str
     path: str
-    def __init__(self, place: _Optional[_Union[FacePlace, _Mapping]] = ..., similarity: _Optional[float] = ..., run_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+    album_id: str
+    is_selected: bool
+    composite_score: float
+    photo_face_count: int
+    def __init__(self, place: _Optional[_Union[FacePlace, _Mapping]] = ..., similarity: _Optional[float] = ..., run_id: _Optional[str] = ..., path: _Optional[str] = ..., album_id: _Optional[str] = ..., is_selected: _Optional[bool] = ..., composite_score: _Optional[float] = ..., photo_face_count: _Optional[int] = ...) -> None: ...
 
 class CorrectPeopleRequest(_message.Message):
     __slots__ = ("action", "person_id", "other_person_id", "faces", "name", "decided_by", "request_id")
@@ -1570,14 +1722,18 @@ class ImageResult(_message.Message):
     def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FaceSigns(_message.Message):
-    __slots__ = ("eyes", "smile", "is_prominent")
+    __slots__ = ("eyes", "smile", "is_prominent", "person_id", "person_name")
     EYES_FIELD_NUMBER: _ClassVar[int]
     SMILE_FIELD_NUMBER: _ClassVar[int]
     IS_PROMINENT_FIELD_NUMBER: _ClassVar[int]
+    PERSON_ID_FIELD_NUMBER: _ClassVar[int]
+    PERSON_NAME_FIELD_NUMBER: _ClassVar[int]
     eyes: str
     smile: str
     is_prominent: bool
-    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: _Optional[bool] = ...) -> None: ...
+    person_id: str
+    person_name: str
+    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: _Optional[bool] = ..., person_id: _Optional[str] = ..., person_name: _Optional[str] = ...) -> None: ...
 
 class UserMark(_message.Message):
     __slots__ = ("stars", "label")

@@ -170,6 +170,21 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunResponse.FromString,
                 _registered_method=True)
+        self.ListPairs = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListPairs',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsResponse.FromString,
+                _registered_method=True)
+        self.ProposeWeights = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ProposeWeights',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsResponse.FromString,
+                _registered_method=True)
+        self.KeepProfile = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/KeepProfile',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileResponse.FromString,
+                _registered_method=True)
         self.SetDecision = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/SetDecision',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.SerializeToString,
@@ -209,6 +224,11 @@ class OrchestratorServiceStub:
                 '/bestshot.orchestrator.v1.OrchestratorService/ListPersonFaces',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.FromString,
+                _registered_method=True)
+        self.ListPeopleQuestions = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/ListPeopleQuestions',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsResponse.FromString,
                 _registered_method=True)
         self.CorrectPeople = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/CorrectPeople',
@@ -369,7 +389,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListImages(self, request, context):
-        """Lists the photos of a run.
+        """Lists the photos in a run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -383,7 +403,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetImage(self, request, context):
-        """Returns one photo of a run.
+        """Returns one photo in a run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -441,6 +461,32 @@ class OrchestratorServiceServicer:
         """Proposes selection settings that agree with more of the user's decisions, and cross-validates
         them. This takes seconds to minutes, and only one call runs at a time. FAILED_PRECONDITION if the
         run is not completed or there are too few decisions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPairs(self, request, context):
+        """Lists pairs of shots of one moment that the algorithm is least sure of, for the question "which
+        one is better?"; the least certain first, taking turns between moments. The user's answers are
+        entries in the album's log (DECISION_ACTION_PREFER and DECISION_ACTION_UNSURE, with AppendDecision
+        or ImportDecisions); answered pairs are not listed. FAILED_PRECONDITION if the run is not completed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProposeWeights(self, request, context):
+        """Proposes weights for the composite score that predict more of the user's answers about pairs,
+        and cross-validates them. FAILED_PRECONDITION if the run is not completed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepProfile(self, request, context):
+        """Stores settings as a profile in the orchestrator's data folder. Runs that name it use it; no
+        other run changes. INVALID_ARGUMENT if the name is taken or a setting is invalid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -509,6 +555,14 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPeopleQuestions(self, request, context):
+        """Returns the few uncertain faces that matter most, the most important first, each as a question about
+        a person that can be answered with yes or no.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CorrectPeople(self, request, context):
         """Names, merges or otherwise corrects persons, at once and for every later run. Later runs never
         rename or split what was corrected. INVALID_ARGUMENT if the correction contradicts itself.
@@ -535,7 +589,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompareImages(self, request, context):
-        """Compares two photos of a run with the Siamese model.
+        """Compares two photos in a run with the Siamese model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -680,6 +734,21 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.TuneRunResponse.SerializeToString,
             ),
+            'ListPairs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPairs,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsResponse.SerializeToString,
+            ),
+            'ProposeWeights': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProposeWeights,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsResponse.SerializeToString,
+            ),
+            'KeepProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepProfile,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileResponse.SerializeToString,
+            ),
             'SetDecision': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDecision,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.SetDecisionRequest.FromString,
@@ -719,6 +788,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ListPersonFaces,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.SerializeToString,
+            ),
+            'ListPeopleQuestions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPeopleQuestions,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsResponse.SerializeToString,
             ),
             'CorrectPeople': grpc.unary_unary_rpc_method_handler(
                     servicer.CorrectPeople,
@@ -1426,6 +1500,87 @@ class OrchestratorService:
             _registered_method=True)
 
     @staticmethod
+    def ListPairs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListPairs',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPairsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProposeWeights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ProposeWeights',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ProposeWeightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/KeepProfile',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.KeepProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SetDecision(request,
             target,
             options=(),
@@ -1631,6 +1786,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ListPersonFaces',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPersonFacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPeopleQuestions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/ListPeopleQuestions',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListPeopleQuestionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

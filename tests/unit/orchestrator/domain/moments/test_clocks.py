@@ -17,7 +17,7 @@ HOUR = 3600.0
 def album(
     offsets: list[float], *, noise: float = 10.0, pause: float = HOUR
 ) -> tuple[NDArray[np.float32], Captures]:
-    """One photo by each of two cameras at each of some occasions, at the second one's offsets."""
+    """Returns a photo by each of two cameras per occasion, at the second camera's offsets."""
     rng = np.random.default_rng(1)
     scenes = np.eye(len(offsets) + 1, dtype=np.float32)[: len(offsets)]
     times = pause * np.arange(len(offsets))
@@ -87,6 +87,6 @@ def test_a_run_notes_the_offset() -> None:
     parameters = resolve_auto(settings.cluster_scenes, (0.32, 0.256))
     find_moments(vectors, unknown, records, parameters, settings.keep_sets, notes.append)
     assert notes == describe_offsets(align_clocks(vectors, captures, 0.256)[1])
-    assert "The clock of b was taken to be 90.0 minutes ahead of that of a" in notes[0].replace(
+    assert "b's clock was assumed to be 90.0 minutes ahead of a's" in notes[0].replace(
         "89.9", "90.0"
     )

@@ -21,7 +21,7 @@ PLAIN = replace(BOUNDED, scene_distance=None, cluster_selection_epsilon=0.0)
 
 
 def scenes(sizes: list[int], spread: float, seed: int = 0) -> NDArray[np.float32]:
-    """Unit vectors around one random centre per size."""
+    """Returns unit vectors around one random centre per size."""
     rng = np.random.default_rng(seed)
     rows = []
     for size in sizes:
@@ -37,7 +37,7 @@ def truth(sizes: list[int]) -> list[int]:
 
 
 def as_singles(labels: NDArray[np.int64]) -> list[int]:
-    """Labels in which every noise photo is a separate cluster."""
+    """Returns labels in which every noise photo is a separate cluster."""
     return [int(label) if label >= 0 else 1000 + row for row, label in enumerate(labels)]
 
 

@@ -43,7 +43,7 @@ def everything_is_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def looks_alike(count: int, seed: int = 0) -> NDArray[np.float32]:
-    """Unit vectors within 0.01 of each other."""
+    """Returns unit vectors within 0.01 of each other."""
     return scenes([count], 0.005, seed)
 
 

@@ -37,7 +37,7 @@ Miniatures = NDArray[np.float32]
 
 
 def view(seed: int) -> NDArray[np.float64]:
-    """The light from each part of a scene, over a range of six stops: (32, 32), middle 0.2."""
+    """Draws the light from each part of a scene, over six stops: (32, 32), middle 0.2."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(size=(8, 8)).repeat(4, axis=0).repeat(4, axis=1)
     stops = coarse + 0.5 * rng.normal(size=(32, 32))
@@ -103,14 +103,14 @@ def test_black_burnt_out_and_unknown_frames_do_not_correlate() -> None:
     assert np.isnan(structures.brightening(first, second)).all()
 
 
-def test_a_photo_with_a_blurred_and_a_dark_copy_is_no_series() -> None:
+def test_a_photo_with_a_blurred_and_a_dark_copy_is_not_a_series() -> None:
     sharp, dark = expose(view(1), 0), expose(view(1), -2)
     blurred = np.asarray(gaussian_filter(sharp, 0.7), np.float32)
     assert exposure_brackets(frames([sharp, blurred, dark])) == []
     assert exposure_brackets(frames([sharp, dark])) == []
 
 
-def test_frames_that_state_one_exposure_are_no_series() -> None:
+def test_frames_that_state_one_exposure_are_not_a_series() -> None:
     series = [expose(view(1), stops) for stops in (-2, 0, 2)]
     same = CameraFacts(exposure_time_seconds=0.01, f_number=4.0, iso=100)
     assert exposure_brackets(frames(series, facts=[same] * 3)) == []
@@ -336,7 +336,7 @@ MANUAL = CameraFacts(focal_length_mm=35.0, exposure_time_seconds=0.01, f_number=
 
 
 def turn(x: float, y: float = 0.0, share: float = 0.5, **changes: Any) -> Overlap:
-    """What two frames show of which the second lies to the right by x, and below by y."""
+    """Returns the overlap of two frames; the second lies to the right by x, and below by y."""
     side = Side(share=share, x=x, y=y, spread=50.0, chroma=20.0, length=1.0)
     plain = Overlap(
         match_count=50,
@@ -358,7 +358,7 @@ def panoramas_in(
     seconds: Sequence[float] | None = None,
     facts: Sequence[CameraFacts] | None = None,
 ) -> list[tuple[int, ...]]:
-    """Panoramas among photos of which each follows the one before as an overlap says."""
+    """Finds panoramas among photos, each of which follows the one before with an overlap."""
     count = len(overlaps) + 1
     pictures = [expose(view(seed), 0) for seed in range(count)]
     plain = frames(pictures, seconds or range(count), facts=facts or [MANUAL] * count)
@@ -387,7 +387,7 @@ def test_frames_that_show_more_on_one_side_are_a_panorama() -> None:
         turn(0.5, is_mirrored=True),
     ],
 )
-def test_other_shots_are_no_panorama(overlap: Overlap | None) -> None:
+def test_other_shots_are_not_a_panorama(overlap: Overlap | None) -> None:
     assert panoramas_in([turn(0.5), overlap]) == []
 
 

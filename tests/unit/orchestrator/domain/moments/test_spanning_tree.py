@@ -37,7 +37,7 @@ def unit(rows: NDArray[np.float64]) -> Vectors:
 
 
 def scenes(count: int, dimensions: int, seed: int, spread: float, mean: float) -> Vectors:
-    """Shots around random centres; their number per centre is geometrically distributed."""
+    """Returns shots around random centres; their number per centre is geometrically distributed."""
     rng = np.random.default_rng(seed)
     rows: list[NDArray[np.float64]] = []
     while len(rows) < count:
@@ -48,7 +48,7 @@ def scenes(count: int, dimensions: int, seed: int, spread: float, mean: float) -
 
 
 def untied_sets() -> Iterator[tuple[str, Vectors]]:
-    """Sets without equal distances."""
+    """Yields sets without equal distances."""
     rng = np.random.default_rng(7)
     for number in range(60):
         count = int(rng.choice([2, 3, 5, 9, 17, 40, 100, 257, 600]))
@@ -66,7 +66,7 @@ def untied_sets() -> Iterator[tuple[str, Vectors]]:
 
 
 def tied_sets() -> Iterator[tuple[str, Vectors]]:
-    """Sets with many equal distances."""
+    """Yields sets with many equal distances."""
     rng = np.random.default_rng(8)
     for number in range(8):
         count, dimensions = int(rng.integers(2, 300)), int(rng.choice([2, 8, 64]))
@@ -87,7 +87,7 @@ UNTIED = [name for name, _ in untied_sets()]
 
 
 def parameters_of(name: str) -> Iterator[ClusterParameters]:
-    """The plain parameters, and some variants."""
+    """Yields the plain parameters, and some variants."""
     rng = np.random.default_rng(sum(map(ord, name)))
     yield PLAIN
     yield replace(
@@ -100,7 +100,7 @@ def parameters_of(name: str) -> Iterator[ClusterParameters]:
 
 
 def hdbscan_labels(vectors: Vectors, wanted: ClusterParameters) -> NDArray[np.int64]:
-    """The result of hdbscan's generic path."""
+    """Returns the result of hdbscan's generic path."""
     model = hdbscan.HDBSCAN(
         min_cluster_size=wanted.min_cluster_size,
         min_samples=wanted.min_samples,

@@ -32,7 +32,7 @@ PARAMETERS = CaptureTimeParameters(
 
 
 def at(*degrees: float) -> np.typing.NDArray[np.float32]:
-    """Unit vectors in a plane; 26 degrees are a cosine distance of 0.1, 66 degrees one of 0.6."""
+    """Makes unit vectors in a plane; 26 degrees are a distance of 0.1, 66 degrees one of 0.6."""
     angles = np.radians(degrees)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 

@@ -49,7 +49,7 @@ def all_pairs(term: TimeTerm) -> NDArray[np.float64]:
 
 
 def at(*degrees: float) -> NDArray[np.float32]:
-    """Unit vectors in a plane; 37 degrees apart is a cosine distance of 0.2, 53 one of 0.4."""
+    """Makes unit vectors in a plane; 37 degrees are a cosine distance of 0.2, 53 of 0.4."""
     angles = np.radians(degrees)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
@@ -121,7 +121,7 @@ def test_the_spanning_tree_has_the_same_weights_as_that_of_the_matrix(
 
 
 def album(seed: int) -> tuple[NDArray[np.float32], Captures]:
-    """Scenes too similar to distinguish by content alone, minutes apart, from two cameras."""
+    """Makes scenes too similar to distinguish by content, minutes apart, from two cameras."""
     rng = np.random.default_rng(seed)
     vectors = scenes([20, 20, 20, 20], 0.5, seed)
     seconds = np.repeat(np.arange(4) * 2000.0, 20) + rng.uniform(0, 60, 80)

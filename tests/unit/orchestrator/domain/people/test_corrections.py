@@ -65,7 +65,9 @@ def logs(draw: st.DrawFn) -> list[PeopleEntry]:
 
 
 @given(log=logs())
-def test_a_face_is_one_person_at_most_and_none_that_it_is_not(log: list[PeopleEntry]) -> None:
+def test_a_face_is_at_most_one_person_and_never_a_refused_one(
+    log: list[PeopleEntry],
+) -> None:
     known = apply_log(log, FACES)
     for face, person in known.persons.items():
         assert person not in known.refused.get(face, set())
@@ -140,6 +142,6 @@ def test_persons_keep_their_ids_when_photos_are_added(persons: list[int], count:
     assert {place: after[place] for place in before} == before
 
 
-def test_the_larger_part_of_a_person_that_falls_apart_keeps_the_id() -> None:
+def test_the_larger_part_of_a_person_that_is_split_keeps_the_id() -> None:
     assert keep_ids(["x", "y", "y", None], ["p", "p", "p", "p"], []) == {"y": "p"}
     assert keep_ids(["x", "y", "y"], ["p", "p", "p"], ["p"]) == {}

@@ -13,7 +13,7 @@ from tests.unit.values import face
 @pytest.mark.parametrize(
     "fault", [{"pose_score": 0.2}, {"width": 0.02}, {"confidence": 0.55}], ids=str
 )
-def test_a_small_turned_or_unsure_face_is_unclear(fault: dict[str, Any]) -> None:
+def test_a_small_turned_or_uncertain_face_is_unclear(fault: dict[str, Any]) -> None:
     assert rate_clarity(face()) == 1.0
     assert rate_clarity(face(**fault)) == 0.0
 

@@ -13,7 +13,7 @@ THRESHOLD = 0.4
 
 
 def faces_of(persons: list[int], noise: float, seed: int = 0) -> Vectors:
-    """Unit vectors of faces; those of one person differ by noise."""
+    """Returns unit vectors of faces; those of one person differ by noise."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(max(persons) + 1, 64))
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
@@ -95,7 +95,7 @@ def test_what_the_user_said_always_holds(
     assert used == list(range(len(used)))
 
 
-def test_an_unclear_face_joins_only_a_person_that_it_surely_is() -> None:
+def test_an_unclear_face_joins_only_a_person_that_it_clearly_is() -> None:
     vectors = faces_of([0, 0, 1, 1, 0, 2], 0.3)
     vectors[5] = vectors[0] * 0.6 + vectors[2] * 0.6  # between both
     vectors[5] /= np.linalg.norm(vectors[5])
@@ -103,7 +103,7 @@ def test_an_unclear_face_joins_only_a_person_that_it_surely_is() -> None:
     assert labels.tolist() == [0, 0, 1, 1, 0, UNKNOWN]
 
 
-def test_two_looks_of_a_confirmed_person_stay_together_and_draw_in_their_like() -> None:
+def test_two_looks_of_a_confirmed_person_stay_together_and_attract_similar_faces() -> None:
     vectors = faces_of([0, 0, 1, 1, 2], 0.3)
     known = KnownPeople({0: 7, 2: 7})
     assert group_by_person(vectors, photos_of(5), [1] * 5, THRESHOLD).tolist() == [0, 0, 1, 1, 2]

@@ -61,7 +61,7 @@ def test_lossy_formats_are_read(image_format: str, picture: Picture) -> None:
 
 
 def photoshop(pixels: NDArray[np.uint8], *, version: int = 1, bits: int = 8) -> bytes:
-    """An uncompressed Photoshop document with one flat layer (Adobe's file format, 2019)."""
+    """Builds an uncompressed Photoshop document with one flat layer (Adobe's format, 2019)."""
     height, width = pixels.shape[:2]
     head = struct.pack(">4sH6xHIIHH", b"8BPS", version, 3, height, width, bits, 3)
     return head + bytes(12) + bytes(2) + pixels.transpose(2, 0, 1).tobytes()
@@ -114,7 +114,7 @@ def stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def quarters() -> NDArray[np.uint8]:
-    """A 4:3 picture that looks different in each orientation, and survives compression."""
+    """Returns a 4:3 picture that looks different in each orientation, and survives compression."""
     colours = np.array([[[200, 40, 40], [40, 200, 40]], [[40, 40, 200], [220, 220, 220]]], np.uint8)
     return colours.repeat(240, axis=0).repeat(320, axis=1)
 
@@ -238,7 +238,7 @@ def test_floats_above_one_are_highlights(bands: int, picture: Picture) -> None:
 
 
 def icc_profile(name: str, gamma: float) -> bytes:
-    """A matrix profile with the primaries of sRGB (ICC.1:2010, D50) and a plain gamma."""
+    """Returns a matrix profile with the primaries of sRGB (ICC.1:2010, D50) and a plain gamma."""
     described = name.encode("ascii") + b"\0"
     curve = b"curv" + struct.pack(">4xIH2x", 1, round(gamma * 256))
     tags = {
@@ -293,7 +293,7 @@ def as_xyb_like(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def xyb_like_profile(steps: int = 17) -> bytes:
-    """A profile that describes `as_xyb_like` by a table (A2B0) alone, like those of XYB JPEGs."""
+    """Builds a profile that describes `as_xyb_like` only by a table (A2B0), as in XYB JPEGs."""
     levels = np.linspace(0, 255, steps).round().astype(np.uint8)
     first, second, third = np.meshgrid(levels, levels, levels, indexing="ij")
     srgb = np.stack([255 - second, third, first], axis=-1).reshape(steps, -1, 3)

@@ -133,7 +133,7 @@ def noise(seed: int, width: int, height: int, bands: int) -> NDArray[np.uint8]:
 
 
 def drawn(kind: str, pixels: NDArray[np.uint8]) -> tuple[Image.Image, Image.Image]:
-    """A picture in a mode that PNG can store, and the same picture as 8-bit sRGB."""
+    """Returns a picture in a mode that PNG can store, and the same picture as 8-bit sRGB."""
     rgb = Image.fromarray(pixels[..., :3])
     match kind:
         case "grey of 16 bits":
@@ -176,7 +176,7 @@ def test_working_in_stripes_gives_the_same_pixels(
 
 
 def png_16(side: int, bands: int) -> bytes:
-    """A black PNG of 16 bits per colour, which Pillow cannot write."""
+    """Returns a black PNG of 16 bits per colour, which Pillow cannot write."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         checksum = zlib.crc32(kind + data)
@@ -189,7 +189,7 @@ def png_16(side: int, bands: int) -> bytes:
 
 
 def tiff_16(side: int) -> bytes:
-    """A black TIFF of 16 bits per colour, uncompressed, in one strip."""
+    """Returns a black TIFF of 16 bits per colour, uncompressed, in one strip."""
     short, long = 3, 4
     size = 6 * side * side
     tags = [

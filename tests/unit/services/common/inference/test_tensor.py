@@ -24,7 +24,7 @@ def wanted(**changes: Any) -> Preprocessing:
 
 
 def halves(width: int, height: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Black on the left, white on the right."""
+    """Returns a picture that is black on the left and white on the right."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, width // 2 :] = 255
     return pixels

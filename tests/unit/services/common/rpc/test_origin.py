@@ -16,7 +16,7 @@ Headers = dict[str, str]
 
 
 def status(address: str, headers: Headers, method: str = "GET", path: str = "/") -> int:
-    """The guard's response; 200 = it passes the request on."""
+    """Returns the guard's response; 200 = it passes the request on."""
     statuses: list[int] = []
 
     async def send(message: Any) -> None:

@@ -1,15 +1,9 @@
-// The photos that the server has sent under any filter, and the decisions on them.
-
-import { Album } from "/cull/files/album.js";
+// The photos that the server has sent, and the decisions on them.
 
 export class Photos {
   constructor() {
     this.byPath = new Map();
     this.eventCount = 0; // events received from the stream of decisions
-  }
-
-  get photos() {
-    return [...this.byPath.values()];
   }
 
   // Stores photos from the response to a request that was sent when `eventCount` was `since`;
@@ -21,7 +15,11 @@ export class Photos {
         if (known.followed <= since) Object.assign(known, values);
         return known;
       }
-      const photo = { ...values, unsaved: {}, followed: 0 };
+      const photo = {
+        ...values,
+        unsaved: {}, // unstored values of its decision, stars and label: {id, value}
+        followed: 0, // number of the last event about it
+      };
       this.byPath.set(photo.path, photo);
       return photo;
     });
@@ -35,13 +33,29 @@ export class Photos {
     return known;
   }
 
-  // Updates photos from the response to a request; later updates from the stream are newer.
+  // Updates photos from the response to a request that was sent when `eventCount` was `since`. If
+  // the stream has updated a photo since then, it may be newer, so that photo is left unchanged.
   update(changed, since) {
     return changed.flatMap((values) => {
       const photo = this.byPath.get(values.path);
       if (!photo || photo.followed > since) return [];
-      Album.take(photo, values);
+      const { decision, stars, label, picked, reason, lost_to } = values;
+      Object.assign(photo, { decision, stars, label, picked, reason, lost_to });
       return [photo];
     });
+  }
+
+  // Returns the value that is shown for a photo's "decision", "stars" or "label".
+  static get(photo, field) {
+    return (photo.unsaved[field] ?? { value: photo[field] }).value;
+  }
+
+  // Returns "keep", "reject", or "" if the machine decides.
+  static decision(photo) {
+    return Photos.get(photo, "decision");
+  }
+
+  static isPick(photo) {
+    return photo.picked && !Photos.decision(photo);
   }
 }

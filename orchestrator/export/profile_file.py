@@ -1,0 +1,36 @@
+"""Writes profiles that the user keeps."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.export.files import write_file
+from services.common.config.layers import Layer, merge
+from services.common.errors import InvalidArgumentError
+from services.common.user_files import read_user_text
+
+
+def write_profile(path: Path, base: Layer, description: str, overrides: dict[str, Any]) -> None:
+    """Writes a profile: another one with changed pipeline settings.
+
+    Args:
+        path: The file. One with the same content is left alone, as by a repeated call.
+        base: The profile that it starts from, including its models.
+        description: Its purpose.
+        overrides: Settings that differ from it.
+
+    Raises:
+        InvalidArgumentError: The file exists with different content, or cannot be written.
+    """
+    pipeline = merge([base.data.get("pipeline") or {}, overrides])
+    sections = {**base.data, "description": description, "pipeline": pipeline}
+    text = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100)
+    if path.exists():
+        if read_user_text(path) == text:
+            return
+        raise InvalidArgumentError("name", f"there is already a profile {path.stem!r}")
+    write_file(path, io.BytesIO(text.encode()))

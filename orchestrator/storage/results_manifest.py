@@ -1,0 +1,72 @@
+"""The manifest that exports keep in their output folder: the files that bestshot wrote there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from services.common.user_files import open_regular
+
+MANIFEST_NAME = ".bestshot-manifest.json"
+FORMAT_VERSION = 1
+_MAX_BYTES = 2**29
+
+Entry = dict[str, Any]
+"""A written file: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log":
+True}."""
+
+
+def read_manifest(folder: int) -> dict[str, list[Entry]] | None:
+    """Reads the manifest of an open folder; None if it does not exist or is not ours."""
+    try:
+        with open_regular(MANIFEST_NAME, os.O_NOFOLLOW, folder) as opened:
+            found = json.loads(opened.read(_MAX_BYTES))
+        if found["written_by"] != "bestshot" or found["format"] != FORMAT_VERSION:
+            return None
+        files = found["files"].items()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return {
+        name: [entry for entry in entries if isinstance(entry, dict)]
+        for name, entries in files
+        if is_plain(name) and isinstance(entries, list)
+    }
+
+
+def is_plain(name: str) -> bool:
+    """Whether a path is relative and never goes up."""
+    return (
+        bool(name)
+        and "\0" not in name
+        and all(part not in ("", ".", "..") for part in name.split("/"))
+    )
+
+
+def copies_in_results(folder: Path) -> frozenset[str]:
+    """Finds the copies of photos that bestshot wrote to an output folder; returns absolute paths.
+
+    A copy that was edited since, or a link that has become a photo's last name, is not among them:
+    it is the only file of its kind.
+    """
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return frozenset()
+    try:
+        manifest = read_manifest(opened) or {}
+    finally:
+        os.close(opened)
+    paths = {str(folder / name): entries for name, entries in manifest.items()}
+    return frozenset(path for path, entries in paths.items() if _is_copy(path, entries))
+
+
+def _is_copy(path: str, entries: list[Entry]) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    if any("hardlink" in entry for entry in entries):
+        return status.st_nlink > 1
+    return any("symlink" in entry or entry.get("size") == status.st_size for entry in entries)

@@ -1,0 +1,1 @@
+"""The People view: who is in the photos, in a full window."""

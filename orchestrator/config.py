@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,11 +28,14 @@ from services.common.config.layers import (
     load_profile,
     merge,
     profile_names,
+    profiles_to_check,
     read_config_file,
     read_service,
 )
 from services.common.config.sections import Address, Count
 from services.common.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 ServiceTarget = Annotated[
     str,
@@ -181,7 +185,7 @@ class PipelineConfig:
     """Loads the pipeline settings of a run: file, profile, environment, then the given layers.
 
     Args:
-        folder: Config folder; all its profiles are checked at once.
+        folder: Config folder; all its profiles are checked at once, but not the user's own.
         profile: Default profile of runs.
         layers: From --config files and --set flags; applied last.
     """
@@ -190,13 +194,23 @@ class PipelineConfig:
         self._folder = folder
         self._layers = tuple(layers)
         self.profile = profile
-        for name in profile_names(folder):
+        for name in profiles_to_check(folder):
             self.load(name)
         self.load(profile)
 
     def profiles(self) -> dict[str, Profile]:
-        """Returns the available profiles by name."""
-        return {name: self._profile(name) for name in profile_names(self._folder)}
+        """Returns the available profiles by name, without those whose file is invalid."""
+        found = {}
+        for name in self.profile_names():
+            try:
+                found[name] = self._profile(name)
+            except ConfigError as error:
+                logger.warning("the profile %s is not available: %s", name, error.message)
+        return found
+
+    def profile_names(self) -> list[str]:
+        """Lists all profiles; the file of one may be invalid."""
+        return profile_names(self._folder)
 
     def read_profile(self, name: str) -> Layer:
         """Reads a profile as it is written, with its sections."""

@@ -253,7 +253,8 @@ def write_export(
         for place in folders.named.values():
             there = [(record, is_out) for (found, record), is_out in located if found == place]
             left_out = {record.path for record, is_out in there if is_out}
-            warnings += write_sidecars_beside(place, [record for record, _ in there], left_out)
+            inside = [record for record, _ in there]
+            warnings += write_sidecars_beside(place, inside, left_out, roots)
     return Exported(paths=list(files), transferred_count=count, warnings=warnings)
 
 

@@ -27,7 +27,7 @@ from services.common.config.layers import (
     layers_of,
     load,
     load_profile,
-    profile_names,
+    profiles_to_check,
     read_config_file,
 )
 from services.common.config.tls import TlsSettings
@@ -167,7 +167,7 @@ class Invocation:
 def load_section(
     folder: Path, profile: str, name: str, settings: type[SettingsT], flags: Sequence[Layer] = ()
 ) -> SettingsT:
-    """Loads a section of services.yaml, and checks it in every other profile too.
+    """Loads a section of services.yaml, and checks it in all profiles in `folder`.
 
     Args:
         folder: Config folder.
@@ -177,7 +177,7 @@ def load_section(
         flags: Layers that override all others.
     """
     layers = layers_of(folder, "services.yaml", "services", profile, (name,))
-    for other in profile_names(folder):
+    for other in profiles_to_check(folder):
         layer = load_profile(folder, other)
         data = (layer.data.get("services") or {}).get(name) or {}
         load(settings, [layers[0], Layer(layer.source, data)])

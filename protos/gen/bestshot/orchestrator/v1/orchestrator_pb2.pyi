@@ -39,6 +39,15 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_SOFT: _ClassVar[ImageFilter]
     IMAGE_FILTER_DUPLICATE: _ClassVar[ImageFilter]
     IMAGE_FILTER_IN_SET: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_1: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_2: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_3: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_4: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_5: _ClassVar[ImageFilter]
+    IMAGE_FILTER_LABEL_RED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_LABEL_YELLOW: _ClassVar[ImageFilter]
+    IMAGE_FILTER_LABEL_GREEN: _ClassVar[ImageFilter]
+    IMAGE_FILTER_LABEL_BLUE: _ClassVar[ImageFilter]
 
 class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -171,6 +180,15 @@ IMAGE_FILTER_UNDECIDED: ImageFilter
 IMAGE_FILTER_SOFT: ImageFilter
 IMAGE_FILTER_DUPLICATE: ImageFilter
 IMAGE_FILTER_IN_SET: ImageFilter
+IMAGE_FILTER_STARS_1: ImageFilter
+IMAGE_FILTER_STARS_2: ImageFilter
+IMAGE_FILTER_STARS_3: ImageFilter
+IMAGE_FILTER_STARS_4: ImageFilter
+IMAGE_FILTER_STARS_5: ImageFilter
+IMAGE_FILTER_LABEL_RED: ImageFilter
+IMAGE_FILTER_LABEL_YELLOW: ImageFilter
+IMAGE_FILTER_LABEL_GREEN: ImageFilter
+IMAGE_FILTER_LABEL_BLUE: ImageFilter
 DECISION_ACTION_UNSPECIFIED: DecisionAction
 DECISION_ACTION_KEEP: DecisionAction
 DECISION_ACTION_REJECT: DecisionAction

@@ -240,13 +240,13 @@ def write_export(
         changed = source.find_changed(_find_used(records, options), options)
         warnings += [f"skipped {folders.place(path)}: {CHANGED}" for path in sorted(changed)]
         files_by_folder = {
-            place: _list_files(record for record in photos if record.path not in changed)
-            for place, photos in photos_by_folder.items()
+            target: _list_files(record for record in photos if record.path not in changed)
+            for target, photos in photos_by_folder.items()
         }
         thumbnails = thumbnails_by_name(records)
         transferred = [
-            f"{place}/{path}"
-            for place, paths in files_by_folder.items()
+            f"{target}/{path}"
+            for target, paths in files_by_folder.items()
             for path in paths
             if not is_sidecar(path)
         ]
@@ -256,14 +256,14 @@ def write_export(
             output.stage(name, source.thumbnail(name, record))
         for name, content in files.items():
             output.stage(name, content)
-        for place, paths in files_by_folder.items():
-            warnings += _stage_photos(source, place, paths, output, options, roots)
+        for target, paths in files_by_folder.items():
+            warnings += _stage_photos(source, target, paths, output, options, roots)
         warnings += _stage_xmp(source, photos_by_folder, changed, output, options)
         staged = {
             record.path
-            for place, photos in photos_by_folder.items()
+            for target, photos in photos_by_folder.items()
             for record in photos
-            if output.has_staged(f"{place}/{record.path}")
+            if output.has_staged(f"{target}/{record.path}")
         }
         warnings += output.commit(_stale(output, records, photos_by_folder))
     if options.write_xmp_beside_photos:

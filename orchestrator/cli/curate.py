@@ -120,11 +120,13 @@ def folder_for_results(photos: Path) -> Path:
     """Chooses where results go if the user names no folder: `PHOTOS-best`, beside the photos.
 
     Raises:
-        ConfigError: Nothing can be beside the folder, because it is the root of the file system.
+        ConfigError: There is no default folder, because `photos` is the root of a file system.
     """
     folder = photos.resolve()
     if not folder.name:
-        raise ConfigError(f"--out is required, because {folder} has no folder beside it")
+        raise ConfigError(
+            f"--out is required, because the default folder cannot be created next to {folder}"
+        )
     return folder.with_name(f"{folder.name}-best")
 
 

@@ -85,7 +85,7 @@ class StoredSource:
     """The contents stored on this machine.
 
     Attributes:
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
     """
 
     album: Album
@@ -187,7 +187,7 @@ def export_run(
         folder: Created if missing.
         options: Other files to write.
         other_albums: Other folders that must not be written to.
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
 
     Raises:
         FailedPreconditionError: The run is not completed, or as in `write_export`.
@@ -217,7 +217,7 @@ def write_export(
         folder: Created if missing.
         options: Other files to write.
         other_albums: Other folders that must not be written to.
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
 
     Raises:
         FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be

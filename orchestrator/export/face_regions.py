@@ -43,7 +43,7 @@ def find_regions(
     Args:
         album: Folder of the album.
         record: The photo.
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
 
     Returns:
         None if they are unclear, because the photo cannot be read or its orientation is unclear.

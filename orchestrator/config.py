@@ -68,8 +68,8 @@ class OrchestratorSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; to listen beyond loopback, it needs the same protection as the part
-    itself: tokens, client certificates or `--insecure`"""
+    it can read the metrics; to listen on a non-loopback address, it needs the same protection as
+    the part itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
     """`host:port` of the JSON API (`/api/v1`); `null` for none"""
     database_url: str | None
@@ -100,20 +100,20 @@ class OrchestratorSettings(Settings):
     """number of batches in progress at a time"""
     allowed_roots: Annotated[list[Path], Field(min_length=1)]
     """folders that must contain all albums and outputs, with symlinks resolved. Links inside an
-    album may lead into these folders; links that lead elsewhere are not followed. `~` is the home
+    album may point into these folders; links that point elsewhere are not followed. `~` is the home
     folder of the orchestrator's user"""
     max_upload_mb: Count
     """maximum size of an uploaded album, in MB"""
     max_decode_mb: Count
     """maximum memory, in MB, for all photos being decoded at the same time; a large photo waits
     until it fits, and one that needs more than the whole limit is reported as unreadable. 2,200 is
-    enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
+    enough for a 200-megapixel JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     max_rendition_mb: Count
     """maximum total size, in MB, of pictures made for viewing and kept in the data folder; beyond
     it, the least recently viewed ones are deleted"""
     resume_runs: bool
-    """whether a run resumes after its orchestrator stopped: when the orchestrator restarts, or
+    """whether a run resumes after its orchestrator has stopped: when the orchestrator restarts, or
     within 15 seconds on another orchestrator with the same database. Otherwise the run becomes
     `INTERRUPTED`; its scores are kept"""
 

@@ -368,7 +368,7 @@ class Curator:
 def _describe_missing_identity(settings: PipelineSettings, services: Services) -> Iterator[str]:
     if settings.people.enabled and services.same_person_similarity is None:
         yield (
-            "People were not told apart: the face service has no identity model. Run `bestshot "
+            "People were not recognized: the face service has no identity model. Run `bestshot "
             "models pull mobilefacenet`, and restart the service."
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import gradio as gr
@@ -14,6 +14,7 @@ Config = dict[str, Any]
 Value = float | str | bool | None
 
 AUTO, NUMBER, NONE = "auto", "number", "none"
+_MODES = [("automatic", AUTO), ("up to a limit", NUMBER), ("no limit", NONE)]
 
 
 @dataclass(frozen=True)
@@ -25,27 +26,78 @@ class Control:
         label: Shown beside it.
         kind: Kind of control; a distance is `auto`, a number, or none.
         maximum: Maximum of the slider, if the setting has no upper bound.
+        help: Text below the label, where the setting's own description names keys and CSV columns.
+        words: What the page calls the choices; those it does not name are shown as they are.
     """
 
     key: str
     label: str
     kind: Literal["number", "count", "choice", "flag", "distance"]
     maximum: float = 20
+    help: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 MAIN = (
-    Control("select_best.goal.pick", "Goal", "choice"),
-    Control("select_best.goal.count", "Number of photos (goal: count)", "count", 1000),
-    Control("select_best.max_images_per_cluster", "Maximum photos per moment", "count", 10),
-    Control("select_best.min_score_threshold", "Minimum score", "number"),
-    Control("filter_quality.min_sharpness", "Minimum sharpness", "number"),
-    Control("cluster_scenes.scene_distance", "Scene distance", "distance"),
+    Control(
+        "select_best.goal.pick",
+        "Goal",
+        "choice",
+        help="Which photos to pick.",
+        words={
+            "moments": "the best of each moment",
+            "one_per_moment": "one photo per moment",
+            "count": "a number of photos from the whole album",
+            "share": "a share of the photos in the album",
+            "all_but_failures": "all except failed shots",
+        },
+    ),
+    Control(
+        "select_best.goal.count",
+        "Number of photos",
+        "count",
+        1000,
+        help="Only if the goal is a number of photos. Photos that you keep come first, and all of "
+        "them are picked even if there are more.",
+    ),
+    Control(
+        "select_best.max_images_per_cluster",
+        "Maximum photos per moment",
+        "count",
+        10,
+        help="Only if the goal is the best of each moment.",
+    ),
+    Control(
+        "select_best.min_score_threshold",
+        "Minimum score",
+        "number",
+        help="Composite score below which a moment gets no second or later pick.",
+    ),
+    Control(
+        "filter_quality.min_sharpness",
+        "Minimum sharpness",
+        "number",
+        help="A photo is not picked if even its sharpest region is below this. A sharp subject in "
+        "front of a soft background passes.",
+    ),
+    Control(
+        "cluster_scenes.scene_distance",
+        "Scene distance",
+        "distance",
+        help="How different two photos of one moment may look.",
+    ),
 )
 """The settings that most users want to change."""
 ADVANCED: dict[str, tuple[Control, ...]] = {
     "Grouping into moments": (
         Control("cluster_scenes.method", "Method", "choice"),
-        Control("cluster_scenes.cluster_selection_epsilon", "Selection epsilon", "distance"),
+        Control(
+            "cluster_scenes.cluster_selection_epsilon",
+            "Selection epsilon",
+            "distance",
+            help="Photos closer than this are not split, unless the scene distance requires it "
+            "(HDBSCAN).",
+        ),
         Control("cluster_scenes.cluster_selection_method", "Cluster selection method", "choice"),
         Control("cluster_scenes.min_cluster_size", "Minimum cluster size", "count"),
         Control("cluster_scenes.min_samples", "Minimum samples", "count"),
@@ -56,20 +108,52 @@ ADVANCED: dict[str, tuple[Control, ...]] = {
     "Selection": (
         Control("select_best.include_noise", "Also select single shots", "flag"),
         Control("select_best.siamese.enabled", "Use the Siamese model for near ties", "flag"),
-        Control("select_best.goal.share", "Share of the photos (goal: share)", "number"),
-        Control("filter_quality.min_iqa_score", "Minimum technical quality (IQA)", "number"),
+        Control(
+            "select_best.goal.share",
+            "Share of the photos",
+            "number",
+            help="Only if the goal is a share of the photos; 0.1 picks one in ten.",
+        ),
+        Control(
+            "filter_quality.min_iqa_score",
+            "Minimum technical quality (IQA)",
+            "number",
+            help="Technical quality below which a photo is not picked.",
+        ),
         Control("select_best.dissimilarity_threshold", "Similarity limit", "number"),
         Control("select_best.siamese.duplicate_threshold", "Duplicate threshold", "number"),
         Control("select_best.siamese.tiebreaker_range", "Tie range", "number"),
-        Control("select_best.stability_margin", "Margin to replace an earlier pick", "number"),
+        Control(
+            "select_best.stability_margin",
+            "Margin to replace an earlier pick",
+            "number",
+            help="How much better, by composite score, a photo must be to replace a pick from an "
+            "earlier run of the album. With 0, earlier runs are ignored.",
+        ),
         Control("select_best.use_owner_ratings", "Use ratings from other programs", "flag"),
     ),
     "Weights": (
         Control("select_best.quality_weights.iqa", "Weight of technical quality (IQA)", "number"),
         Control("select_best.quality_weights.ava", "Weight of aesthetics (AVA)", "number"),
-        Control("select_best.person_penalties.eyes_closed", "Penalty: eyes closed", "number"),
-        Control("select_best.person_penalties.face_turned", "Penalty: face turned", "number"),
-        Control("select_best.person_penalties.not_smiling", "Penalty: not smiling", "number"),
+        Control(
+            "select_best.person_penalties.eyes_closed",
+            "Penalty: eyes closed",
+            "number",
+            help="Added if the worst prominent face has its eyes closed: in full if all faces are "
+            "as bad, about half if the others are good.",
+        ),
+        Control(
+            "select_best.person_penalties.face_turned",
+            "Penalty: face turned",
+            "number",
+            help="Added if the worst prominent face is turned away, in full or in part as above.",
+        ),
+        Control(
+            "select_best.person_penalties.not_smiling",
+            "Penalty: not smiling",
+            "number",
+            help="Added if the worst prominent face does not smile, in full or in part as above.",
+        ),
     ),
 }
 CONTROLS = (*MAIN, *(control for group in ADVANCED.values() for control in group))
@@ -95,19 +179,20 @@ def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> l
     updates: list[Any] = []
     for control in CONTROLS:
         setting, value = settings[control.key], get(config, control.key)
-        info = setting.description.replace("`", "")
+        info = control.help or _sentence(setting.description)
         low = setting.minimum if setting.HasField("minimum") else 0
         high = setting.maximum if setting.HasField("maximum") else control.maximum
         match control.kind:
             case "choice":
-                updates.append(gr.update(value=value, choices=list(setting.choices), info=info))
+                choices = [(control.words.get(word, word), word) for word in setting.choices]
+                updates.append(gr.update(value=value, choices=choices, info=info))
             case "flag":
                 updates.append(gr.update(value=value, info=info))
             case "distance":
                 mode = value if value == AUTO else NONE if value is None else NUMBER
                 number = value if mode == NUMBER else _resolve_auto(config, control.key)
                 updates.append(gr.update(value=mode, info=info))
-                updates.append(gr.update(value=number, interactive=mode == NUMBER))
+                updates.append(gr.update(value=number, visible=mode == NUMBER))
             case _:
                 updates.append(gr.update(value=value, minimum=low, maximum=high, info=info))
     return updates
@@ -155,6 +240,11 @@ def _resolve_auto(config: Mapping[str, Any], key: str) -> float:
     return float(found) if isinstance(found, int | float) else 0.4
 
 
+def _sentence(description: str) -> str:
+    """Starts a description from the declaration of a setting with a capital letter."""
+    return description[:1].upper() + description[1:].replace("`", "")
+
+
 def _components(control: Control) -> list[gr.components.Component]:
     match control.kind:
         case "choice":
@@ -164,9 +254,9 @@ def _components(control: Control) -> list[gr.components.Component]:
         case "count":
             return [gr.Slider(1, control.maximum, step=1, label=control.label)]
         case "distance":
-            mode = gr.Radio([AUTO, NUMBER, NONE], label=control.label)
-            number = gr.Slider(0, 2, step=0.01, show_label=False, container=False)
-            mode.input(lambda chosen: gr.update(interactive=chosen == NUMBER), mode, number)
+            mode = gr.Radio(_MODES, label=control.label)
+            number = gr.Slider(0, 2, step=0.01, label=f"{control.label}: limit", visible=False)
+            mode.input(lambda chosen: gr.update(visible=chosen == NUMBER), mode, number)
             return [mode, number]
         case _:
             return [gr.Slider(0, 1, step=0.01, label=control.label)]

@@ -96,7 +96,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         except OrchestratorError as error:
             raise http_error(error) from error
         if not found:
-            raise HTTPException(404, "no photo of this run was selected")
+            raise HTTPException(404, "no photos in this run were selected")
         return await picture(request, run_id, 0, found[0].path)
 
     @server.get("/downloads/{run_id}/{kind}")

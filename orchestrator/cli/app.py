@@ -119,8 +119,8 @@ def _parse_share(text: str) -> float:
 Profile = Annotated[
     str | None,
     typer.Option(
-        help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or standard, whose "
-        "networks are fetched on first use, or builtin if they are unavailable."
+        help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or standard (its "
+        "networks are downloaded on first use), or builtin if they are unavailable."
     ),
 ]
 ConfigFiles = Annotated[
@@ -222,8 +222,8 @@ def curate(
         str | None,
         typer.Option(
             help="Profile from configs/profiles. Default: BESTSHOT_PROFILE; otherwise the running "
-            "orchestrator's profile; otherwise standard, whose networks are fetched on first use, "
-            "or builtin if they are unavailable."
+            "orchestrator's profile; otherwise standard (its networks are downloaded on first "
+            "use), or builtin if they are unavailable."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -420,13 +420,13 @@ def token(
     secret = new_token()
     console = open_console()
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
-    console.print("for the server's shared.tokens_file, below `tokens:`:")
+    console.print("for the server's shared.tokens_file, under `tokens:`:")
     console.print(f"  {name}: {{sha256: {token_digest(secret)}, scope: {scope}}}")
 
 
 @app.command()
 def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = None) -> None:
-    """List the newest 1000 runs, newest first."""
+    """List the 1,000 most recent runs, newest first."""
     from orchestrator.cli.api import open_api
 
     # fold, because the end of a long path is more informative than its beginning
@@ -538,7 +538,8 @@ def export(
         ),
     ] = None,
     xmp: Annotated[
-        bool, typer.Option("--xmp", help="Write XMP sidecars to OUT/xmp, and beside copies.")
+        bool,
+        typer.Option("--xmp", help="Write XMP sidecars to OUT/xmp, and next to copied photos."),
     ] = False,
     xmp_beside_photos: Annotated[
         bool,
@@ -650,7 +651,7 @@ def reselect(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Group and select again with other settings, from a run's stored scores, as a new run."""
+    """Regroup and reselect with different settings, using a run's stored scores, as a new run."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api
@@ -712,14 +713,14 @@ def tune(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="With --pairs: keep the proposed weights as a profile, for --profile NAME.",
+            help="With --pairs: save the proposed weights as a profile, for --profile NAME.",
         ),
     ] = None,
     as_json: AsJson = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Propose weights and thresholds that fit your decisions better, cross-validated.
+    """Propose cross-validated weights and thresholds that fit your decisions better.
 
     Changes nothing by itself.
     """
@@ -756,7 +757,7 @@ def tune(
 def diff(
     first: RunId,
     second: Annotated[
-        str, typer.Argument(help="Id of the other run, or the start of that id.")
+        str, typer.Argument(help="ID of the other run, or the start of that ID.")
     ] = LATEST,
     all_: ShowsAll = False,
     as_json: AsJson = False,

@@ -122,12 +122,14 @@ def folder_for_results(photos: Path) -> Path:
     """Chooses where results go if the user names no folder: `PHOTOS-best`, beside the photos.
 
     Raises:
-        ConfigError: The user has that folder already, or nothing can be beside the folder, because
-            it is the root of the file system.
+        ConfigError: The folder exists already and has the user's files, or `photos` is the root of
+            a file system.
     """
     folder = photos.resolve()
     if not folder.name:
-        raise ConfigError(f"--out is required, because {folder} has no folder beside it")
+        raise ConfigError(
+            f"--out is required, because the default folder cannot be created next to {folder}"
+        )
     chosen = folder.with_name(f"{folder.name}-best")
     if _is_of_others(chosen):
         raise ConfigError(

@@ -83,7 +83,7 @@ class StoredSource:
     """The contents stored on this machine.
 
     Attributes:
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
     """
 
     album: Album
@@ -176,7 +176,7 @@ def export_run(
         folder: Created if missing.
         options: Other files to write.
         other_albums: Other folders that must not be written to.
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
 
     Raises:
         FailedPreconditionError: The run is not completed, or as in `write_export`.
@@ -206,7 +206,7 @@ def write_export(
         folder: Created if missing.
         options: Other files to write.
         other_albums: Other folders that must not be written to.
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
 
     Raises:
         FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be
@@ -253,7 +253,8 @@ def write_export(
         for place in folders.named.values():
             there = [(record, is_out) for (found, record), is_out in located if found == place]
             left_out = {record.path for record, is_out in there if is_out}
-            warnings += write_sidecars_beside(place, [record for record, _ in there], left_out)
+            inside = [record for record, _ in there]
+            warnings += write_sidecars_beside(place, inside, left_out, roots)
     return Exported(paths=list(files), transferred_count=count, warnings=warnings)
 
 

@@ -47,7 +47,7 @@ class FolderPhotoSource:
         folder: The album's folder.
         max_pixels: Maximum number of pixels, checked in the header.
         budget: Memory budget that all decoding in this process shares.
-        roots: Resolved folders that links in the album may lead into, besides the album.
+        roots: Resolved folders that links in the album may point into, besides the album.
     """
 
     def __init__(

@@ -86,7 +86,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         if not request.folder and not request.folders:
             raise InvalidArgumentError("folder", "must not be empty unless folders is set")
         if request.folder and request.folders:
-            raise InvalidArgumentError("folders", "folder is also set; name all folders here")
+            raise InvalidArgumentError(
+                "folders", "folder is also set; list all folders here instead"
+            )
         looks = self._reader.threads.looks
         folders: list[Path] = []
         for named in request.folders or [request.folder]:

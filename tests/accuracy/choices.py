@@ -119,7 +119,7 @@ def measure(profile: str, base: Path) -> Iterator[tuple[str, str]]:
         if finished.code != 0:
             return
     flags = ("--no-ui", "--profile", profile)
-    with running_up(base, [REAL_PHOTOS.parent], *flags, changes=changes) as addresses:
+    with running_up(base, [REAL_PHOTOS.parent, base], *flags, changes=changes) as addresses:
         chosen = ("--profile", profile, "--orchestrator", addresses["orchestrator"])
 
         def rows_of(photos: Path) -> Rows:

@@ -60,10 +60,10 @@ def test_the_whole_journey(
     expect(page.get_by_text("heuristics").first).to_be_visible()
     shoot(page, "albums-empty")
 
-    page.get_by_label("Folder on the orchestrator's machine").fill("/etc")
+    page.get_by_label("Folder of photos").fill("/etc")
     page.get_by_role("button", name="Create album from folder").click()
     expect(page.get_by_text("is not in any of the allowed roots")).to_be_visible()
-    page.get_by_label("Folder on the orchestrator's machine").fill(str(photos))
+    page.get_by_label("Folder of photos").fill(str(photos))
     page.get_by_role("button", name="Create album from folder").click()
     expect(page.locator(".album-card")).to_have_count(1)
     shoot(page, "albums")

@@ -42,7 +42,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def make_album(page: Page, folder: Path) -> None:
     """Creates the first album, from a folder, once the page has loaded."""
     expect(page.get_by_text("No albums yet")).to_be_visible()
-    page.get_by_label("Folder on the orchestrator's machine").fill(str(folder))
+    page.get_by_label("Folder of photos").fill(str(folder))
     page.get_by_role("button", name="Create album from folder").click()
     expect(page.locator(".album-card")).to_have_count(1)
     chosen = page.get_by_role("combobox", name="Album", exact=True).locator("option:checked")

@@ -24,13 +24,15 @@ def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], N
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             listing = html(script="rows.js")
-            with gr.Accordion("Rename or delete the selected album", open=False):
+            with gr.Accordion(
+                "Rename or delete the selected album", open=False, elem_classes="edit-album"
+            ):
                 with gr.Row():
                     new_name = gr.Textbox("", label="New name", scale=3)
                     rename = gr.Button("Rename", scale=1)
                 gr.Markdown(
-                    "Deletes the album with its runs and your decisions. The photos are not "
-                    "deleted."
+                    "Deletes the album along with its runs and your decisions. The photos are "
+                    "not deleted."
                 )
                 with gr.Row():
                     sure = gr.Checkbox(label="Yes, delete it", scale=3)
@@ -38,10 +40,10 @@ def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], N
         with gr.Column(scale=1, min_width=320):
             with gr.Group():
                 folder = gr.Textbox(
-                    label="Folder on the orchestrator's machine",
-                    info="One or more folders, one per line, with their subfolders. If photos are "
-                    "identical, the one in the folder listed first is preferred. Photos are never "
-                    "changed.",
+                    label="Folder of photos",
+                    info="On the machine that runs bestshot, with its subfolders. List several "
+                    "folders one per line; of identical photos, the one in the folder listed first "
+                    "is preferred. Photos are never changed.",
                     placeholder="~/Pictures/trip",
                     value="",
                     lines=1,

@@ -40,7 +40,7 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
     """Adds the tab's content; returns the component for the download links."""
     gr.Markdown("### Download")
     downloads = html(no_results())
-    gr.Markdown("### Write to a folder on the orchestrator's machine")
+    gr.Markdown("### Write to a folder on the machine that runs bestshot")
     with gr.Row(equal_height=True):
         folder = gr.Textbox(
             label="Folder",

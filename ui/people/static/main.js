@@ -178,7 +178,7 @@ function off() {
     "No people yet",
     element("p", {}, "Run ", element("code", { text: "bestshot models pull mobilefacenet" }),
       ", then curate an album with ", element("code", { text: "--set people.enabled=true" }),
-      " or the setting of that name under Run, Advanced."),
+      " or the setting of that name under Run > Advanced."),
     element("a", { class: "button", href: "/", text: "Back to albums and runs" }),
   );
 }

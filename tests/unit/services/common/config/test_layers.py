@@ -307,7 +307,7 @@ def test_a_part_refuses_a_config_file_without_settings_for_it(tmp_path: Path) ->
     bare = write(tmp_path / "bare.yaml", DOCUMENT["pipeline"])
     for name in ("quality", "ui"):
         with pytest.raises(
-            ConfigError, match=f"has no section `services`, the only one that {name} reads"
+            ConfigError, match=f"has no `services` section, the only one that {name} reads"
         ):
             parse_arguments(name, ["--config", str(bare)])
         assert config_flags(name, [read_config_file(bare)]) == []

@@ -6,6 +6,7 @@ rating or label set by somebody else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from lxml import etree
@@ -34,6 +35,8 @@ PERSONS_KEY = "Iptc4xmpExt:PersonInImage"
 """IPTC's property for the names of the people shown."""
 LAST_PERSONS_KEY = "bestshot:PersonInImage"
 """The names that we wrote last, one per line; we may replace them."""
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot contain; a file name may, and so may a reason that names it."""
 LAST_REGIONS_KEY = "bestshot:Regions"
 """The face regions that we wrote last, one per line; we may replace them."""
 _UNSET = ("", "0")
@@ -162,6 +165,7 @@ def _empty() -> etree._ElementTree:
 
 def _set(rdf: etree._Element, key: str, value: str) -> None:
     """Sets a simple property in place, or adds it to a description; an empty value removes it."""
+    value = _for_xml(value)
     is_set = False
     for description in iterate_descriptions(rdf):
         child = description.find(qualify(key))
@@ -181,6 +185,10 @@ def _set(rdf: etree._Element, key: str, value: str) -> None:
         prefix = key.partition(":")[0]
         element = etree.SubElement(_description(rdf), qualify(key), nsmap=_nsmap(prefix))
         element.text = value
+
+
+def _for_xml(text: str) -> str:
+    return _NOT_IN_XML.sub("\ufffd", text)
 
 
 def _set_persons(rdf: etree._Element, names: Sequence[str]) -> None:
@@ -213,7 +221,7 @@ def _set_in_bag(
             found = etree.SubElement(_description(rdf), qualify(key), nsmap=_nsmap(prefix))
         bag = etree.SubElement(found, qualify("rdf:Bag"))
     for value in values:
-        etree.SubElement(bag, qualify("rdf:li")).text = value
+        etree.SubElement(bag, qualify("rdf:li")).text = _for_xml(value)
 
 
 def _find_bag(rdf: etree._Element, key: str) -> etree._Element | None:

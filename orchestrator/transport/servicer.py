@@ -192,6 +192,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 pb.FolderEntry(folder=str(one.path), photo_count=one.photo_count)
                 for one in listing.folders
             ],
+            left_out_count=listing.left_out_count,
         )
 
     async def GetAlbum(

@@ -182,7 +182,11 @@ def plant(out: Path, photos: Path) -> None:
         for path in paths
         for name in NAMES
     }
-    manifest = {"written_by": "bestshot", "format": 1, "files": {**entries, "/": 1, "..": [1]}}
+    manifest = {
+        "written_by": "bestshot",
+        "format": 1,
+        "files": {**entries, "/": 1, "..": [1], "\ud800": []},
+    }
     for name, content in (("results.json", {"images": images}), (MANIFEST_NAME, manifest)):
         if not os.path.lexists(out / name):
             (out / name).write_text(json.dumps(content))

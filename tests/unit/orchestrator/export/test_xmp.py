@@ -98,6 +98,12 @@ def test_a_new_sidecar_is_read_by_exiftool(tmp_path: Path) -> None:
     assert "Subject" not in found
 
 
+@given(reason=st.text())
+def test_any_file_name_in_a_reason_can_be_written(reason: str) -> None:
+    written = sidecar(record(reason=f"Sharper than {reason}\x01"))
+    assert sidecar(record(reason=f"Sharper than {reason}\x01"), written) == written
+
+
 def test_data_from_other_programs_survives(tmp_path: Path) -> None:
     merged = sidecar(record(), LIGHTROOM)
     found = tags(merged, tmp_path)

@@ -314,16 +314,18 @@ class ListFoldersRequest(_message.Message):
     def __init__(self, folder: _Optional[str] = ...) -> None: ...
 
 class ListFoldersResponse(_message.Message):
-    __slots__ = ("folder", "parent_folder", "folders", "photo_count")
+    __slots__ = ("folder", "parent_folder", "folders", "photo_count", "left_out_count")
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     PARENT_FOLDER_FIELD_NUMBER: _ClassVar[int]
     FOLDERS_FIELD_NUMBER: _ClassVar[int]
     PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_COUNT_FIELD_NUMBER: _ClassVar[int]
     folder: str
     parent_folder: str
     folders: _containers.RepeatedCompositeFieldContainer[FolderEntry]
     photo_count: int
-    def __init__(self, folder: _Optional[str] = ..., parent_folder: _Optional[str] = ..., folders: _Optional[_Iterable[_Union[FolderEntry, _Mapping]]] = ..., photo_count: _Optional[int] = ...) -> None: ...
+    left_out_count: int
+    def __init__(self, folder: _Optional[str] = ..., parent_folder: _Optional[str] = ..., folders: _Optional[_Iterable[_Union[FolderEntry, _Mapping]]] = ..., photo_count: _Optional[int] = ..., left_out_count: _Optional[int] = ...) -> None: ...
 
 class FolderEntry(_message.Message):
     __slots__ = ("folder", "photo_count")

@@ -67,6 +67,15 @@ class ImageFilter(enum.StrEnum):
     SOFT = "SOFT"
     DUPLICATE = "DUPLICATE"
     IN_SET = "IN_SET"
+    STARS_1 = "STARS_1"
+    STARS_2 = "STARS_2"
+    STARS_3 = "STARS_3"
+    STARS_4 = "STARS_4"
+    STARS_5 = "STARS_5"
+    LABEL_RED = "LABEL_RED"
+    LABEL_YELLOW = "LABEL_YELLOW"
+    LABEL_GREEN = "LABEL_GREEN"
+    LABEL_BLUE = "LABEL_BLUE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,12 @@ class ExportedAs(enum.StrEnum):
     SELECTED_ZIP = "selected-zip"
 
 
+class ExportedBy(enum.StrEnum):
+    """What `export` makes a folder for."""
+
+    PERSON = "person"
+
+
 SHOWN_RUN_COUNT = 1000
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
@@ -537,6 +543,13 @@ def export(
             help="Put the selected photos in OUT/selected, as copies or links.",
         ),
     ] = None,
+    by: Annotated[
+        ExportedBy | None,
+        typer.Option(
+            help="Put the selected photos in a folder for each named person too, OUT/people/NAME, "
+            "in the same way as --selected; copies by default."
+        ),
+    ] = None,
     xmp: Annotated[
         bool,
         typer.Option("--xmp", help="Write XMP sidecars to OUT/xmp, and next to copied photos."),
@@ -562,11 +575,11 @@ def export(
     from orchestrator.cli.api import open_api
     from orchestrator.export.download import DownloadFormat, list_skipped
     from orchestrator.export.exporter import ExportOptions
-    from orchestrator.export.output_folder import SELECTED_FOLDER
+    from orchestrator.export.output_folder import PEOPLE_FOLDER, SELECTED_FOLDER
 
-    if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
+    if as_ is not ExportedAs.FOLDER and (selected or by or xmp or xmp_beside_photos or parquet):
         raise ConfigError(
-            "--selected, --xmp, --xmp-beside-photos and --parquet write to a folder: "
+            "--selected, --by, --xmp, --xmp-beside-photos and --parquet write to a folder: "
             f"leave out --as {as_}"
         )
     is_link = selected in (FileTransfer.HARDLINK, FileTransfer.SYMLINK)
@@ -576,7 +589,7 @@ def export(
             "the machine that has the photos: run this there without --orchestrator, or use "
             "--selected copy and --xmp"
         )
-    options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
+    options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force, by is not None)
     console = open_console()
     with open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
         found = api.find_run(run)
@@ -591,8 +604,10 @@ def export(
         done = (_export_here if api.is_served else _export_there)(api, found, out, options)
     for path in done.paths:
         console.print(escape(f"  {out / path}"))
-    if done.copied_count:
+    if selected and done.copied_count:
         console.print(escape(f"  {out / SELECTED_FOLDER}: {pluralize(done.copied_count, 'photo')}"))
+    if done.person_count:
+        console.print(escape(f"  {out / PEOPLE_FOLDER}: {pluralize(done.person_count, 'person')}"))
     for warning in done.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]")
     if done.warning_count > len(done.warnings):
@@ -613,6 +628,7 @@ def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.E
             write_xmp_beside_photos=options.write_xmp_beside_photos,
             write_parquet=options.write_parquet,
             overwrite_foreign_files=options.force,
+            by_person=options.by_person,
         )
     )
     return answer
@@ -634,6 +650,7 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
         copied_count=done.transferred_count,
         warnings=done.warnings,
         warning_count=len(done.warnings),
+        person_count=done.person_count,
     )
 
 

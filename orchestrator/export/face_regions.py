@@ -43,12 +43,12 @@ def find_regions(
     Args:
         album: Folder of the album.
         record: The photo.
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
 
     Returns:
         None if they are unclear, because the photo cannot be read or its orientation is unclear.
     """
-    if not _named_faces(record):
+    if not _find_named(record):
         return FaceRegions(record.width_px, record.height_px)
     try:
         with open_inside(album / record.path, album, roots) as opened:
@@ -58,7 +58,7 @@ def find_regions(
     return None if orientation is None else _regions(record, orientation)
 
 
-def _named_faces(record: ImageRecord) -> list[tuple[str, FaceScores]]:
+def _find_named(record: ImageRecord) -> list[tuple[str, FaceScores]]:
     if not record.face_people:
         return []
     pairs = zip(record.face_people, record.faces, strict=True)
@@ -68,7 +68,7 @@ def _named_faces(record: ImageRecord) -> list[tuple[str, FaceScores]]:
 def _regions(record: ImageRecord, orientation: int) -> FaceRegions:
     size = (record.width_px, record.height_px)
     width_px, height_px = size[::-1] if orientation in _SIDES_SWAPPED else size
-    faces = tuple(_region(name, face, orientation) for name, face in _named_faces(record))
+    faces = tuple(_region(name, face, orientation) for name, face in _find_named(record))
     return FaceRegions(width_px, height_px, faces)
 
 

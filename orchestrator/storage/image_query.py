@@ -7,14 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, false, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    or_,
+    select,
+)
 
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.photo import ContentClass, Decision
+from orchestrator.domain.photo import MAX_STARS, ColourLabel, ContentClass, Decision
 from orchestrator.domain.scoring import FaceFault
 from orchestrator.records import ImageFilter
 from orchestrator.scores import SCORES
-from orchestrator.storage.tables import decisions, faces, images, persons, runs
+from orchestrator.storage.tables import decisions, faces, images, persons, runs, user_marks
 from services.common.errors import InvalidArgumentError
 
 SCORE_COLUMNS: dict[str, ColumnElement[Any]] = {
@@ -177,6 +189,17 @@ _CONDITIONS: dict[ImageFilter, ColumnElement[bool]] = {
     },
 }
 """Filters that depend on the photo alone."""
+_MARKS: dict[ImageFilter, ColumnElement[bool]] = {
+    **{
+        ImageFilter[f"STARS_{least}"]: user_marks.c.stars >= least
+        for least in range(1, MAX_STARS + 1)
+    },
+    **{
+        ImageFilter[f"LABEL_{label.name}"]: user_marks.c.label == label.value
+        for label in ColourLabel
+    },
+}
+"""Filters by the stars and the label that the user gave."""
 
 
 def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
@@ -195,12 +218,23 @@ def filter_condition(wanted: ImageFilter, run_id: str) -> ColumnElement[bool]:
             return images.c.content_digest.in_(_find_decided(run_id, Decision.KEEP))
         case ImageFilter.REJECTED:
             return images.c.content_digest.in_(_find_decided(run_id, Decision.REJECT))
+        case _ if wanted in _MARKS:
+            return images.c.content_digest.in_(_find_marked(run_id, _MARKS[wanted]))
         case _:
             return _CONDITIONS[wanted]
 
 
 def _find_decided(run_id: str, decision: Decision | None = None) -> Select[Any]:
     """Selects photos with this decision, or any decision, in the log of the run's album."""
-    album = select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()
-    found = select(decisions.c.content_digest).where(decisions.c.album_id == album)
+    found = select(decisions.c.content_digest).where(decisions.c.album_id == _album_of(run_id))
     return found if decision is None else found.where(decisions.c.decision == decision.value)
+
+
+def _find_marked(run_id: str, condition: ColumnElement[bool]) -> Select[Any]:
+    """Selects photos whose stars or label in the run's album meet a condition."""
+    marked = user_marks.c.album_id == _album_of(run_id)
+    return select(user_marks.c.content_digest).where(marked & condition)
+
+
+def _album_of(run_id: str) -> ScalarSelect[str]:
+    return select(runs.c.album_id).where(runs.c.id == run_id).scalar_subquery()

@@ -704,6 +704,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                     write_xmp_beside_photos=request.write_xmp_beside_photos,
                     write_parquet=request.write_parquet,
                     force=request.overwrite_foreign_files,
+                    by_person=request.by_person,
                 ),
                 other_albums=[Path(one) for known in albums for one in known.folders],
                 roots=self._linked_roots,
@@ -713,6 +714,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             copied_count=written.transferred_count,
             warnings=written.warnings[:MAX_WARNING_COUNT],
             warning_count=len(written.warnings),
+            person_count=written.person_count,
         )
 
     async def DownloadRun(

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, expect
 from orchestrator.domain.decisions import DecisionAction
 from orchestrator.export.decisions_json import parse_decisions
 from orchestrator.storage.database import open_database
-from tests.browser.conftest import open_tab
+from tests.browser.conftest import DESKTOP, PHONE, open_tab
 from tests.browser.culling import SHOT_COUNT, Made, make_run
 from tests.conftest import draw_picture
 from tests.integration.parts import Orchestrator, Part
@@ -231,6 +231,10 @@ def test_an_exported_page_shows_photos_large_and_its_decisions_can_be_imported(
     grid.orchestrator.stub.ExportRun(request)
     page.goto((output / "index.html").as_uri())
     assert serious_faults(page) == []
+    page.set_viewport_size(PHONE)
+    top = page.locator(".card img").first.evaluate("image => image.getBoundingClientRect().top")
+    assert top < PHONE["height"] / 3
+    page.set_viewport_size(DESKTOP)
     first, second, third = made.paths[:3]
     page.get_by_role("link", name=first).click()
     large = page.get_by_role("dialog", name=first)

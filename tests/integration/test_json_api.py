@@ -257,7 +257,8 @@ def test_schemathesis_finds_no_faults(system: System, tmp_path: Path) -> None:
     ]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stdout[-5000:]
-    assert "Selected: 20/20" in finished.stdout
+    count = len(http_get(f"{system.url}/openapi.json").json()["paths"])  # each has one method
+    assert f"Selected: {count}/{count}" in finished.stdout
 
 
 def test_tokens_are_required(album: Path, tmp_path: Path) -> None:

@@ -28,6 +28,15 @@ CHIPS: dict[str, tuple[str, pb.ImageFilter]] = {
     "animations": ("Animations", pb.IMAGE_FILTER_ANIMATION),
     "blank": ("Blank", pb.IMAGE_FILTER_BLANK),
     "misfires": ("Misfires", pb.IMAGE_FILTER_MISFIRE),
+    "stars-1": ("★ or more", pb.IMAGE_FILTER_STARS_1),
+    "stars-2": ("★★ or more", pb.IMAGE_FILTER_STARS_2),
+    "stars-3": ("★★★ or more", pb.IMAGE_FILTER_STARS_3),
+    "stars-4": ("★★★★ or more", pb.IMAGE_FILTER_STARS_4),
+    "stars-5": ("★★★★★", pb.IMAGE_FILTER_STARS_5),
+    "red": ("Red label", pb.IMAGE_FILTER_LABEL_RED),
+    "yellow": ("Yellow label", pb.IMAGE_FILTER_LABEL_YELLOW),
+    "green": ("Green label", pb.IMAGE_FILTER_LABEL_GREEN),
+    "blue": ("Blue label", pb.IMAGE_FILTER_LABEL_BLUE),
 }
 """Title and filter by the name in the grid's address."""
 _LEFT_OUT = ("facts", "scores", "faces")

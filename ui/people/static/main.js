@@ -177,8 +177,7 @@ function off() {
   return empty(
     "No people yet",
     element("p", {}, "Run ", element("code", { text: "bestshot models pull mobilefacenet" }),
-      ", then curate an album with ", element("code", { text: "--set people.enabled=true" }),
-      " or the setting of that name under Run > Advanced."),
+      ", then ", element("code", { text: "bestshot curate FOLDER --set people.enabled=true" }), "."),
     element("a", { class: "button", href: "/", text: "Back to albums and runs" }),
   );
 }

@@ -44,7 +44,7 @@ function tile(face, index, who) {
     "li",
     { class: "face", "data-face": index },
     face.run ? element("a", { href: photoAddress(face), title: face.path }, picture) : picture,
-    ...(face.picked ? [element("span", { class: "pick", text: "★", title: "picked" })] : []),
+    ...(face.picked ? [element("span", { class: "pick", text: "◆", title: "picked" })] : []),
     element("p", { class: "dim", text: name }),
     element("button", { type: "button", "data-do": "not_person", text: who === "this person" ? "Somebody else" : `Not ${who}` }),
     element("button", { type: "button", "data-do": "not_face", text: "Not a face" }),

@@ -131,6 +131,9 @@ def test_filters(store: SqlRunStore, engine: Engine) -> None:
     log = SqlDecisionLog(engine)
     log.append("a", [entry("e", DecisionAction.KEEP, "digest of a.jpg")])
     log.append("a", [entry("f", DecisionAction.REJECT, "digest of B.jpg")])
+    log.append("a", [entry("g", DecisionAction.RATE, "digest of a.jpg", stars=3)])
+    log.append("a", [entry("h", DecisionAction.RATE, "digest of zz.jpg", stars=5)])
+    log.append("a", [entry("i", DecisionAction.LABEL, "digest of a.jpg", label="green")])
     wanted = {
         ImageFilter.SELECTED: lambda record: record.is_selected,
         ImageFilter.NOT_SELECTED: lambda record: not record.error and not record.is_selected,
@@ -149,6 +152,12 @@ def test_filters(store: SqlRunStore, engine: Engine) -> None:
         ),
         ImageFilter.DUPLICATE: lambda record: record.reason_code in ("COPY", "DUPLICATE"),
         ImageFilter.IN_SET: lambda record: record.set_id is not None,
+        ImageFilter.STARS_1: lambda record: record.path in ("a.jpg", "zz.jpg"),
+        ImageFilter.STARS_3: lambda record: record.path in ("a.jpg", "zz.jpg"),
+        ImageFilter.STARS_4: lambda record: record.path == "zz.jpg",
+        ImageFilter.STARS_5: lambda record: record.path == "zz.jpg",
+        ImageFilter.LABEL_GREEN: lambda record: record.path == "a.jpg",
+        ImageFilter.LABEL_RED: lambda _: False,
     }
     counts = store.count_by_filter("r")
     for name, passes in wanted.items():

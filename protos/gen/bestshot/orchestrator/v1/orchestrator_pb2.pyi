@@ -39,6 +39,15 @@ class ImageFilter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     IMAGE_FILTER_SOFT: _ClassVar[ImageFilter]
     IMAGE_FILTER_DUPLICATE: _ClassVar[ImageFilter]
     IMAGE_FILTER_IN_SET: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_1: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_2: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_3: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_4: _ClassVar[ImageFilter]
+    IMAGE_FILTER_STARS_5: _ClassVar[ImageFilter]
+    IMAGE_FILTER_LABEL_RED: _ClassVar[ImageFilter]
+    IMAGE_FILTER_LABEL_YELLOW: _ClassVar[ImageFilter]
+    IMAGE_FILTER_LABEL_GREEN: _ClassVar[ImageFilter]
+    IMAGE_FILTER_LABEL_BLUE: _ClassVar[ImageFilter]
 
 class DecisionAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -171,6 +180,15 @@ IMAGE_FILTER_UNDECIDED: ImageFilter
 IMAGE_FILTER_SOFT: ImageFilter
 IMAGE_FILTER_DUPLICATE: ImageFilter
 IMAGE_FILTER_IN_SET: ImageFilter
+IMAGE_FILTER_STARS_1: ImageFilter
+IMAGE_FILTER_STARS_2: ImageFilter
+IMAGE_FILTER_STARS_3: ImageFilter
+IMAGE_FILTER_STARS_4: ImageFilter
+IMAGE_FILTER_STARS_5: ImageFilter
+IMAGE_FILTER_LABEL_RED: ImageFilter
+IMAGE_FILTER_LABEL_YELLOW: ImageFilter
+IMAGE_FILTER_LABEL_GREEN: ImageFilter
+IMAGE_FILTER_LABEL_BLUE: ImageFilter
 DECISION_ACTION_UNSPECIFIED: DecisionAction
 DECISION_ACTION_KEEP: DecisionAction
 DECISION_ACTION_REJECT: DecisionAction
@@ -1483,7 +1501,7 @@ class CompareImagesResponse(_message.Message):
     def __init__(self, first_better_probability: _Optional[float] = ...) -> None: ...
 
 class ExportRunRequest(_message.Message):
-    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos", "overwrite_foreign_files", "request_id")
+    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos", "overwrite_foreign_files", "by_person", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FOLDER_FIELD_NUMBER: _ClassVar[int]
     COPY_SELECTED_FIELD_NUMBER: _ClassVar[int]
@@ -1492,6 +1510,7 @@ class ExportRunRequest(_message.Message):
     SELECTED_TRANSFER_FIELD_NUMBER: _ClassVar[int]
     WRITE_XMP_BESIDE_PHOTOS_FIELD_NUMBER: _ClassVar[int]
     OVERWRITE_FOREIGN_FILES_FIELD_NUMBER: _ClassVar[int]
+    BY_PERSON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     output_folder: str
@@ -1501,20 +1520,23 @@ class ExportRunRequest(_message.Message):
     selected_transfer: FileTransfer
     write_xmp_beside_photos: bool
     overwrite_foreign_files: bool
+    by_person: bool
     request_id: str
-    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ..., overwrite_foreign_files: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ..., overwrite_foreign_files: _Optional[bool] = ..., by_person: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ExportRunResponse(_message.Message):
-    __slots__ = ("paths", "copied_count", "warnings", "warning_count")
+    __slots__ = ("paths", "copied_count", "warnings", "warning_count", "person_count")
     PATHS_FIELD_NUMBER: _ClassVar[int]
     COPIED_COUNT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     WARNING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PERSON_COUNT_FIELD_NUMBER: _ClassVar[int]
     paths: _containers.RepeatedScalarFieldContainer[str]
     copied_count: int
     warnings: _containers.RepeatedScalarFieldContainer[str]
     warning_count: int
-    def __init__(self, paths: _Optional[_Iterable[str]] = ..., copied_count: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., warning_count: _Optional[int] = ...) -> None: ...
+    person_count: int
+    def __init__(self, paths: _Optional[_Iterable[str]] = ..., copied_count: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., warning_count: _Optional[int] = ..., person_count: _Optional[int] = ...) -> None: ...
 
 class DownloadRunRequest(_message.Message):
     __slots__ = ("run_id", "format")

@@ -32,7 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="List, pull, verify and pin models.
 ConfigDir = Annotated[
     Path | None, typer.Option("--config-dir", help="Folder with models.yaml, services.yaml, ...")
 ]
-Models = Annotated[list[str] | None, typer.Argument(help="Ids of models.")]
+Models = Annotated[list[str] | None, typer.Argument(help="IDs of models.")]
 
 
 class Precision(StrEnum):
@@ -69,7 +69,7 @@ def list_models(config_dir_: ConfigDir = None) -> None:
 
 @app.command()
 def info(
-    model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
+    model: Annotated[str, typer.Argument(help="ID of a model.")], config_dir_: ConfigDir = None
 ) -> None:
     """Show everything about a model."""
     import yaml
@@ -155,7 +155,7 @@ def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
 
 @app.command()
 def pin(
-    model: Annotated[str, typer.Argument(help="Id of a model.")], config_dir_: ConfigDir = None
+    model: Annotated[str, typer.Argument(help="ID of a model.")], config_dir_: ConfigDir = None
 ) -> None:
     """Accept your copy of a model's files if no public source confirms their sha256."""
     from services.common.inference.registry import file_digest, find_entry, write_pin
@@ -176,7 +176,7 @@ def pin(
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="Id of a PyTorch checkpoint.")],
+    model: Annotated[str, typer.Argument(help="ID of a PyTorch checkpoint.")],
     precision: Annotated[
         Precision, typer.Option(help="Precision of the graph's weights.")
     ] = Precision.FP32,

@@ -42,7 +42,7 @@ class MissingModels:
     Attributes:
         profile: Name of the profile.
         required: Models without which a service does not start, by id.
-        optional: Models that a service replaces with its builtin one (`fallback: builtin`), by id.
+        optional: Models that a service replaces with its built-in one (`fallback: builtin`), by id.
         damaged: Ids of models whose files are present but damaged.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -27,11 +28,14 @@ from services.common.config.layers import (
     load_profile,
     merge,
     profile_names,
+    profiles_to_check,
     read_config_file,
     read_service,
 )
 from services.common.config.sections import Address, Count
 from services.common.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 ServiceTarget = Annotated[
     str,
@@ -64,8 +68,8 @@ class OrchestratorSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; to listen beyond loopback, it needs the same protection as the part
-    itself: tokens, client certificates or `--insecure`"""
+    it can read the metrics; to listen on a non-loopback address, it needs the same protection as
+    the part itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
     """`host:port` of the JSON API (`/api/v1`); `null` for none"""
     database_url: str | None
@@ -96,20 +100,20 @@ class OrchestratorSettings(Settings):
     """number of batches in progress at a time"""
     allowed_roots: Annotated[list[Path], Field(min_length=1)]
     """folders that must contain all albums and outputs, with symlinks resolved. Links inside an
-    album may lead into these folders; links that lead elsewhere are not followed. `~` is the home
+    album may point into these folders; links that point elsewhere are not followed. `~` is the home
     folder of the orchestrator's user"""
     max_upload_mb: Count
     """maximum size of an uploaded album, in MB"""
     max_decode_mb: Count
     """maximum memory, in MB, for all photos being decoded at the same time; a large photo waits
     until it fits, and one that needs more than the whole limit is reported as unreadable. 2,200 is
-    enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
+    enough for a 200-megapixel JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     max_rendition_mb: Count
     """maximum total size, in MB, of pictures made for viewing and kept in the data folder; beyond
     it, the least recently viewed ones are deleted"""
     resume_runs: bool
-    """whether a run resumes after its orchestrator stopped: when the orchestrator restarts, or
+    """whether a run resumes after its orchestrator has stopped: when the orchestrator restarts, or
     within 15 seconds on another orchestrator with the same database. Otherwise the run becomes
     `INTERRUPTED`; its scores are kept"""
 
@@ -181,7 +185,7 @@ class PipelineConfig:
     """Loads the pipeline settings of a run: file, profile, environment, then the given layers.
 
     Args:
-        folder: Config folder; all its profiles are checked at once.
+        folder: Config folder; all its profiles are checked at once, but not the user's own.
         profile: Default profile of runs.
         layers: From --config files and --set flags; applied last.
     """
@@ -190,13 +194,23 @@ class PipelineConfig:
         self._folder = folder
         self._layers = tuple(layers)
         self.profile = profile
-        for name in profile_names(folder):
+        for name in profiles_to_check(folder):
             self.load(name)
         self.load(profile)
 
     def profiles(self) -> dict[str, Profile]:
-        """Returns the available profiles by name."""
-        return {name: self._profile(name) for name in profile_names(self._folder)}
+        """Returns the available profiles by name, without those whose file is invalid."""
+        found = {}
+        for name in self.profile_names():
+            try:
+                found[name] = self._profile(name)
+            except ConfigError as error:
+                logger.warning("the profile %s is not available: %s", name, error.message)
+        return found
+
+    def profile_names(self) -> list[str]:
+        """Lists all profiles; the file of one may be invalid."""
+        return profile_names(self._folder)
 
     def read_profile(self, name: str) -> Layer:
         """Reads a profile as it is written, with its sections."""

@@ -79,7 +79,7 @@ class QualityScorer(ModelPort, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IdentityModel:
-    """The model that tells people apart.
+    """The model that recognizes people.
 
     Attributes:
         same_person_similarity: As in face.proto.
@@ -106,7 +106,7 @@ class FaceAnalyzer(ModelPort, Protocol):
     """Faces."""
 
     async def identity_model(self) -> IdentityModel | None:
-        """Asks which model tells people apart; None if the service has none."""
+        """Asks which model recognizes people; None if the service has none."""
         ...
 
     async def identify(

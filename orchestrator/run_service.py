@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import logging
+import os
 import platform
 import re
 import subprocess
@@ -351,13 +352,13 @@ class Curator:
                 "digits, - and _, starting with a letter",
             )
         path = user_profiles_dir() / f"{name}.yaml"
-        if name in self._config.profiles() and not path.exists():
+        if name in self._config.profile_names() and not os.path.lexists(path):
             raise InvalidArgumentError("name", f"{name!r} is a profile that bestshot ships")
         self._load_settings(base, overrides)
         write_profile(path, self._config.read_profile(base), description, overrides)
 
     def _load_settings(self, profile: str, overrides: dict[str, Any]) -> PipelineSettings:
-        check_profile(profile or self._config.profile, self._config.profiles())
+        check_profile(profile or self._config.profile, self._config.profile_names())
         try:
             return self._config.load(profile, overrides)
         except ConfigError as error:
@@ -367,7 +368,7 @@ class Curator:
 def _describe_missing_identity(settings: PipelineSettings, services: Services) -> Iterator[str]:
     if settings.people.enabled and services.same_person_similarity is None:
         yield (
-            "People were not told apart: the face service has no identity model. Run `bestshot "
+            "People were not recognized: the face service has no identity model. Run `bestshot "
             "models pull mobilefacenet`, and restart the service."
         )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import grpc
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 
 from ui.client import OrchestratorError
 
@@ -19,3 +21,28 @@ _STATUS = {
 def http_error(error: OrchestratorError) -> HTTPException:
     """Translates a failed call; unlisted codes become 500."""
     return HTTPException(_STATUS.get(error.code, 500), f"{error.message} {error.advice}".strip())
+
+
+def refuse_invalid_requests(server: FastAPI) -> None:
+    """Answers 400 to requests that are not valid.
+
+    FastAPI's own answer repeats the input, which JSON cannot contain if it is NaN or half of a
+    surrogate pair.
+    """
+    server.add_exception_handler(RequestValidationError, _refuse_fields)
+    server.add_exception_handler(UnicodeEncodeError, _refuse_text)
+
+
+def _refuse_fields(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()[:3]]
+    return _bad_request("; ".join(problems))
+
+
+def _refuse_text(request: Request, error: Exception) -> Response:
+    return _bad_request("a text in the request is not valid Unicode")
+
+
+def _bad_request(problem: str) -> Response:
+    printable = problem.encode("utf-8", "replace").decode()
+    return JSONResponse({"detail": printable}, status_code=400)

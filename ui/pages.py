@@ -238,12 +238,12 @@ def votes_chart(image: pb.ImageResult) -> Chart | None:
     texts = [f"vote {vote}: {percent}%" for vote, percent in enumerate(percents, start=1)]
     mean = f"mean {image.quality.ava_score:.2f}"
     return Chart(
-        f"Predicted votes on {image.filename}",
+        f"Predicted votes for {image.filename}",
         "1",
         str(len(shares)),
         mean,
         _bars(shares, texts),
-        f"Predicted votes on {image.filename}: {', '.join(texts)}; {mean}",
+        f"Predicted votes for {image.filename}: {', '.join(texts)}; {mean}",
     )
 
 

@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -15,6 +15,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 from gradio.queueing import Queue
 from gradio.utils import get_upload_folder
+from pydantic import Field
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,7 +24,7 @@ from ui.app import build_app
 from ui.client import Orchestrator, OrchestratorError
 from ui.cull.routes import cull_router
 from ui.grid.routes import grid_router
-from ui.http_errors import http_error
+from ui.http_errors import http_error, refuse_invalid_requests
 from ui.inputs import RequestLimits
 from ui.news import news_router
 from ui.pairs.routes import pairs_router
@@ -31,6 +32,7 @@ from ui.people.routes import parse_box, people_router
 from ui.settings import Login
 from ui.views.export import FORMATS
 
+Pixels = Annotated[int, Field(ge=0, lt=2**31)]
 PICTURE_AGE_S = 24 * 3600
 UPLOADS_PER_LIMIT = 50
 QUEUE_INTERVAL_S = 0.05
@@ -55,6 +57,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
             UPLOADS_PER_LIMIT times as much.
     """
     server = FastAPI(openapi_url=None)
+    refuse_invalid_requests(server)
 
     @server.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -64,7 +67,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     async def picture(
         request: Request,
         run_id: str,
-        long_side_px: int,
+        long_side_px: Pixels,
         path: str,
         faces: bool = False,
         face: str = "",
@@ -93,7 +96,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         except OrchestratorError as error:
             raise http_error(error) from error
         if not found:
-            raise HTTPException(404, "no photo of this run was selected")
+            raise HTTPException(404, "no photos in this run were selected")
         return await picture(request, run_id, 0, found[0].path)
 
     @server.get("/downloads/{run_id}/{kind}")

@@ -19,8 +19,8 @@ class UiSettings(Settings):
     """Section `ui` of services.yaml."""
 
     address: Address
-    """`host:port` to listen on; port 0 picks a free one. Listening beyond
-    loopback requires a password (sent unencrypted without `shared.tls`) or `--insecure`"""
+    """`host:port` to listen on; port 0 picks a free one. Listening on a non-loopback
+    address requires a password (sent unencrypted without `shared.tls`) or `--insecure`"""
     orchestrator_address: str
     """where the orchestrator runs"""
     call_timeout_s: Annotated[float, Field(gt=0)]

@@ -1,4 +1,4 @@
-"""Trains the network of the builtin scene embedding, on pictures that ship with packages.
+"""Trains the network of the built-in scene embedding, on pictures that ship with packages.
 
     python -P -m models.train.pictures FOLDER
     python -P -m models.train.distill_embedding --pictures FOLDER --teacher TEACHER.onnx

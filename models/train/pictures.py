@@ -1,4 +1,4 @@
-"""Collects the real pictures that the builtin networks are trained on.
+"""Collects the real pictures that the built-in networks are trained on.
 
 All of them ship with software packages: Python packages of the `train` extra, and Debian packages
 that `fetch` downloads and unpacks into a folder (nothing is installed). No picture is copied into

@@ -1,4 +1,4 @@
-"""Builds the builtin scene embedding: a distilled network and three hand-crafted descriptors.
+"""Builds the built-in scene embedding: a distilled network and three hand-crafted descriptors.
 
     python -P -m models.train.scene_embedding --pictures FOLDER
 
@@ -171,7 +171,7 @@ def export(model: SceneEmbedding, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="builds the builtin scene embedding")
+    parser = argparse.ArgumentParser(description="builds the built-in scene embedding")
     parser.add_argument(
         "--pictures", type=Path, required=True, help="folder made by models.train.pictures"
     )

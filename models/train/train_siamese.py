@@ -1,4 +1,4 @@
-"""Trains the builtin pairwise comparator on pairs (picture, degraded picture).
+"""Trains the built-in pairwise comparator on pairs (picture, degraded picture).
 
     python -P -m models.train.pictures FOLDER
     python -P -m models.train.train_siamese --pictures FOLDER
@@ -352,7 +352,7 @@ def _print_table(title: str, table: dict[str, float]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="trains the builtin pairwise comparator")
+    parser = argparse.ArgumentParser(description="trains the built-in pairwise comparator")
     parser.add_argument("--pictures", type=Path, help="folder made by models.train.pictures")
     parser.add_argument("--test", type=Path, action="append", default=[], help="never trained on")
     parser.add_argument("--pairs", type=int, default=18_000)

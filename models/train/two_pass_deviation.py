@@ -2,7 +2,7 @@
 
     python -P -m models.train.two_pass_deviation && python -P -m models.train.pin_builtin
 
-The weights of the builtin comparator were trained when `train_siamese` computed a deviation as
+The weights of the built-in comparator were trained when `train_siamese` computed a deviation as
 sqrt(E[x^2] - E[x]^2 + 1e-4). In float32 that difference falls below -1e-4 for flat pictures, and
 its square root is NaN. This changes only those nodes, to sqrt(E[(x - E[x])^2] + 1e-4), which is
 equal in exact arithmetic, so the trained weights stay valid; newly trained weights are exported in

@@ -91,6 +91,12 @@ class ExportedAs(enum.StrEnum):
     SELECTED_ZIP = "selected-zip"
 
 
+class ExportedBy(enum.StrEnum):
+    """What `export` makes a folder for."""
+
+    PERSON = "person"
+
+
 SHOWN_RUN_COUNT = 1000
 EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS = 3, 4
 UP_MAX_DEATHS = 8
@@ -119,8 +125,8 @@ def _parse_share(text: str) -> float:
 Profile = Annotated[
     str | None,
     typer.Option(
-        help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or standard, whose "
-        "networks are fetched on first use, or builtin if they are unavailable."
+        help="Profile from configs/profiles. Default: BESTSHOT_PROFILE, or standard (its "
+        "networks are downloaded on first use), or builtin if they are unavailable."
     ),
 ]
 ConfigFiles = Annotated[
@@ -222,8 +228,8 @@ def curate(
         str | None,
         typer.Option(
             help="Profile from configs/profiles. Default: BESTSHOT_PROFILE; otherwise the running "
-            "orchestrator's profile; otherwise standard, whose networks are fetched on first use, "
-            "or builtin if they are unavailable."
+            "orchestrator's profile; otherwise standard (its networks are downloaded on first "
+            "use), or builtin if they are unavailable."
         ),
     ] = None,
     config: ConfigFiles = None,
@@ -420,13 +426,13 @@ def token(
     secret = new_token()
     console = open_console()
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
-    console.print("for the server's shared.tokens_file, below `tokens:`:")
+    console.print("for the server's shared.tokens_file, under `tokens:`:")
     console.print(f"  {name}: {{sha256: {token_digest(secret)}, scope: {scope}}}")
 
 
 @app.command()
 def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = None) -> None:
-    """List the newest 1000 runs, newest first."""
+    """List the 1,000 most recent runs, newest first."""
     from orchestrator.cli.api import open_api
 
     # fold, because the end of a long path is more informative than its beginning
@@ -537,8 +543,16 @@ def export(
             help="Put the selected photos in OUT/selected, as copies or links.",
         ),
     ] = None,
+    by: Annotated[
+        ExportedBy | None,
+        typer.Option(
+            help="Put the selected photos in a folder for each named person too, OUT/people/NAME, "
+            "in the same way as --selected; copies by default."
+        ),
+    ] = None,
     xmp: Annotated[
-        bool, typer.Option("--xmp", help="Write XMP sidecars to OUT/xmp, and beside copies.")
+        bool,
+        typer.Option("--xmp", help="Write XMP sidecars to OUT/xmp, and next to copied photos."),
     ] = False,
     xmp_beside_photos: Annotated[
         bool,
@@ -561,11 +575,11 @@ def export(
     from orchestrator.cli.api import open_api
     from orchestrator.export.download import DownloadFormat, list_skipped
     from orchestrator.export.exporter import ExportOptions
-    from orchestrator.export.output_folder import SELECTED_FOLDER
+    from orchestrator.export.output_folder import PEOPLE_FOLDER, SELECTED_FOLDER
 
-    if as_ is not ExportedAs.FOLDER and (selected or xmp or xmp_beside_photos or parquet):
+    if as_ is not ExportedAs.FOLDER and (selected or by or xmp or xmp_beside_photos or parquet):
         raise ConfigError(
-            "--selected, --xmp, --xmp-beside-photos and --parquet write to a folder: "
+            "--selected, --by, --xmp, --xmp-beside-photos and --parquet write to a folder: "
             f"leave out --as {as_}"
         )
     is_link = selected in (FileTransfer.HARDLINK, FileTransfer.SYMLINK)
@@ -575,7 +589,7 @@ def export(
             "the machine that has the photos: run this there without --orchestrator, or use "
             "--selected copy and --xmp"
         )
-    options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force)
+    options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force, by is not None)
     console = open_console()
     with open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
         found = api.find_run(run)
@@ -590,8 +604,10 @@ def export(
         done = (_export_here if api.is_served else _export_there)(api, found, out, options)
     for path in done.paths:
         console.print(escape(f"  {out / path}"))
-    if done.copied_count:
+    if selected and done.copied_count:
         console.print(escape(f"  {out / SELECTED_FOLDER}: {pluralize(done.copied_count, 'photo')}"))
+    if done.person_count:
+        console.print(escape(f"  {out / PEOPLE_FOLDER}: {pluralize(done.person_count, 'person')}"))
     for warning in done.warnings:
         console.print(f"[yellow]{escape(warning)}[/yellow]")
     if done.warning_count > len(done.warnings):
@@ -612,6 +628,7 @@ def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.E
             write_xmp_beside_photos=options.write_xmp_beside_photos,
             write_parquet=options.write_parquet,
             overwrite_foreign_files=options.force,
+            by_person=options.by_person,
         )
     )
     return answer
@@ -633,6 +650,7 @@ def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.Ex
         copied_count=done.transferred_count,
         warnings=done.warnings,
         warning_count=len(done.warnings),
+        person_count=done.person_count,
     )
 
 
@@ -650,7 +668,7 @@ def reselect(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Group and select again with other settings, from a run's stored scores, as a new run."""
+    """Regroup and reselect with different settings, using a run's stored scores, as a new run."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api
@@ -712,14 +730,14 @@ def tune(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="With --pairs: keep the proposed weights as a profile, for --profile NAME.",
+            help="With --pairs: save the proposed weights as a profile, for --profile NAME.",
         ),
     ] = None,
     as_json: AsJson = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Propose weights and thresholds that fit your decisions better, cross-validated.
+    """Propose cross-validated weights and thresholds that fit your decisions better.
 
     Changes nothing by itself.
     """
@@ -756,7 +774,7 @@ def tune(
 def diff(
     first: RunId,
     second: Annotated[
-        str, typer.Argument(help="Id of the other run, or the start of that id.")
+        str, typer.Argument(help="ID of the other run, or the start of that ID.")
     ] = LATEST,
     all_: ShowsAll = False,
     as_json: AsJson = False,

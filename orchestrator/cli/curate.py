@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from orchestrator.ports import PhotoFile
 from orchestrator.storage.album_folders import check_apart, open_folders
 from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.results_manifest import MANIFEST_NAME
 from orchestrator.storage.stored_folders import read_album_folders
 from services.common.config.folders import DEFAULT_PROFILE
 from services.common.config.layers import environment_layers, merge, profile_names, read_config_file
@@ -120,12 +122,30 @@ def folder_for_results(photos: Path) -> Path:
     """Chooses where results go if the user names no folder: `PHOTOS-best`, beside the photos.
 
     Raises:
-        ConfigError: Nothing can be beside the folder, because it is the root of the file system.
+        ConfigError: The folder exists already and has the user's files, or `photos` is the root of
+            a file system.
     """
     folder = photos.resolve()
     if not folder.name:
-        raise ConfigError(f"--out is required, because {folder} has no folder beside it")
-    return folder.with_name(f"{folder.name}-best")
+        raise ConfigError(
+            f"--out is required, because the default folder cannot be created next to {folder}"
+        )
+    chosen = folder.with_name(f"{folder.name}-best")
+    if _is_of_others(chosen):
+        raise ConfigError(
+            f"{chosen}, where results go without --out, already has files that bestshot did not "
+            f"write; name a folder with --out"
+        )
+    return chosen
+
+
+def _is_of_others(folder: Path) -> bool:
+    """Whether a folder has files and no manifest; hidden files, such as .DS_Store, do not count."""
+    try:
+        names = os.listdir(folder)
+    except OSError:  # it does not exist, or writing to it reports the problem
+        return False
+    return MANIFEST_NAME not in names and not all(name.startswith(".") for name in names)
 
 
 def curate(request: Request, console: Console) -> pb.Run:

@@ -23,7 +23,7 @@ Photos = Annotated[
                    "from standard input, one per line."),
 ]  # fmt: skip
 OfRun = Annotated[
-    str, typer.Option("--run", help="Id of a run of the album, or the start of the id.")
+    str, typer.Option("--run", help="ID of a run of the album, or the start of the ID.")
 ]
 
 

@@ -24,7 +24,7 @@ LOG_LIMIT_BYTES = 100_000_000
 UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
-    help="The log of your decisions about photos and moments; every later run applies it.",
+    help="The log of your decisions about photos and moments; every later run applies them.",
     no_args_is_help=True,
 )
 
@@ -58,7 +58,7 @@ def list_(
 
 @app.command()
 def undo(
-    entry: Annotated[str, typer.Argument(help="Id of an entry, or the start of the id.")] = "",
+    entry: Annotated[str, typer.Argument(help="ID of an entry, or the start of the ID.")] = "",
     album: AlbumName = LATEST,
     orchestrator: Address = None,
     data: Data = None,
@@ -160,7 +160,7 @@ def _describe_decision(entry: DecisionEntry) -> str:
         case DecisionAction.RATE:
             return f"remove the stars from {photos}"
         case DecisionAction.LABEL if entry.label:
-            return f"give the {entry.label} label to {photos}"
+            return f"apply the {entry.label} label to {photos}"
         case DecisionAction.LABEL:
             return f"remove the label from {photos}"
         case DecisionAction.PREFER | DecisionAction.UNSURE:

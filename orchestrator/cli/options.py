@@ -25,17 +25,17 @@ Address = Annotated[
         "--orchestrator",
         metavar="ADDRESS",
         help="Address of a running orchestrator, whose runs are used instead of those in the "
-        "local data folder. Token and TLS are set in `shared` in services.yaml.",
+        "local data folder. The token and TLS are set under `shared` in services.yaml.",
     ),
 ]
 Offline = Annotated[
     bool,
     typer.Option(
         "--offline",
-        help="Do not download networks: use those on this machine, or the builtin models.",
+        help="Do not download networks: use those on this machine, or the built-in models.",
     ),
 ]
-RunId = Annotated[str, typer.Argument(help="Id of a run, or the start of the id.")]
+RunId = Annotated[str, typer.Argument(help="ID of a run, or the start of the ID.")]
 AlbumName = Annotated[
     str, typer.Option("--album", help="Folder of an album. Default: the album of the newest run.")
 ]

@@ -17,12 +17,12 @@ from services.common.errors import FailedPreconditionError
 def learn_from_pairs(
     run: str, keep: str | None, *, as_json: bool, orchestrator: str | None, data: Path | None
 ) -> None:
-    """Shows what the answers say about a run's weights; keeps the proposal if it gets a name."""
+    """Shows what the answers say about a run's weights; saves the proposal if it gets a name."""
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         progress, learned = api.count_pairs(found.id), api.learn(found.id)
         if keep is not None and not learned.is_better:
-            raise FailedPreconditionError(f"nothing to keep: {' '.join(learned.lines)}")
+            raise FailedPreconditionError(f"nothing to save: {' '.join(learned.lines)}")
         if keep is not None:
             api.keep_weights(found, learned, keep)
     if as_json:
@@ -41,6 +41,6 @@ def _describe(
     yield f"{pluralize(answered, 'pair')} answered, {progress.total_count} left"
     yield from learned.lines
     if keep is not None:
-        yield f"kept as {keep}; use it with --profile {keep}"
+        yield f"saved as {keep}; use it with --profile {keep}"
     elif learned.is_better:
-        yield "nothing has been changed; --keep NAME keeps these weights as a profile"
+        yield "nothing has been changed; --keep NAME saves these weights as a profile"

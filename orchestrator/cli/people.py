@@ -21,11 +21,11 @@ ID_LENGTH = 8
 """Characters of an id that are shown."""
 
 app = typer.Typer(
-    help="The people in the photos of all albums, as told apart by runs with people.enabled=true.",
+    help="The people found in all albums by runs with people.enabled=true.",
     no_args_is_help=True,
 )
 Name = Annotated[
-    str, typer.Argument(metavar="PERSON", help="A person's name, or the start of the id.")
+    str, typer.Argument(metavar="PERSON", help="A person's name, or the start of the ID.")
 ]
 Photos = Annotated[
     list[str], typer.Argument(help="Photos with the person: file names, or paths in the album.")
@@ -61,7 +61,7 @@ def list_(as_json: AsJson = False, orchestrator: Address = None, data: Data = No
 
 @app.command()
 def show(person: Name, orchestrator: Address = None, data: Data = None) -> None:
-    """List the photos of a person, the clearest face first."""
+    """List a person's photos, clearest face first."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -73,7 +73,7 @@ def show(person: Name, orchestrator: Address = None, data: Data = None) -> None:
 @app.command()
 def best(
     run: Annotated[
-        str, typer.Option("--run", help="Id of a run, or the start of the id.")
+        str, typer.Option("--run", help="ID of a run, or the start of the ID.")
     ] = LATEST,
     orchestrator: Address = None,
     data: Data = None,
@@ -106,7 +106,7 @@ def name(
 
 @app.command()
 def merge(person: Name, other: Name, orchestrator: Address = None, data: Data = None) -> None:
-    """Say that two people are the same person; the first one's name is kept."""
+    """Merge two people who are the same person; the first one's name is kept."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -125,7 +125,7 @@ def split(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Say that a person's face in some photos is somebody else's."""
+    """Move a person's face in some photos to somebody else."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -138,7 +138,7 @@ def split(
 
 @app.command("not")
 def not_(person: Name, photos: Photos, orchestrator: Address = None, data: Data = None) -> None:
-    """Say that a person is not in some photos."""
+    """Remove a person from photos they are not in."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -152,7 +152,7 @@ def not_(person: Name, photos: Photos, orchestrator: Address = None, data: Data 
 def not_a_face(
     person: Name, photos: Photos, orchestrator: Address = None, data: Data = None
 ) -> None:
-    """Say that what was taken for a person's face in some photos is not a face."""
+    """Mark a person's "face" in some photos as not a face."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -175,7 +175,7 @@ def ignore(person: Name, orchestrator: Address = None, data: Data = None) -> Non
 
 @app.command()
 def undo(
-    correction: Annotated[str, typer.Argument(help="Id of a correction.")] = "",
+    correction: Annotated[str, typer.Argument(help="ID of a correction.")] = "",
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -186,7 +186,7 @@ def undo(
 
     with open_api(orchestrator, data) as api:
         answer = api.call(pb.UndoPeopleCorrectionRequest(entry_id=correction))
-    print(f"undid the correction {answer.undone_id}")
+    print(f"undid correction {answer.undone_id}")
 
 
 @app.command()
@@ -205,7 +205,7 @@ def erase(orchestrator: Address = None, data: Data = None) -> None:
 
 
 def _find(api: Api, person: str) -> pb.Person:
-    """Finds a person by name or by the start of the id.
+    """Finds a person by name or by the start of the ID.
 
     Raises:
         ConfigError: There is no such person, or several.
@@ -214,7 +214,7 @@ def _find(api: Api, person: str) -> pb.Person:
     found = [one for one in people if one.name == person]
     found = found or [one for one in people if one.id.startswith(person)]
     if len(found) != 1:
-        problem = f"{person!r} is ambiguous" if found else f"there is no person {person!r}"
+        problem = f"{person!r} is ambiguous" if found else f"no person matches {person!r}"
         raise ConfigError(f"{problem}; run `bestshot people list`")
     return found[0]
 

@@ -28,7 +28,7 @@ class GrpcFaceAnalyzer:
         return identity((await self._info()).model)
 
     async def identity_model(self) -> IdentityModel | None:
-        """Asks which model tells people apart."""
+        """Asks which model recognizes people."""
         info = await self._info()
         if not info.HasField("identity_model"):
             return None

@@ -14,8 +14,8 @@ class FindParameters:
     """Which files of an album are photos."""
 
     exclude: list[str]
-    """patterns, in the syntax of .gitignore, of files and folders to leave out of the album, in
-    addition to those in the album's `.bestshotignore` file; set by `--exclude`"""
+    """`.gitignore` patterns for files and folders to leave out of the album, in addition to those
+    in the album's `.bestshotignore` file; set by `--exclude`"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ class QualityWeights:
     """Shares of the technical and the aesthetic score in the composite score."""
 
     iqa: Share
-    """weight of the technical score in the composite score; both defaults are the earlier system's,
-    and `bestshot tune` fits others to your decisions"""
+    """weight of the technical score in the composite score; both defaults come from the earlier
+    system; `bestshot tune` fits them to your decisions"""
     ava: Share
     """weight of the aesthetic score, which is first scaled to 0..1"""
 

@@ -82,8 +82,8 @@ class SiameseParameters:
     duplicate_threshold: Similarity
     """cosine similarity at or above which two photos are duplicates and never both selected"""
     tiebreaker_range: Share
-    """scores at most this far below the best composite score are a tie, unless faces are clearly
-    worse"""
+    """scores at most this far below the best composite score count as a tie, unless faces are
+    clearly worse"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,10 @@ class SelectionParameters:
     """cosine similarity to a selected photo at or above which another photo is too similar"""
     stability_margin: Share
     """how much better, by composite score, a photo must be to replace a pick from an earlier run of
-    the album (`reference_run_id`); moments with only known photos stay as they were. 0 = every run
+    the album (`reference_run_id`); moments without new photos keep their picks. 0 = every run
     starts afresh"""
     include_noise: bool
-    """whether single shots can be selected; if not, they never are"""
+    """whether single shots can be selected"""
     use_owner_ratings: bool
     """whether ratings and flags from other programs, in the photo or its sidecar, count like your
     decisions unless you decide otherwise: -1 stars or flagged as rejected = never selected, 4 or 5

@@ -29,7 +29,7 @@ class SetParameters:
     """Settings of `keep_sets`."""
 
     exposure_brackets: Use
-    """how to pick from frames of one view at different exposures, which always belong to one
+    """how to pick from frames of the same view at different exposures, which always belong to one
     moment: `best` picks at most one of them, as with other photos; `middle` picks the one with the
     middle exposure instead; `all` picks all of them if it picks one; `ignore` does not look for
     such frames"""

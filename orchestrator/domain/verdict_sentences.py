@@ -380,7 +380,7 @@ def _explain_further(
     faults = _describe_faults(verdict, parameters.person_penalties)
     return (
         f"Also selected: score {verdict.composite_score:.2f}, and different enough from the other "
-        f"picks of this moment (similarity {similarity}, limit {limit}){faults}."
+        f"picks from this moment (similarity {similarity}, limit {limit}){faults}."
     )
 
 
@@ -393,9 +393,9 @@ def _explain_best(
 ) -> str:
     """Writes the sentence for a moment's pick; `highest` is the best-scoring photo not picked."""
     place = (
-        "the only shot of its moment"
+        "the only shot in its moment"
         if verdict.moment_size == 1
-        else f"the best of {verdict.moment_size} shots of this moment"
+        else f"the best of {verdict.moment_size} shots in this moment"
     )
     score, other = f"{verdict.composite_score:.2f}", ""
     if highest is not None and highest.composite_score > verdict.composite_score:
@@ -430,7 +430,7 @@ def _describe_place(verdict: Verdict) -> str:
     coverage = verdict.coverage
     if coverage is None or coverage.place is None:
         return ""
-    text = f"; pick {coverage.place} of {pluralize(coverage.requested, 'photo')} requested"
+    text = f"; pick {coverage.place} of the {pluralize(coverage.requested, 'photo')} requested"
     if coverage.preferred_to is not None:
         text += (
             f", ahead of {coverage.preferred_to}, which has a higher score but is closer to other "
@@ -461,7 +461,7 @@ def _explain_beyond_goal(verdict: Verdict, coverage: Coverage) -> str:
 def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
     """Lists the deductions from the score of a photo that was left out; empty if there are none."""
     costs = [
-        (coverage.moment_count * MOMENT_COST, "for picks of its moment"),
+        (coverage.moment_count * MOMENT_COST, "for picks from its moment"),
         (coverage.near_count * TIME_COST, f"for picks within {NEAR_SECONDS / 60:g} minutes"),
         (coverage.is_faulty * FAULT_COST, "for its fault"),
     ]
@@ -553,7 +553,7 @@ def _place_in_set(candidate: Candidate) -> str:
     own = candidate.frame_set
     if own is None:
         raise ValueError(f"{candidate.path} is not in a set")
-    return f"frame {own.place} of {own.size} of {own.kind.words}"
+    return f"frame {own.place} of {own.size} in {own.kind.words}"
 
 
 def _describe_win(verdict: Verdict) -> str:
@@ -587,14 +587,14 @@ def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParam
     quality = candidate.quality
     for name, score, floor, fault in (
         ("sharpest region", quality.focus_score, filters.min_sharpness, "blurred"),
-        ("technical quality", quality.iqa_score, filters.min_iqa_score, "low in quality"),
+        ("technical quality", quality.iqa_score, filters.min_iqa_score, "of low quality"),
     ):
         if score < floor:
             value, limit = format_comparison(score, floor)
             if verdict.moment_size == 1:
                 return f"; it is {fault} ({name} {value}, minimum {limit})"
             return (
-                f"; all of them are blurred or low in quality (this one's {name} {value}, "
+                f"; all of them are blurred or of low quality (this one's {name} {value}, "
                 f"minimum {limit})"
             )
     return ""
@@ -664,7 +664,7 @@ def _name_rival(rival: tuple[Candidate, Verdict] | None) -> str:
         return ""
     if keeper := _name_keeper(rival[1]):
         return f"; {keeper} kept {rival[1].path}"
-    return f"; {rival[1].path} is the best of this moment"
+    return f"; {rival[1].path} is the best in this moment"
 
 
 def _name_keeper(verdict: Verdict) -> str:

@@ -19,7 +19,7 @@ from orchestrator.domain.photo import FileFacts
 
 MIN_AGREEMENT, MIN_LOWEST, MAX_BEND = 0.8, 0.25, 0.01
 """Limits on `Overlap` for versions of one photo. In an album of 124 real photos and a generated
-version of each, 103 are found with the builtin embedding: all 45 that are mirrored, turned, black
+version of each, 103 are found with the built-in embedding: all 45 that are mirrored, turned, black
 and white or sepia, 6 of 12 crops to a sixth of the picture, and 7 of 11 with strong contrast. No
 photo is mistaken for a version of another scene. Hand-held shots of the same scene reach an
 agreement of 0.84 with a bend of 0.02, except for frames of a burst."""

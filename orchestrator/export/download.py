@@ -34,7 +34,7 @@ _EPOCH, _LAST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
 
 
 class DownloadFormat(enum.StrEnum):
-    """A kind of file, named as in orchestrator.proto, with its file name."""
+    """A download format, named as in orchestrator.proto; the value is its file name."""
 
     CSV = "image_metrics.csv"
     JSON = "results.json"
@@ -52,14 +52,14 @@ def download(
     cache: FeatureCache,
     roots: Sequence[Path] = (),
 ) -> IO[bytes]:
-    """Writes a temporary file, and returns it positioned at its start.
+    """Writes a temporary file and returns it, positioned at the start.
 
-    Links in the album are followed only if they lead into it or into `roots` (resolved). Links that
-    lead elsewhere, and photos that have changed since they were scored, are left out of a zip and
-    named in its SKIPPED.txt.
+    Links in the album are followed only if they point into it or into `roots` (resolved). Links
+    that point elsewhere, and photos that have changed since they were scored, are left out of a zip
+    and listed in its SKIPPED.txt.
 
     Raises:
-        FailedPreconditionError: The run is not completed, a selected photo can no longer be read,
+        FailedPreconditionError: The run has not completed, a selected photo can no longer be read,
             or Parquet needs pyarrow, which is not installed.
     """
     check_completed(run, "exported")

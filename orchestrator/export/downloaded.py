@@ -70,7 +70,7 @@ class DownloadedSource:
         zips = []
         if options.write_xmp:
             zips.append(DownloadFormat.XMP_ZIP)
-        if options.selected_transfer:
+        if options.transfer:
             zips.append(DownloadFormat.SELECTED_ZIP)
         skipped = {line for wanted in zips for line in read_skipped(self._zip(wanted))}
         return {record.path for record in records if f"{record.path}: {CHANGED}" in skipped}

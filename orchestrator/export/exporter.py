@@ -12,6 +12,7 @@ from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.originals import CHANGED, has_changed
 from orchestrator.export.output_folder import (
     EXPORT_LOCK,
+    PEOPLE_FOLDER,
     SELECTED_FOLDER,
     OutputFolder,
     open_output,
@@ -25,6 +26,7 @@ from orchestrator.export.sidecars import (
     stage_sidecars,
     write_sidecars_beside,
 )
+from orchestrator.export.zip_names import folder_names
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.album_folders import AlbumFolders
@@ -83,7 +85,7 @@ class StoredSource:
     """The contents stored on this machine.
 
     Attributes:
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
     """
 
     album: Album
@@ -131,6 +133,7 @@ class ExportOptions:
         write_xmp_beside_photos: Write sidecars into the album itself.
         write_parquet: Write image_metrics.parquet.
         force: Replace files that bestshot did not write or that have changed since.
+        by_person: Also put selected photos into `people/NAME/`, a folder for each named person.
     """
 
     selected_transfer: FileTransfer | None = None
@@ -138,6 +141,12 @@ class ExportOptions:
     write_xmp_beside_photos: bool = False
     write_parquet: bool = False
     force: bool = False
+    by_person: bool = False
+
+    @property
+    def transfer(self) -> FileTransfer | None:
+        """How to put selected photos into folders; None = not at all."""
+        return self.selected_transfer or (FileTransfer.COPY if self.by_person else None)
 
 
 @dataclass(frozen=True)
@@ -148,11 +157,13 @@ class Exported:
         paths: Files, relative to the folder.
         transferred_count: Photos copied or linked.
         warnings: Files that could not be written, with reasons.
+        person_count: Persons who have a folder.
     """
 
     paths: list[str]
     transferred_count: int
     warnings: list[str]
+    person_count: int = 0
 
 
 def export_run(
@@ -176,7 +187,7 @@ def export_run(
         folder: Created if missing.
         options: Other files to write.
         other_albums: Other folders that must not be written to.
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
 
     Raises:
         FailedPreconditionError: The run is not completed, or as in `write_export`.
@@ -206,15 +217,16 @@ def write_export(
         folder: Created if missing.
         options: Other files to write.
         other_albums: Other folders that must not be written to.
-        roots: Resolved folders that links in the album may lead into.
+        roots: Resolved folders that links in the album may point into.
 
     Raises:
         FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be
-            read, or Parquet cannot be written here.
+            read, Parquet cannot be written here, or nobody on the selected photos has a name.
         InvalidArgumentError: The folder is not writable; it is, contains or is inside an album; or
             files that bestshot did not write are in the way.
     """
     records = source.records
+    photos_by_folder = _list_folders(records, options)
     folders = AlbumFolders(source.album)
     first, *others = folders.named.values()
     files = dict(source.tables())
@@ -227,45 +239,78 @@ def write_export(
     ):
         changed = source.find_changed(_find_used(records, options), options)
         warnings += [f"skipped {folders.place(path)}: {CHANGED}" for path in sorted(changed)]
-        unchanged = [record for record in records if record.path not in changed]
-        selected = _list_selected_files(unchanged) if options.selected_transfer else []
+        files_by_folder = {
+            target: _list_files(record for record in photos if record.path not in changed)
+            for target, photos in photos_by_folder.items()
+        }
         thumbnails = thumbnails_by_name(records)
-        transferred = [f"{SELECTED_FOLDER}/{path}" for path in selected if not is_sidecar(path)]
+        transferred = [
+            f"{target}/{path}"
+            for target, paths in files_by_folder.items()
+            for path in paths
+            if not is_sidecar(path)
+        ]
         output.guard({folders.place(record.path).parent for record in records})
         output.check_names([*files, *thumbnails, *transferred], force=options.force)
         for name, record in thumbnails.items():
             output.stage(name, source.thumbnail(name, record))
         for name, content in files.items():
             output.stage(name, content)
-        stale: list[str] = []
-        if options.selected_transfer:
-            warnings += _stage_selected(source, selected, output, options, roots)
-            stale = _stale(output, records, _list_selected_files(records))
-        warnings += _stage_xmp(source, changed, output, options)
-        count = sum(
-            output.has_staged(f"{SELECTED_FOLDER}/{record.path}")
-            for record in records
-            if record.is_selected
-        )
-        warnings += output.commit(stale)
+        for target, paths in files_by_folder.items():
+            warnings += _stage_photos(source, target, paths, output, options, roots)
+        warnings += _stage_xmp(source, photos_by_folder, changed, output, options)
+        staged = {
+            record.path
+            for target, photos in photos_by_folder.items()
+            for record in photos
+            if output.has_staged(f"{target}/{record.path}")
+        }
+        warnings += output.commit(_stale(output, records, photos_by_folder))
     if options.write_xmp_beside_photos:
         located = [(folders.within(record), record.path in changed) for record in records]
         for place in folders.named.values():
             there = [(record, is_out) for (found, record), is_out in located if found == place]
             left_out = {record.path for record, is_out in there if is_out}
-            warnings += write_sidecars_beside(place, [record for record, _ in there], left_out)
-    return Exported(paths=list(files), transferred_count=count, warnings=warnings)
+            inside = [record for record, _ in there]
+            warnings += write_sidecars_beside(place, inside, left_out, roots)
+    return Exported(
+        paths=list(files),
+        transferred_count=len(staged),
+        warnings=list(dict.fromkeys(warnings)),  # a photo may be left out of several folders
+        person_count=len(photos_by_folder.keys() - {SELECTED_FOLDER}),
+    )
+
+
+def _list_folders(
+    records: Sequence[ImageRecord], options: ExportOptions
+) -> dict[str, list[ImageRecord]]:
+    """Maps each folder for selected photos to its photos."""
+    selected = [record for record in records if record.is_selected]
+    folders = {SELECTED_FOLDER: selected} if options.selected_transfer else {}
+    if options.by_person:
+        names = folder_names({name for record in selected for name in record.person_names})
+        if not names:
+            raise FailedPreconditionError(
+                "there are no folders by person, because nobody on the selected photos has a name: "
+                "start a run with `--set people.enabled=true`, then name persons in the People "
+                "view or with `bestshot people name`"
+            )
+        for name, folder in names.items():
+            shown = [record for record in selected if name in record.person_names]
+            folders[f"{PEOPLE_FOLDER}/{folder}"] = shown
+    return folders
 
 
 def _find_used(records: Sequence[ImageRecord], options: ExportOptions) -> list[ImageRecord]:
     """Returns the photos that the export copies, links or writes sidecars for."""
     if options.write_xmp or options.write_xmp_beside_photos:
         return [record for record in records if record.is_readable]
-    return [record for record in records if record.is_selected and options.selected_transfer]
+    return [record for record in records if record.is_selected and options.transfer]
 
 
 def _stage_xmp(
     source: ExportSource,
+    photos_by_folder: Mapping[str, Sequence[ImageRecord]],
     changed: Collection[str],
     output: OutputFolder,
     options: ExportOptions,
@@ -273,19 +318,18 @@ def _stage_xmp(
     """Stages the requested sidecars; yields those that could not be written."""
     if options.write_xmp:
         yield from stage_sidecars(source.records, output, XMP_FOLDER, source.sidecar, changed)
-        if options.selected_transfer:
-            selected = [record for record in source.records if record.is_selected]
-            yield from stage_sidecars(selected, output, SELECTED_FOLDER, source.sidecar, changed)
+        for folder, photos in photos_by_folder.items():
+            yield from stage_sidecars(photos, output, folder, source.sidecar, changed)
 
 
-def _list_selected_files(records: Sequence[ImageRecord]) -> list[str]:
-    """Lists the paths of the selected photos and their companions."""
-    selected = [record for record in records if record.is_selected]
-    return [path for record in selected for path in (record.path, *record.companion_paths)]
+def _list_files(records: Iterable[ImageRecord]) -> list[str]:
+    """Lists the paths of photos and their companions."""
+    return [path for record in records for path in (record.path, *record.companion_paths)]
 
 
-def _stage_selected(
+def _stage_photos(
     source: ExportSource,
+    target: str,
     paths: Sequence[str],
     output: OutputFolder,
     options: ExportOptions,
@@ -300,7 +344,7 @@ def _stage_selected(
     digests = {record.path: record.content_digest for record in source.records}
     for path in paths:
         folder, within = folders.locate(path)
-        place, name = folder / within, f"{SELECTED_FOLDER}/{path}"
+        place, name = folder / within, f"{target}/{path}"
         if is_sidecar(path) and (
             options.write_xmp or (output.is_shared(name) and not options.force)
         ):
@@ -317,19 +361,26 @@ def _stage_selected(
                 f"{path} can no longer be read: {error.strerror}"
             ) from error
         with opened:
-            if options.selected_transfer in (None, FileTransfer.COPY):
+            if options.transfer in (None, FileTransfer.COPY):
                 copied = output.stage_copy(name, opened)
                 if digests.get(path, copied) != copied:
                     raise FailedPreconditionError(f"{path} cannot be copied: {CHANGED}")
             else:
-                output.stage_link(name, opened, place, options.selected_transfer, [folder, *roots])
+                output.stage_link(name, opened, place, options.transfer, [folder, *roots])
 
 
 def _stale(
-    output: OutputFolder, records: Sequence[ImageRecord], selected: Sequence[str]
+    output: OutputFolder,
+    records: Sequence[ImageRecord],
+    photos_by_folder: Mapping[str, Sequence[ImageRecord]],
 ) -> list[str]:
-    """Finds files from earlier exports in `selected/` whose photos are no longer selected."""
+    """Finds files from earlier exports whose photos no longer belong into the folder."""
     names = sidecar_paths(records)
-    current = {*selected, *(name for path in selected for name in names.get(path, ()))}
-    below = output.names_below(SELECTED_FOLDER)
-    return [name for name in below if name.removeprefix(f"{SELECTED_FOLDER}/") not in current]
+    current = {
+        f"{folder}/{name}"
+        for folder, photos in photos_by_folder.items()
+        for path in _list_files(photos)
+        for name in (path, *names.get(path, ()))
+    }
+    tops = {folder.partition("/")[0] for folder in photos_by_folder}
+    return [name for top in tops for name in output.names_below(top) if name not in current]

@@ -38,7 +38,7 @@ from services.common.errors import FailedPreconditionError, InvalidArgumentError
 from services.common.user_files import open_regular
 
 TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")
-SELECTED_FOLDER = "selected"
+SELECTED_FOLDER, PEOPLE_FOLDER = "selected", "people"
 EXPORT_LOCK, CURATE_LOCK = ".bestshot-export.lock", ".bestshot-curate.lock"
 _STAGING_NAME = ".bestshot-staging"
 _LOG_NAME = re.compile(r"logs/[a-z]+\.log")

@@ -10,7 +10,8 @@ import yaml
 
 from orchestrator.export.files import write_file
 from services.common.config.layers import Layer, merge
-from services.common.errors import InvalidArgumentError
+from services.common.config.strict_yaml import parse_yaml
+from services.common.errors import ConfigError, InvalidArgumentError
 from services.common.user_files import read_user_text
 
 
@@ -24,11 +25,16 @@ def write_profile(path: Path, base: Layer, description: str, overrides: dict[str
         overrides: Settings that differ from it.
 
     Raises:
-        InvalidArgumentError: The file exists with different content, or cannot be written.
+        InvalidArgumentError: The file exists with different content, or cannot be written, or
+            could not be read: settings files have limits that requests do not have.
     """
     pipeline = merge([base.data.get("pipeline") or {}, overrides])
     sections = {**base.data, "description": description, "pipeline": pipeline}
     text = yaml.safe_dump(sections, sort_keys=False, allow_unicode=True, width=100)
+    try:
+        parse_yaml(text, path.name)
+    except ConfigError as error:
+        raise InvalidArgumentError("config_overrides", error.message) from error
     if path.exists():
         if read_user_text(path) == text:
             return

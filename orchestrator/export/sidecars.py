@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from orchestrator.export.face_regions import FaceRegions, find_regions
 from orchestrator.export.files import replace_file
 from orchestrator.export.output_folder import OutputFolder
-from orchestrator.export.xmp import find_overruled, sidecar
+from orchestrator.export.xmp import find_overruled, regions_in, sidecar
 from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES
 from orchestrator.records import ImageRecord
 from orchestrator.storage.album_folders import AlbumFolders
@@ -66,14 +67,15 @@ def merged_sidecar(
     outside the album and the roots, is ignored.
     """
     same = album / sidecar_path
+    regions = find_regions(album, record, roots)
     found = sidecars_beside(album, record, [sidecar_path])
     for place in sorted(found, key=lambda place: place != same):
         try:
             with open_inside(place, album, roots) as opened:
-                return sidecar(record, _read_whole(opened), is_copy=True)
+                return sidecar(record, _read_whole(opened), regions, is_copy=True)
         except (OSError, InvalidArgumentError):
             continue
-    return sidecar(record)
+    return sidecar(record, None, regions)
 
 
 def merged_sidecar_of(
@@ -97,8 +99,8 @@ def stage_sidecars(
         records: The photos.
         output: The output folder.
         folder: Name of the folder below it.
-        make: Makes a photo's sidecar, given its path from `sidecar_paths`. Used if there is no
-            sidecar yet, or only one of ours.
+        make: Makes a photo's sidecar, given its path from `sidecar_paths`. If another program has
+            changed the sidecar in the folder, only its face regions are used.
         left_out: Paths of photos that get none; their names still affect those of the others.
 
     Yields:
@@ -118,7 +120,9 @@ def stage_sidecars(
                 yield f"cannot write {place}: {error.strerror}"
                 continue
             try:
-                content = make(record, own) if existing is None else sidecar(record, existing)
+                content = make(record, own)
+                if existing is not None:
+                    content = sidecar(record, existing, regions_in(content))
             except InvalidArgumentError as error:
                 yield f"left {place} unchanged: {error.message}"
                 continue
@@ -126,7 +130,10 @@ def stage_sidecars(
 
 
 def write_sidecars_beside(
-    album: Path, records: Sequence[ImageRecord], left_out: Collection[str] = ()
+    album: Path,
+    records: Sequence[ImageRecord],
+    left_out: Collection[str] = (),
+    roots: Sequence[Path] = (),
 ) -> Iterator[str]:
     """Writes sidecars beside the photos themselves, merging into existing ones.
 
@@ -134,6 +141,7 @@ def write_sidecars_beside(
         album: Folder of the album; if the album has several, one of them, with its photos.
         records: The photos, with paths relative to it.
         left_out: Paths of photos that get none; their names still affect those of the others.
+        roots: Resolved folders that links to photos may lead into; links to sidecars may not.
 
     Yields:
         Sidecars that could not be written, with reasons; one message if the whole album is not
@@ -149,22 +157,25 @@ def write_sidecars_beside(
     for record in records:
         if record.is_readable and record.path not in left_out:
             existing = sidecars_beside(album, record, names[record.path])
+            regions = find_regions(album, record, roots)
             for target in existing or [album / name for name in names[record.path]]:
-                yield from _write_beside(target, album, record)
+                yield from _write_beside(target, album, record, regions)
 
 
-def _write_beside(target: Path, album: Path, record: ImageRecord) -> Iterator[str]:
+def _write_beside(
+    target: Path, album: Path, record: ImageRecord, regions: FaceRegions | None
+) -> Iterator[str]:
     try:
         # Only below the album itself, not in the other roots, because a link may lead to a sidecar
         # that belongs to another photo.
         real = check_inside(target, album, ())
         if not os.path.lexists(real):
-            replace_file(real, sidecar(record))
+            replace_file(real, sidecar(record, None, regions))
             return
         with open_inside(real, album, ()) as opened:
             existing = _read_whole(opened)
         overruled = find_overruled(record, existing)
-        replace_file(real, sidecar(record, existing))
+        replace_file(real, sidecar(record, existing, regions))
         if overruled:
             yield f"{target} keeps its {' and '.join(overruled)}, which another program set"
     except OSError as error:

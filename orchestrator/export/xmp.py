@@ -1,17 +1,20 @@
-"""XMP sidecars (ISO 16684-1): rating, label, keywords and persons, as photo managers read them.
+"""XMP sidecars (ISO 16684-1): rating, label, keywords, persons and faces, for photo managers.
 
-Existing content is kept: properties and keywords written by other programs, and a rating or label
-set by somebody else.
+Existing content is kept: properties, keywords and face regions written by other programs, and a
+rating or label set by somebody else.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from lxml import etree
 
 from orchestrator.domain.owner_marks import RATING_REJECTED
 from orchestrator.domain.photo import REJECTED
+from orchestrator.export.face_regions import FaceRegions
+from orchestrator.export.xmp_regions import merge_regions, read_regions
 from orchestrator.metadata.xmp_packet import (
     NAMESPACES,
     find_rdf,
@@ -32,12 +35,22 @@ PERSONS_KEY = "Iptc4xmpExt:PersonInImage"
 """IPTC's property for the names of the people shown."""
 LAST_PERSONS_KEY = "bestshot:PersonInImage"
 """The names that we wrote last, one per line; we may replace them."""
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot contain; a file name may, and so may a reason that names it."""
+LAST_REGIONS_KEY = "bestshot:Regions"
+"""The face regions that we wrote last, one per line; we may replace them."""
 _UNSET = ("", "0")
 """Values that programs write when there is no rating or label."""
 
 
-def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool = False) -> bytes:
-    """Writes the rating, label, keywords, persons, composite score and reason of a scored photo.
+def sidecar(
+    record: ImageRecord,
+    existing: bytes | None = None,
+    regions: FaceRegions | None = None,
+    *,
+    is_copy: bool = False,
+) -> bytes:
+    """Writes the rating, label, keywords, persons, faces, score and reason of a scored photo.
 
     Args:
         record: The photo.
@@ -45,6 +58,7 @@ def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool
             kept; if bestshot's differs, it goes only into `bestshot:Rating` or `bestshot:Label`.
             If both are equal in a sidecar, bestshot wrote both, and `read_sidecar` does not
             attribute them to the owner.
+        regions: The named faces; None leaves the face regions in `existing` unchanged.
         is_copy: Whether the result goes elsewhere and `existing` stays as it is. Stars and a label
             that the user set in bestshot then replace those in `existing`.
 
@@ -70,9 +84,22 @@ def sidecar(record: ImageRecord, existing: bytes | None = None, *, is_copy: bool
     _set(rdf, "bestshot:Reason", record.reason)
     _set_in_bag(rdf, "dc:subject", _keywords(record), lambda text: text.startswith(KEYWORD_PREFIX))
     _set_persons(rdf, record.person_names)
+    if regions is not None:
+        written = get_property(rdf, LAST_REGIONS_KEY).splitlines()
+        _set(
+            rdf,
+            LAST_REGIONS_KEY,
+            "\n".join(merge_regions(rdf, _description(rdf), regions, written)),
+        )
     if not existing:
         etree.indent(tree)
     return bytes(etree.tostring(tree, encoding="UTF-8", xml_declaration=True))
+
+
+def regions_in(content: bytes) -> FaceRegions:
+    """Returns the face regions that we wrote into a sidecar."""
+    rdf = find_rdf(parse_xmp(content))
+    return read_regions(rdf, get_property(rdf, LAST_REGIONS_KEY).splitlines())
 
 
 def find_overruled(record: ImageRecord, existing: bytes) -> list[str]:
@@ -138,6 +165,7 @@ def _empty() -> etree._ElementTree:
 
 def _set(rdf: etree._Element, key: str, value: str) -> None:
     """Sets a simple property in place, or adds it to a description; an empty value removes it."""
+    value = _for_xml(value)
     is_set = False
     for description in iterate_descriptions(rdf):
         child = description.find(qualify(key))
@@ -157,6 +185,10 @@ def _set(rdf: etree._Element, key: str, value: str) -> None:
         prefix = key.partition(":")[0]
         element = etree.SubElement(_description(rdf), qualify(key), nsmap=_nsmap(prefix))
         element.text = value
+
+
+def _for_xml(text: str) -> str:
+    return _NOT_IN_XML.sub("\ufffd", text)
 
 
 def _set_persons(rdf: etree._Element, names: Sequence[str]) -> None:
@@ -189,7 +221,7 @@ def _set_in_bag(
             found = etree.SubElement(_description(rdf), qualify(key), nsmap=_nsmap(prefix))
         bag = etree.SubElement(found, qualify("rdf:Bag"))
     for value in values:
-        etree.SubElement(bag, qualify("rdf:li")).text = value
+        etree.SubElement(bag, qualify("rdf:li")).text = _for_xml(value)
 
 
 def _find_bag(rdf: etree._Element, key: str) -> etree._Element | None:

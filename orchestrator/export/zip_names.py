@@ -1,11 +1,11 @@
-"""Names of photos in a zip file that can also be unpacked on Windows and macOS."""
+"""Names of files and folders that are also valid on Windows and macOS."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from orchestrator.export.sidecars import sidecar_paths
@@ -18,6 +18,10 @@ _RESERVED = re.compile(
     re.IGNORECASE,
 )
 """Reserved with any suffix. Source: "Naming Files, Paths, and Namespaces", Microsoft."""
+
+
+_MAX_FOLDER_BYTES = 200
+"""File systems allow 255; the rest is for a number."""
 
 
 def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
@@ -54,6 +58,18 @@ def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
             names[path] = next(name for name in numbered if _fold(name) not in taken)
             taken.add(_fold(names[path]))
     return names
+
+
+def folder_names(names: Iterable[str]) -> dict[str, str]:
+    """Chooses a folder for each person's name, made safe as in `zip_names`; "/" becomes "_"."""
+    folders: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in sorted(names):
+        short = name.replace("/", "_").encode()[:_MAX_FOLDER_BYTES].decode(errors="ignore")
+        numbered = (_number(short, short, number) for number in itertools.count(1))
+        folders[name] = next(folder for folder in numbered if _fold(folder) not in taken)
+        taken.add(_fold(folders[name]))
+    return folders
 
 
 def _number(path: str, stem: str, number: int) -> str:

@@ -14,6 +14,7 @@ from orchestrator.metadata.tiff_directory import EMPTY, ByteOrder, Directory, by
 from services.common.imaging.decode import FORMATS, register_formats
 from services.common.imaging.raw import is_raw
 
+ORIENTATION = 0x0112
 _EXIF_POINTER, _GPS_POINTER, _MAKER_NOTE = 0x8769, 0x8825, 0x927C
 _XMP_TAG, _IPTC_TAG = 0x02BC, 0x83BB
 _PHOTOSHOP_IPTC, _PHOTOSHOP_EXIF, _PHOTOSHOP_XMP = 1028, 1058, 1060
@@ -64,6 +65,7 @@ class Blocks:
         quicktime_seconds: Creation time in a QuickTime container, in seconds from 1970.
         png_time: Creation time in a PNG text chunk.
         has_video: Whether a Samsung trailer or a HEIF box contains a video.
+        is_turned: Whether a HEIF or AVIF states that its stored picture is not upright.
     """
 
     image: Directory = EMPTY
@@ -75,6 +77,7 @@ class Blocks:
     quicktime_seconds: int | None = None
     png_time: str = ""
     has_video: bool = False
+    is_turned: bool = False
 
 
 def find_blocks(content: bytes) -> Blocks:
@@ -96,9 +99,14 @@ def _picture_blocks(content: bytes) -> Blocks:
     register_formats()
     info: dict[Any, Any] = {}
     resources: dict[int, bytes] = {}
+    is_turned = False
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         info.update(image.info)
         resources.update(info.get("photoshop", {}))
+        if image.format == "HEIF":
+            is_turned = info.get("original_orientation") not in (None, 1)
+        elif image.format == "AVIF":
+            is_turned = image.getexif().get(ORIENTATION, 1) != 1
         if image.format == "PSD":
             resources.update({number: data for number, _, data in image.resources})  # type: ignore[attr-defined]
     boxes = {
@@ -125,6 +133,7 @@ def _picture_blocks(content: bytes) -> Blocks:
         quicktime_seconds=_quicktime_seconds(boxes.get((b"moov", b""), b"")),
         png_time=str(info.get("Creation Time", "")),
         has_video=(b"mpvd", b"") in boxes or _has_samsung_video(content),
+        is_turned=is_turned,
     )
 
 
@@ -177,6 +186,7 @@ def _exif_blocks(
     quicktime_seconds: int | None = None,
     png_time: str = "",
     has_video: bool = False,
+    is_turned: bool = False,
 ) -> Blocks:
     image = read_tiff(tiff)
     exif = image.subdirectory(_EXIF_POINTER)
@@ -191,6 +201,7 @@ def _exif_blocks(
         quicktime_seconds=quicktime_seconds,
         png_time=png_time,
         has_video=has_video,
+        is_turned=is_turned,
     )
 
 

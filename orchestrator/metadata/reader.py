@@ -14,7 +14,7 @@ from typing import Any
 from lxml import etree
 
 from orchestrator.domain.photo import CameraFacts, CaptureTime, OwnerMark
-from orchestrator.metadata.blocks import Blocks, contains_video, find_blocks
+from orchestrator.metadata.blocks import ORIENTATION, Blocks, contains_video, find_blocks
 from orchestrator.metadata.capture_time import choose_time, parse_time
 from orchestrator.metadata.exif_facts import (
     camera_facts,
@@ -37,6 +37,7 @@ _XMP_TIMES = (
     *("exif:DateTimeDigitized", "xmp:CreateDate"),
 )
 """The times of XMP, the most reliable first, as the Metadata Working Group ranks them."""
+_ORIENTATIONS = tuple("12345678")
 _IPTC_DATE, _IPTC_TIME = 55, 60
 _PICKS = {
     "xmpDM:pick": {"1": "picked", "-1": "rejected"},
@@ -91,6 +92,26 @@ def read_metadata(content: bytes) -> FileMetadata:
     times += [_iptc_time(blocks), _png_time(blocks), _quicktime_time(blocks)]
     known = tuple(time for time in times if time.local)
     return FileMetadata(known, camera_name(blocks), facts, mark)
+
+
+def read_orientation(content: bytes) -> int | None:
+    """Reads how the stored picture of an image file is turned: its EXIF orientation, 1 to 8.
+
+    Args:
+        content: The whole file.
+
+    Returns:
+        None for a HEIF or AVIF with an orientation other than 1: the container may turn the picture
+        too, so it is unclear which picture other programs take as the stored one.
+    """
+    blocks = find_blocks(content)
+    if blocks.is_turned:
+        return None
+    value = blocks.image.number(ORIENTATION)
+    text = "" if value is None else str(int(value))
+    if not text and blocks.xmp and (rdf := _parse_embedded(blocks.xmp)) is not None:
+        text = get_property(rdf, "tiff:Orientation")
+    return int(text) if text in _ORIENTATIONS else 1
 
 
 def read_sidecar(content: bytes, path: str) -> FileMetadata:

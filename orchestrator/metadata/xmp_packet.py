@@ -21,6 +21,10 @@ NAMESPACES = {
     "darktable": "http://darktable.sf.net/",
     "GCamera": "http://ns.google.com/photos/1.0/camera/",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+    "tiff": "http://ns.adobe.com/tiff/1.0/",
+    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
+    "stArea": "http://ns.adobe.com/xmp/sType/Area#",
+    "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
     "bestshot": "https://bestshot.invalid/xmp/1.0/",
 }
 

@@ -108,8 +108,8 @@ class Services:
     """The model services of a run, with the models that they serve.
 
     Attributes:
-        same_person_similarity: Threshold of the identity model; None if the run does not tell
-            people apart.
+        same_person_similarity: Threshold of the identity model; None if the run does not
+            recognize people.
     """
 
     embedder: Embedder
@@ -522,7 +522,7 @@ class Pipeline:
     async def _find_faces(
         self, images: Sequence[RgbImage]
     ) -> Sequence[tuple[FaceScores, ...] | FoundFaces | BestshotError]:
-        """Calls the face service, for vectors too if the run tells people apart."""
+        """Calls the face service, for vectors too if the run recognizes people."""
         analyzer, models = self._services.analyzer, self._services.models
         if not self._has_identity:
             return await analyzer.analyze(images, models["face"])

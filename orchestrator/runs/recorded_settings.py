@@ -82,7 +82,7 @@ def read_calibration(run: Run) -> tuple[float, float] | None:
 
 
 def read_same_person_similarity(run: Run) -> float | None:
-    """Reads the identity model's threshold; None if the run did not tell people apart."""
+    """Reads the identity model's threshold; None if the run did not recognize people."""
     similarity: float | None = run.config["resolved"].get("same_person_similarity")
     return similarity
 

@@ -12,6 +12,9 @@ from orchestrator.storage.companions import PHOTO_SUFFIXES, group_files
 from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.photo_source import check_allowed, check_folder
 
+MAX_FOLDERS = 1000
+"""Folders in a listing: more than anyone reads, and few enough to count the photos in each."""
+
 
 @dataclass(frozen=True)
 class ListedFolder:
@@ -25,13 +28,16 @@ class ListedFolder:
 class FolderListing:
     """The folders in `folder`, or the allowed roots if that is None.
 
-    `parent` is None if it is outside the allowed roots; `photo_count` is as in ListedFolder.
+    `parent` is None if it is outside the allowed roots; `photo_count` is as in ListedFolder;
+    `left_out_count` is the number of folders that are not in the listing because there are too
+    many or because a request cannot name them.
     """
 
     folder: Path | None
     parent: Path | None
     photo_count: int
     folders: tuple[ListedFolder, ...]
+    left_out_count: int = 0
 
 
 def list_folders(folder: str, allowed_roots: Sequence[Path]) -> FolderListing:
@@ -45,17 +51,41 @@ def list_folders(folder: str, allowed_roots: Sequence[Path]) -> FolderListing:
         return FolderListing(None, None, 0, _count(sorted(set(filter(os.path.isdir, roots)))))
     resolved = check_allowed(Path(folder), allowed_roots, field="folder")
     check_folder(resolved)
-    names = AlbumRules((), PHOTO_SUFFIXES).keep_folders("", sorted(os.listdir(resolved)))
-    inside = [resolved / name for name in names if _is_folder_inside(resolved / name, roots)]
+    with os.scandir(resolved) as entries:
+        found = sorted(entry.name for entry in entries if _is_folder_inside(entry, roots))
+    inside = [resolved / name for name in AlbumRules((), PHOTO_SUFFIXES).keep_folders("", found)]
+    listed = list(filter(_can_be_named, inside))[:MAX_FOLDERS]
     parent = resolved.parent
     is_allowed = resolved not in roots and any(parent.is_relative_to(root) for root in roots)
     shown_parent = parent if is_allowed else None
-    return FolderListing(resolved, shown_parent, _count_photos(resolved), _count(inside))
+    return FolderListing(
+        resolved,
+        shown_parent,
+        _count_photos(resolved),
+        _count(listed),
+        left_out_count=len(inside) - len(listed),
+    )
 
 
-def _is_folder_inside(path: Path, roots: Iterable[Path]) -> bool:
-    real = Path(os.path.realpath(path))  # before looking at it: a link may lead outside
+def _is_folder_inside(entry: os.DirEntry[str], roots: Iterable[Path]) -> bool:
+    if not entry.is_symlink():
+        return entry.is_dir(follow_symlinks=False)
+    real = Path(os.path.realpath(entry.path))  # before looking at it: a link may lead outside
     return any(real.is_relative_to(root) for root in roots) and real.is_dir()
+
+
+def _can_be_named(path: Path) -> bool:
+    """Whether a path is UTF-8, as requests are, and one line, as in the page's list of folders."""
+    text = str(path)
+    return text.splitlines() == [text] and _is_utf8(text)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _count(folders: Iterable[Path]) -> tuple[ListedFolder, ...]:

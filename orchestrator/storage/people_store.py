@@ -212,7 +212,8 @@ class SqlPeople:
                 question.face_count,
             )
             for question in asked
-            if question.person_id in summaries
+            # unless faces were assigned again meanwhile
+            if question.person_id in summaries and question.place in shown
         ]
 
     def count_people(self) -> int:

@@ -47,7 +47,7 @@ class FolderPhotoSource:
         folder: The album's folder.
         max_pixels: Maximum number of pixels, checked in the header.
         budget: Memory budget that all decoding in this process shares.
-        roots: Resolved folders that links in the album may lead into, besides the album.
+        roots: Resolved folders that links in the album may point into, besides the album.
     """
 
     def __init__(
@@ -252,8 +252,14 @@ def _read_whole(opened: IO[bytes], size: int) -> bytes:
 
 def check_folder(folder: Path) -> None:
     """Refuses anything but a readable folder."""
-    if not folder.exists():
-        raise InvalidArgumentError("folder", f"{folder} does not exist")
+    try:
+        folder.stat()
+    except FileNotFoundError as error:
+        raise InvalidArgumentError("folder", f"{folder} does not exist") from error
+    except OSError as error:  # for example, its name is too long
+        raise InvalidArgumentError(
+            "folder", f"{folder} cannot be read: {error.strerror}"
+        ) from error
     if not folder.is_dir():
         raise InvalidArgumentError("folder", f"{folder} is a file, not a folder")
     if not os.access(folder, os.R_OK | os.X_OK):

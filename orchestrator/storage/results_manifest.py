@@ -12,17 +12,24 @@ from services.common.user_files import open_regular
 MANIFEST_NAME = ".bestshot-manifest.json"
 FORMAT_VERSION = 1
 _MAX_BYTES = 2**29
+_MAX_ALBUM_BYTES = 2**24
+"""For a manifest in an album, which others may have put there: about 100,000 files. Reading one
+takes up to 30 times as much memory."""
 
 Entry = dict[str, Any]
 """A written file: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log":
 True}."""
 
 
-def read_manifest(folder: int) -> dict[str, list[Entry]] | None:
-    """Reads the manifest of an open folder; None if it does not exist or is not ours."""
+def read_manifest(folder: int, limit: int = _MAX_BYTES) -> dict[str, list[Entry]] | None:
+    """Reads the manifest of an open folder.
+
+    Returns:
+        None if it does not exist, is not ours, or has more than `limit` bytes.
+    """
     try:
         with open_regular(MANIFEST_NAME, os.O_NOFOLLOW, folder) as opened:
-            found = json.loads(opened.read(_MAX_BYTES))
+            found = json.loads(opened.read(limit))
         if found["written_by"] != "bestshot" or found["format"] != FORMAT_VERSION:
             return None
         files = found["files"].items()
@@ -36,12 +43,12 @@ def read_manifest(folder: int) -> dict[str, list[Entry]] | None:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a path is relative and never goes up."""
-    return (
-        bool(name)
-        and "\0" not in name
-        and all(part not in ("", ".", "..") for part in name.split("/"))
-    )
+    """Whether a file can have this path, which is relative and never goes up."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def copies_in_results(folder: Path) -> frozenset[str]:
@@ -55,7 +62,7 @@ def copies_in_results(folder: Path) -> frozenset[str]:
     except OSError:
         return frozenset()
     try:
-        manifest = read_manifest(opened) or {}
+        manifest = read_manifest(opened, _MAX_ALBUM_BYTES) or {}
     finally:
         os.close(opened)
     paths = {str(folder / name): entries for name, entries in manifest.items()}

@@ -25,7 +25,7 @@ _MAX_NAME_BYTES = 200
 
 
 def album_roots(allowed_roots: Sequence[Path], data_folder: Path) -> tuple[Path, ...]:
-    """Returns the folders that an album's links may lead into: allowed roots and uploads."""
+    """Returns the folders that an album's links may point into: allowed roots and uploads."""
     return resolved_roots([*allowed_roots, data_folder / UPLOADS_NAME])
 
 

@@ -108,7 +108,7 @@ def people_action(action: int) -> PeopleAction:
     name = pb.PeopleAction.Name(action) if action in pb.PeopleAction.values() else str(action)
     with contextlib.suppress(ValueError):
         return PeopleAction(name.removeprefix("PEOPLE_ACTION_").lower())
-    raise InvalidArgumentError("action", f"{name} is not a correction")
+    raise InvalidArgumentError("action", f"{name} is not a PeopleAction")
 
 
 def person_message(found: PersonSummary) -> pb.Person:

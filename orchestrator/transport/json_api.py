@@ -60,7 +60,7 @@ class PageQuery(BaseModel):
 
     # The bounds are only described here; the reader checks them, as it does for gRPC.
     page_size: Annotated[int, Field(le=MAX_INT, json_schema_extra={"minimum": 0})] = 0
-    """maximum number of items to return; 0 = 50, at most 1000"""
+    """maximum number of items to return, up to 1000; 0 means 50"""
     page_token: str = ""
     """next_page_token of the previous page"""
 
@@ -101,7 +101,7 @@ class ImagesQuery(SkippingQuery):
 PageSize = Annotated[
     int,
     Query(
-        description="Maximum number of questions; 0 = 5, at most 100.",
+        description="Maximum number of questions, up to 100; 0 means 5.",
         json_schema_extra={"minimum": 0, "maximum": MAX_QUESTION_COUNT},
     ),
 ]
@@ -109,7 +109,7 @@ PhotoPath = Annotated[str, Query(min_length=1, description="Path of the photo in
 LongSide = Annotated[
     int,
     Query(
-        description="Longest side in pixels; 0 = 320.",
+        description="Longest side in pixels; 0 means 320.",
         json_schema_extra={"minimum": 0, "maximum": MAX_LONG_SIDE_PX},
     ),
 ]

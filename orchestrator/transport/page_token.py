@@ -41,7 +41,9 @@ def decode(token: str, *query: object) -> int:
         valid = False
     if not valid:
         raise InvalidArgumentError(
-            "page_token", "is not the next_page_token of a call whose other fields are the same"
+            "page_token",
+            "does not match this call: use the next_page_token of a call with the same other "
+            "fields",
         )
     return int(offset)
 

@@ -323,7 +323,7 @@ class Reader:
         """
         profiles = await asyncio.to_thread(self._config.profiles)
         name = profile or self._config.profile
-        check_profile(name, profiles)
+        check_profile(name, self._config.profile_names())
         values = await asyncio.to_thread(self._config.load, name)
         return ProfileSettings(name, values.model_dump(mode="json"), profiles)
 

@@ -86,7 +86,9 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         if not request.folder and not request.folders:
             raise InvalidArgumentError("folder", "must not be empty unless folders is set")
         if request.folder and request.folders:
-            raise InvalidArgumentError("folders", "folder is also set; name all folders here")
+            raise InvalidArgumentError(
+                "folders", "folder is also set; list all folders here instead"
+            )
         looks = self._reader.threads.looks
         folders: list[Path] = []
         for named in request.folders or [request.folder]:
@@ -190,6 +192,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                 pb.FolderEntry(folder=str(one.path), photo_count=one.photo_count)
                 for one in listing.folders
             ],
+            left_out_count=listing.left_out_count,
         )
 
     async def GetAlbum(
@@ -701,6 +704,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
                     write_xmp_beside_photos=request.write_xmp_beside_photos,
                     write_parquet=request.write_parquet,
                     force=request.overwrite_foreign_files,
+                    by_person=request.by_person,
                 ),
                 other_albums=[Path(one) for known in albums for one in known.folders],
                 roots=self._linked_roots,
@@ -710,6 +714,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             copied_count=written.transferred_count,
             warnings=written.warnings[:MAX_WARNING_COUNT],
             warning_count=len(written.warnings),
+            person_count=written.person_count,
         )
 
     async def DownloadRun(

@@ -119,7 +119,7 @@ def _find_identity_model(invocation: Invocation, settings: FaceSettings) -> Loca
             settings.identity_model,
         )
     except MissingModelError as error:
-        logger.info("people are not told apart: %s", error.message)
+        logger.info("people are not recognized: %s", error.message)
         return None
 
 

@@ -1,4 +1,4 @@
-"""Technical quality from formulas; aesthetics from a heuristic, labelled as one, or a network."""
+"""Technical quality from formulas; aesthetics from a network or a heuristic labelled as such."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.quality.focus import (
 )
 
 Histogram = NDArray[np.int64]
-"""Number of pixels of each grey level, (256,)."""
+"""Number of pixels at each grey level, (256,)."""
 
 HEURISTIC_LOW, HEURISTIC_HIGH = 2.0, 8.0
 """Mean votes in AVA rarely leave the range 2 to 8 (Murray et al. 2012, figure 3)."""
@@ -39,7 +39,8 @@ HEURISTIC_WEIGHTS = {
 """Chosen by hand, not learned."""
 
 SIGNATURE_SIDE_PX, SIGNATURE_GRID = 256, 16
-"""Side of the square to which a picture is resized for its signature, and its cells per side."""
+"""Side of the square that a picture is resized to for its signature, and number of cells per
+side."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def laplacian_response(gray: Gray) -> Response:
 
 
 def count_levels(gray: Gray) -> Histogram:
-    """Counts the pixels of each grey level."""
+    """Counts the pixels at each grey level."""
     return np.asarray(cv2.calcHist([gray], [0], None, [256], [0, 256]), np.int64).ravel()
 
 
@@ -217,7 +218,11 @@ def exposure_score(levels: Histogram) -> float:
 
 
 def contrast_score(levels: Histogram, full_scale: float) -> float:
-    """Divides standard deviation by mean and `full_scale`, clipped; 0.0 for a black picture."""
+    """Divides the standard deviation by the mean and by `full_scale`, and clips the result.
+
+    Returns:
+        0.0 for a black picture.
+    """
     mean = _mean_level(levels)
     if mean == 0:
         return 0.0
@@ -235,7 +240,7 @@ def colourfulness(pixels: RgbImage) -> float:
     red_green, red_blue, green_blue = (
         cv2.norm(*pair, cv2.NORM_L2SQR) for pair in ((red, green), (red, blue), (green, blue))
     )
-    # the squares of red - green, and of twice yellow - blue, which is red + green - 2 blue
+    # mean squares of red - green and of 2 x (yellow - blue) = red + green - 2 x blue
     squares = np.array([red_green, 2 * (red_blue + green_blue) - red_green]) / red.size
     mean_red, mean_green, mean_blue = (cv2.mean(plane)[0] for plane in (red, green, blue))
     means = np.array([mean_red - mean_green, mean_red + mean_green - 2 * mean_blue])
@@ -252,15 +257,15 @@ def heuristic_aesthetic(
 ) -> float:
     """Estimates a mean AVA vote from six hand-crafted features, without learning from votes.
 
-    Focus, 0 to 1, is that of the sharpest region (a sharp subject in front of a soft background is
-    not a fault), contrast is the width of the middle 98 percent of the luminance,
-    light is its closeness to middle grey, colour is the colourfulness up to "moderately colourful",
-    compactness is how small a frame contains 81 percent of the edges, and simplicity is how few
-    hues there are. Contrast, compactness and simplicity follow Ke, Tang and Jing (2006), "The
-    Design of High-Level Features for Photo Quality Assessment", sections 4.1 to 4.3.
+    Focus (0 to 1) is measured in the sharpest region (a sharp subject in front of a soft background
+    is not a fault), contrast is the width of the middle 98 percent of the luminance, light is how
+    close the mean luminance is to middle grey, colour is the colourfulness up to "moderately
+    colourful", compactness is how small a frame contains 81 percent of the edges, and simplicity is
+    how few hues there are. Contrast, compactness and simplicity follow Ke, Tang and Jing (2006),
+    "The Design of High-Level Features for Photo Quality Assessment", sections 4.1 to 4.3.
 
     Returns:
-        2.0 to 8.0, on the scale of AVA (1 to 10).
+        2.0 to 8.0, on AVA's scale of 1 to 10.
     """
     parts = {
         "focus": focus,
@@ -292,7 +297,11 @@ def percentile(levels: Histogram, share: float) -> float:
 
 
 def _edge_frame_area(response: Response) -> float:
-    """Measures the central-mass frame with 90 percent of the edges each way, 0.0 to 1.0."""
+    """Measures the area of the central frame that holds 90 percent of the edges in each direction.
+
+    Returns:
+        0.0 to 1.0.
+    """
     edges = np.abs(response)
     total = int(cv2.norm(response, cv2.NORM_L1))
     if total == 0:
@@ -308,7 +317,7 @@ def _edge_frame_area(response: Response) -> float:
 
 
 def _hue_count(pixels: RgbImage) -> int:
-    """Counts the hues, of 20, with at least a twentieth of the most frequent hue's pixels."""
+    """Counts how many of 20 hues have more than a twentieth of the most frequent hue's pixels."""
     hsv = cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)
     coloured = cv2.inRange(hsv, (0, 52, 39), (255, 255, 241))
     degrees = cv2.calcHist([hsv], [0], coloured, [180], [0, 180])  # in steps of 2 degrees

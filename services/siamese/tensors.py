@@ -17,7 +17,10 @@ from services.siamese.servicer import SiameseServicer
 
 
 def tensor_api(servicer: SiameseServicer) -> TensorApi:
-    """Describes the call: `first` and `second` in, `first_better_probability`, FP64 (n,), out."""
+    """Describes the call.
+
+    Its inputs are `first` and `second`, its output is `first_better_probability`, FP64 (n,).
+    """
 
     async def infer(images: Images) -> Tensors:
         first, second = images["first"], images["second"]

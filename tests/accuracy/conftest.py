@@ -1,4 +1,4 @@
-"""Real photos, curated with the builtin models and with published ones."""
+"""Real photos, curated with the built-in models and with published ones."""
 
 from __future__ import annotations
 

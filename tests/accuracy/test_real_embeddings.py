@@ -24,7 +24,7 @@ from tests.unit.orchestrator.domain.moments.test_spanning_tree import assert_sam
 
 @pytest.fixture(scope="module")
 def embeddings(real_photos: Callable[[str], Path]) -> NDArray[np.float32]:
-    """Embeddings of all readable real photos, from the builtin model."""
+    """Embeddings of all readable real photos, from the built-in model."""
     embed, long_side_px = model_here("embedding")
     found = []
     for name in ("album", "trip", "faces", "portraits"):

@@ -1,4 +1,4 @@
-"""The builtin comparator on real pictures that it was not trained on."""
+"""The built-in comparator on real pictures that it was not trained on."""
 
 from __future__ import annotations
 

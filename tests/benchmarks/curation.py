@@ -6,7 +6,7 @@ divided by the number of cores. Each measurement runs in a separate process on t
 better of two rounds counts. The Siamese model does not compare near ties, because the script does
 not select.
 
-Both use the builtin models. A run with the `standard` profile is compared with the builtin run, if
+Both use the built-in models. A run with the `standard` profile is compared with the builtin run, if
 its networks are on this machine or can be fetched.
 """
 

@@ -261,7 +261,7 @@ def test_moments_are_split_merged_and_moved_and_a_search_finds_photos(
     expect(page.locator("#regrouped")).to_be_hidden()
     own = other.locator(".tile[data-path='001-2.jpg']")
     expect(own).to_be_visible()  # the order has not changed
-    other.get_by_role("button", name="Reload the moments").click()
+    other.get_by_role("button", name="Reload moments").click()
     expect(other.get_by_text("Moment 1 8 shots")).to_be_visible()
     other.close()
     page.keyboard.press("Space")  # accepts what is picked in the moments as they are now
@@ -435,7 +435,7 @@ def test_answers_about_pairs_are_stored_and_learned_weights_kept(
     )
     page.get_by_label("Profile name").fill("my-taste")
     page.keyboard.press("Enter")
-    expect(page.locator("#kept")).to_contain_text("Kept as “my-taste”")
+    expect(page.locator("#kept")).to_contain_text("Saved as “my-taste”")
     kept = culling.orchestrator.stub.DescribeSettings(
         pb.DescribeSettingsRequest(profile="my-taste")
     )

@@ -82,7 +82,7 @@ def test_people_are_named_merged_corrected_and_erased(page: Page, system: GridSy
     page.get_by_role("link", name="People", exact=True).click()
     persons = page.locator(".person")
     expect(persons).to_have_count(PERSON_COUNT)
-    first = page.get_by_label("Name of a person without a name").first
+    first = page.get_by_label("Name of an unnamed person").first
     first.fill("Anna")
     first.press("Enter")
     expect(page.locator("#notice")).to_contain_text("Named Anna.")

@@ -72,7 +72,7 @@ class Curated:
 def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """Builds a command's environment: this process's, with its own data folder and no settings.
 
-    The models are the builtin ones, so that no test downloads models by accident.
+    The models are the built-in ones, so that no test downloads models by accident.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BESTSHOT_")}
     own = {"BESTSHOT_DATA_DIR": str(data), "COLUMNS": "200", **BUILTIN}

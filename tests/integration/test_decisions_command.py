@@ -135,7 +135,7 @@ def test_answers_about_pairs_are_imported_counted_and_undone(done: Access, tmp_p
     assert f"prefer {photos[0]['path']} to {photos[1]['path']}" in run(done, "decisions", "list")
     assert "2 pairs answered" in progress()
     assert "Too few answers to learn from: 1 choice in 1 moment" in progress()
-    assert "nothing to keep" in run(done, "tune", "--pairs", "--keep", "mine", code=1)
+    assert "nothing to save" in run(done, "tune", "--pairs", "--keep", "mine", code=1)
     assert "--keep needs --pairs" in run(done, "tune", "--keep", "mine", code=2)
     run(done, "decisions", "undo", "a1")
     run(done, "decisions", "undo", "a2")

@@ -141,5 +141,5 @@ async def test_the_learned_votes_reach_the_apis_and_the_page(full: Full) -> None
     stored = full.curated.images["0.png"]["quality"]["ava_distribution"]
     assert list(answer.quality.ava_distribution) == stored
     assert mirrored["0.png"]["quality"]["ava_distribution"] == stored
-    assert 'role="img" aria-label="Predicted votes on 0.png: vote 1: ' in page
+    assert 'role="img" aria-label="Predicted votes for 0.png: vote 1: ' in page
     assert f"mean {answer.quality.ava_score:.2f}" in page

@@ -205,7 +205,7 @@ def test_all_other_resources_can_be_read(system: System) -> None:
         ("/runs/nowhere", 404, "", "there is no run 'nowhere'"),
         ("/albums/nowhere", 404, "", "there is no album"),
         ("/results/{run}/images?page_size=-1", 400, "page_size", "must not be negative (got -1)"),
-        ("/results/{run}/images?page_token=x", 400, "page_token", "is not the next_page_token"),
+        ("/results/{run}/images?page_token=x", 400, "page_token", "does not match this call"),
         ("/results/{run}/images?order_by=x", 400, "order_by", "'x'"),
         ("/results/{run}/images?filters=x", 400, "0", "Input should be"),
         ("/results/{run}/images?pagesize=1", 400, "pagesize", "Extra inputs"),
@@ -257,7 +257,8 @@ def test_schemathesis_finds_no_faults(system: System, tmp_path: Path) -> None:
     ]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stdout[-5000:]
-    assert "Selected: 20/20" in finished.stdout
+    count = len(http_get(f"{system.url}/openapi.json").json()["paths"])  # each has one method
+    assert f"Selected: {count}/{count}" in finished.stdout
 
 
 def test_tokens_are_required(album: Path, tmp_path: Path) -> None:

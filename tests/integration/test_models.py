@@ -174,7 +174,7 @@ def test_a_builtin_replacement_is_reported_everywhere(models: Models, one_photo:
     told = "uses builtin-scene-embedding: the files of published are missing."
     assert f"Note: The embedding service {told}" in curated.text
     log = (out / "logs" / "embedding.log").read_text()
-    assert "using the builtin model instead" in log
+    assert "using the built-in model instead" in log
     assert (
         "builtin-scene-embedding was used instead of published" in (out / "index.html").read_text()
     )

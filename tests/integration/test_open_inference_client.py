@@ -41,7 +41,7 @@ HOSTED = {
 
 @pytest.fixture(scope="module")
 def kserve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a KServe server with the builtin graphs."""
+    """Address of a KServe server with the built-in graphs."""
     python = python_with("kserve==0.21.0", "onnxruntime")
     script = ROOT / "tests" / "contract" / "kserve_server.py"
     grpc_port, http_port = free_ports(2)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -43,7 +44,10 @@ class Served:
     second: list[str]
 
     def people(self, *arguments: str, code: int = 0) -> str:
-        command = ["people", *arguments, "--orchestrator", self.address]
+        return self.run("people", *arguments, code=code)
+
+    def run(self, *arguments: object, code: int = 0) -> str:
+        command = [*arguments, "--orchestrator", self.address]
         finished = bestshot(command, data=self.data)
         assert finished.code == code, finished.text
         return finished.text
@@ -67,7 +71,10 @@ def served(curated: Curated, tmp_path: Path) -> Iterator[Served]:
     engine.dispose()
     (port,) = free_ports(1)
     address = f"127.0.0.1:{port}"
-    with orchestrator(tmp_path, {}, curated.photos, http_address=address) as part:
+    roots = str([str(curated.photos), str(tmp_path)])
+    with orchestrator(
+        tmp_path, {}, curated.photos, http_address=address, allowed_roots=roots
+    ) as part:
         paths = [digests[digest] for digest in chosen]
         run_id = str(curated.run["id"])
         yield Served(
@@ -87,7 +94,7 @@ def test_people_can_be_corrected_and_erased_through_every_interface(served: Serv
     served.people("name", first.id[:8], "Ann")
     served.people("name", second.id, "Bob")
     assert "another person is called 'Ann'" in served.people("name", "Bob", "Ann", code=1)
-    assert "there is no person 'Cid'" in served.people("show", "Cid", code=2)
+    assert "no person matches 'Cid'" in served.people("show", "Cid", code=2)
     shown = served.people("show", "Ann").splitlines()
     assert sorted(path.rpartition("/")[2] for path in shown) == sorted(
         path.rpartition("/")[2] for path in served.first
@@ -142,3 +149,28 @@ def test_people_can_be_corrected_and_erased_through_every_interface(served: Serv
     assert "no people yet" in served.people("list")
     image = served.stub.GetImage(pb.GetImageRequest(run_id=served.run_id, path=served.first[0]))
     assert not image.image.person_names
+
+
+def test_selected_photos_are_exported_by_person(served: Served, tmp_path: Path) -> None:
+    request = pb.ExportRunRequest(
+        run_id=served.run_id, output_folder=str(tmp_path / "there"), by_person=True
+    )
+    with pytest.raises(grpc.RpcError, match="nobody on the selected photos has a name"):
+        served.stub.ExportRun(request)
+    first, second = served.stub.ListPeople(pb.ListPeopleRequest()).people
+    served.people("name", first.id, "Ann")
+    served.people("name", second.id, "Bob")
+    wanted = pb.ListImagesRequest(run_id=served.run_id, filters=[pb.IMAGE_FILTER_SELECTED])
+    expected = {
+        f"{name}/{image.path}"
+        for image in served.stub.ListImages(wanted).images
+        for name in image.person_names
+    }
+    assert expected
+    assert served.stub.ExportRun(request).person_count == len(
+        {path.partition("/")[0] for path in expected}
+    )
+    served.run("export", served.run_id, "--by", "person", "--out", tmp_path / "here")
+    for folder in (tmp_path / "there" / "people", tmp_path / "here" / "people"):
+        files = (path for path in folder.rglob("*") if path.is_file())
+        assert {path.relative_to(folder).as_posix() for path in files} == expected

@@ -61,7 +61,7 @@ def test_a_number_of_photos_is_picked_from_the_whole_album(done: Curated, tmp_pa
     picked = [row for row in rows if row["Status"] == "selected"]
     left_out = [row for row in rows if row["Reason_Code"] == "BEYOND_GOAL"]
     assert len(picked) == 1
-    assert all("of 1 photo requested" in row["Reason"] for row in picked)
+    assert all("of the 1 photo requested" in row["Reason"] for row in picked)
     assert left_out
     assert all("1 photo requested" in row["Reason"] for row in left_out)
     explained = bestshot(["explain", left_out[0]["Path"]], data=done.data)

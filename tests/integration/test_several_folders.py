@@ -141,7 +141,7 @@ def test_the_error_for_wrong_folders_names_them(
         wrong = [
             (pb.CreateAlbumRequest(folders=[zoe, "/etc"]), "/etc is not in any of the allowed"),
             (pb.CreateAlbumRequest(folders=[zoe, zoe]), "is given twice"),
-            (pb.CreateAlbumRequest(folder=zoe, folders=[anna]), "name all folders here"),
+            (pb.CreateAlbumRequest(folder=zoe, folders=[anna]), "list all folders here instead"),
             (pb.CreateAlbumRequest(display_name="a"), "folder: must not be empty unless"),
         ]
         for request, problem in wrong:

@@ -6,6 +6,8 @@ import datetime
 from dataclasses import replace
 from typing import Any
 
+from PIL import Image
+
 from orchestrator.domain.content import ContentTreatment
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, DecisionEntry
 from orchestrator.domain.goal import BEST_OF_MOMENTS
@@ -28,6 +30,17 @@ PENALTIES = PersonPenalties(
     prominent_face_ratio=0.3,
 )
 FILTERS = FilterParameters(min_iqa_score=0.3, min_sharpness=0.2)
+TO_STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""Transformation of an upright picture to the stored one, by EXIF orientation."""
 
 
 def quality(**changes: Any) -> QualityScores:

@@ -33,7 +33,7 @@ def album_json(
     began = run.create_time.ToDatetime().astimezone()
     return {
         "album": {"id": album.id, "name": album.display_name},
-        "run": {"id": run.id, "title": f"run of {began:%Y-%m-%d %H:%M}"},
+        "run": {"id": run.id, "title": f"run from {began:%Y-%m-%d %H:%M}"},
         "entry_count": entry_count,
         "scores": [
             {"label": score.label, "lower_is_better": score.lower_is_better}

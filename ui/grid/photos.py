@@ -54,7 +54,7 @@ def summary_json(
     began = run.create_time.ToDatetime().astimezone()
     return {
         "album": {"id": album.id, "name": album.display_name},
-        "run": {"id": run.id, "title": f"run of {began:%Y-%m-%d %H:%M}"},
+        "run": {"id": run.id, "title": f"run from {began:%Y-%m-%d %H:%M}"},
         "entry_count": entry_count,
         "chips": [
             {"name": name, "title": title, "count": counts.get(wanted, 0)}

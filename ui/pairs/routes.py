@@ -30,7 +30,7 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    key: Annotated[str, Field(pattern=r"^select_best\.[a-z_.]+$")]
+    key: Annotated[str, Field(pattern=r"^select_best\.[a-z_.]+$", max_length=100)]
     value: float
 
 

@@ -31,8 +31,8 @@ def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], N
                     new_name = gr.Textbox("", label="New name", scale=3)
                     rename = gr.Button("Rename", scale=1)
                 gr.Markdown(
-                    "Deletes the album with its runs and your decisions. The photos are not "
-                    "deleted."
+                    "Deletes the album along with its runs and your decisions. The photos are "
+                    "not deleted."
                 )
                 with gr.Row():
                     sure = gr.Checkbox(label="Yes, delete it", scale=3)

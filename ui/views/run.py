@@ -145,7 +145,7 @@ def profile_update(
     info = _description(described)
     if others:
         info += (
-            f" Not offered: {', '.join(others)}, because the services use other models. To use "
+            f" Not offered: {', '.join(others)}, because the services use different models. To use "
             f"them, restart bestshot with --profile NAME."
         )
     return dict(gr.update(choices=offered, info=info))

@@ -1,7 +1,7 @@
 """HDBSCAN's steps, using compiled functions of the hdbscan package without the package's imports.
 
 `import hdbscan` loads scikit-learn and, with it, SciPy's statistics and, if installed, pandas. That
-takes over two seconds of processor time at every start; the two compiled modules that do the work
+takes over two seconds of processor time at every startup; the two compiled modules that do the work
 load in milliseconds.
 """
 
@@ -40,11 +40,11 @@ _linkage, _tree = _load_compiled("_hdbscan_linkage", "_hdbscan_tree")
 
 
 def link_by_distances(distances: Doubles, min_samples: int) -> Doubles:
-    """Builds the spanning tree of mutual reachability for a matrix of distances.
+    """Builds the mutual-reachability spanning tree of a distance matrix.
 
     Args:
         distances: (n, n), symmetric, n at least two.
-        min_samples: Number of neighbours that make a core point, excluding the point itself.
+        min_samples: Number of neighbours that a core point must have, excluding the point itself.
 
     Returns:
         (n - 1, 3): row in the tree, row found, weight; in the order in which the rows are found.

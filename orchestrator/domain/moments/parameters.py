@@ -23,7 +23,7 @@ class DbscanParameters:
     eps: Annotated[float, Gt(0), Le(2)]
     """neighbourhood radius (DBSCAN)"""
     min_samples: Count
-    """minimum number of neighbours, including itself, that make a photo a core point (DBSCAN)"""
+    """minimum number of neighbours, including itself, that a core point must have (DBSCAN)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,11 @@ class CaptureTimeParameters:
 
     weight: Annotated[float, Ge(0), Le(2)]
     """how much the time between two photos from the same camera (EXIF) changes their cosine
-    distance: not at all at half a minute; within 2 seconds, it subtracts this much (but no distance
-    is below 0); above half a minute, it adds this much per power of ten, up to 2.5 times this much
-    from 2.6 hours on; 0: capture time does not affect distances. Photos from different cameras are
-    compared by content alone, unless similar photos show how much their clocks differ"""
+    distance: a gap of half a minute changes nothing; within 2 seconds, it subtracts this much (but
+    no distance is below 0); above half a minute, it adds this much per power of ten, up to 2.5
+    times this much from 2.6 hours on; 0: capture time does not affect distances. Photos from
+    different cameras are compared by content alone, unless similar photos show how much their
+    clocks differ"""
     enabled: bool
     """whether the limits below also join bursts and split moments at pauses"""
     burst_seconds: Annotated[float, Ge(0)]
@@ -68,11 +69,11 @@ class ClusterSettings:
     method: Literal["hdbscan", "dbscan"]
     """how photos are grouped into moments: `hdbscan` or `dbscan`"""
     metric: Literal["cosine", "euclidean"]
-    """`cosine`, or `euclidean` on the unit vectors; the distances below are in its unit"""
+    """`cosine`, or `euclidean` on the unit vectors; the distances below use this metric"""
     min_cluster_size: Annotated[int, Ge(2)]
     """minimum number of photos in a cluster, at least 2 (HDBSCAN)"""
     min_samples: Count
-    """minimum number of neighbours that make a photo a core point, at least 1 (HDBSCAN)"""
+    """minimum number of neighbours that a core point must have, at least 1 (HDBSCAN)"""
     cluster_selection_epsilon: Distance | Auto
     """photos closer than this are not split, unless `scene_distance` requires it: a distance, 0.0
     for none, or `auto` (HDBSCAN)"""

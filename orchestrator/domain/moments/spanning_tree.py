@@ -128,7 +128,7 @@ def spanning_tree(rows: Rows, min_samples: int) -> Doubles:
 
     Args:
         rows: At least two.
-        min_samples: Number of neighbours that make a core point.
+        min_samples: Number of neighbours that a core point must have.
 
     Returns:
         float64, (n - 1, 3), like hdbscan's: row in the tree, row found, weight; in the order in

@@ -1,4 +1,4 @@
-"""Faces as needed to tell people apart."""
+"""Faces as needed to recognize people."""
 
 from __future__ import annotations
 

@@ -10,6 +10,6 @@ class PeopleParameters:
     """Settings of `people`."""
 
     enabled: bool
-    """whether to tell apart the people in the photos. This computes and stores a vector of each
+    """whether to recognize the people in the photos. This computes and stores a vector of each
     face, which is biometric data; `bestshot people erase` deletes all of them. It needs the
     identity model of the face service (`bestshot models pull mobilefacenet`)"""

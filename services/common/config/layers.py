@@ -100,7 +100,10 @@ def load_profile(folder: Path, name: str) -> Layer:
     path = known[name]
     layer = Layer(str(path), read_yaml(path))
     _refuse_unknown(layer.data, PROFILE_KEYS, (), layer.source)
-    _refuse_unknown(_below(layer, ("services",)), SERVICE_NAMES, ("services",), layer.source)
+    services = _below(layer, ("services",))
+    _refuse_unknown(services, SERVICE_NAMES, ("services",), layer.source)
+    for section in services:
+        _below(layer, ("services", section))  # raises if it is not a mapping
     return layer
 
 
@@ -153,8 +156,20 @@ def profile_names(folder: Path) -> list[str]:
     return sorted(_list_profiles(folder / "profiles") | _list_profiles(user_profiles_dir()))
 
 
+def profiles_to_check(folder: Path) -> list[str]:
+    """Lists the profiles in `folder`, which must all be valid.
+
+    One of the user's own is checked only when it is used, so that a broken one stops nothing else.
+    Nor does one that has the name of a profile in `folder`.
+    """
+    shipped, own = _list_profiles(folder / "profiles"), _list_profiles(user_profiles_dir())
+    return sorted(shipped.keys() - own.keys())
+
+
 def _list_profiles(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in folder.glob("*.yaml")}
+    """Finds the profiles in a folder; editors and macOS keep hidden files beside them."""
+    paths = folder.glob("*.yaml")
+    return {path.stem: path for path in paths if not path.name.startswith(".")}
 
 
 def check_default_profile(folder: Path, profile: str) -> None:

@@ -27,7 +27,7 @@ from services.common.config.layers import (
     layers_of,
     load,
     load_profile,
-    profile_names,
+    profiles_to_check,
     read_config_file,
 )
 from services.common.config.tls import TlsSettings
@@ -50,8 +50,7 @@ class SharedSettings(Settings):
     max_batch_count: Count
     """maximum number of pictures or pairs per call"""
     max_image_pixels: Count
-    """maximum number of pixels in an image file; checked in its header, before anything is
-    decoded"""
+    """maximum number of pixels in an image file; read from its header before anything is decoded"""
     max_connection_age_s: Count | None
     """seconds after which a model service asks a client to reconnect, so that it finds new
     replicas; `null` for never. Calls in progress are completed first"""
@@ -60,10 +59,10 @@ class SharedSettings(Settings):
     and a retry delay. A single connection may use all of them. Health checks and reflection have a
     separate limit of the same size"""
     allowed_hosts: list[HostName]
-    """additional host names, without port, under which clients reach the page and the JSON API,
-    for example through an ingress: `[photos.example.com]`. The servers' own addresses and loopback
-    are always accepted, and any IP address if a server listens beyond loopback. Requests for other
-    names are refused, so that no web site can reach the servers through a browser"""
+    """additional host names, without a port, by which clients reach the page and the JSON API, for
+    example through an ingress: `[photos.example.com]`. The servers' own addresses and loopback are
+    always accepted, and any IP address if a server listens on a non-loopback address. Requests for
+    other names are refused, so that no web site can reach the servers through a browser"""
     tls: TlsSettings
     tokens_file: UserPath | None
     """YAML file of accepted tokens, by name: `sha256` and `scope` (`read` < `run` < `admin`);
@@ -87,13 +86,13 @@ class ModelServiceSettings(Settings):
     """`host:port` to listen on; port 0 picks a free one"""
     metrics_address: Address | None
     """`host:port` that answers `GET /metrics` for Prometheus; `null` for none. Anyone who can reach
-    it can read the metrics; to listen beyond loopback, it needs the same protection as the part
-    itself: tokens, client certificates or `--insecure`"""
+    it can read the metrics; to listen on a non-loopback address, it needs the same protection as
+    the part itself: tokens, client certificates or `--insecure`"""
     model: str
     """id in `models.yaml`"""
     fallback: Literal["none", "builtin"]
-    """what to do if the model's files are missing: `builtin` serves the builtin model for that role
-    instead, and the run and the gallery report it; with `none` the service does not start"""
+    """what to do if the model's files are missing: `builtin` serves the built-in model for that
+    role instead, and the run and the gallery report it; with `none` the service does not start"""
     worker_threads: Count
     """number of threads that prepare pictures and run inferences"""
     preferred_batch_count: Count
@@ -101,8 +100,8 @@ class ModelServiceSettings(Settings):
     which is faster on a GPU, but the last bits of a score can depend on the rest of its batch. The
     formulas and the cascades always process one picture at a time"""
     max_queue_delay_ms: Annotated[float, Field(ge=0)]
-    """how long an inference with room for more items waits for them; 0: it takes only items that
-    are already queued"""
+    """how long an inference that is not full waits for more items; 0: takes only items already
+    queued"""
     max_queue_count: Count
     """maximum number of items queued or in progress. A call that would exceed it waits, first come,
     first served; a single call with more items fails with `RESOURCE_EXHAUSTED`. The requests held
@@ -110,7 +109,7 @@ class ModelServiceSettings(Settings):
     max_decode_mb: Count
     """maximum memory, in MB, for all photos being decoded at the same time; a large photo waits
     until it fits, and one that needs more than the whole limit is reported as unreadable. 2,200 is
-    enough for 200 megapixels of JPEG or HEIC; the manifests' memory limits assume these values, so
+    enough for a 200-megapixel JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     execution_providers: Annotated[list[str], Field(min_length=1)]
     """ONNX Runtime execution providers, in order of preference (formulas and cascades use none).
@@ -139,9 +138,10 @@ class Invocation:
         config_files: Files given with --config.
         flags: Assignments given with --set.
         address: Overrides the configured address.
-        port_file: File to which the bound address is written once the part serves.
+        port_file: File to which the bound address is written once the part is serving.
         exit_with_parent: Whether the part stops at end of file on stdin.
-        insecure: Whether the part may listen beyond loopback without authentication.
+        insecure: Whether the part may listen on a non-loopback address without
+            authentication.
     """
 
     folder: Path
@@ -167,7 +167,7 @@ class Invocation:
 def load_section(
     folder: Path, profile: str, name: str, settings: type[SettingsT], flags: Sequence[Layer] = ()
 ) -> SettingsT:
-    """Loads a section of services.yaml, and checks it in every other profile too.
+    """Loads a section of services.yaml, and checks it in all profiles in `folder`.
 
     Args:
         folder: Config folder.
@@ -177,7 +177,7 @@ def load_section(
         flags: Layers that override all others.
     """
     layers = layers_of(folder, "services.yaml", "services", profile, (name,))
-    for other in profile_names(folder):
+    for other in profiles_to_check(folder):
         layer = load_profile(folder, other)
         data = (layer.data.get("services") or {}).get(name) or {}
         load(settings, [layers[0], Layer(layer.source, data)])
@@ -190,7 +190,7 @@ def parse_arguments(
     *,
     own: Sequence[argparse.ArgumentParser] = (),
 ) -> Invocation:
-    """Reads the command line that all parts share.
+    """Parses the command-line options that all parts share.
 
     Args:
         name: The part.
@@ -216,7 +216,7 @@ def parse_arguments(
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help=f"override a key of the section `{name}` of services.yaml",
+        help=f"override a key in the `{name}` section of services.yaml",
     )
     parser.add_argument("--port-file", type=Path, help="write the bound address to this file")
     parser.add_argument(
@@ -249,7 +249,7 @@ def _read_own_file(name: str, path: Path) -> ConfigFile:
     file = read_config_file(path)
     if name != "orchestrator" and not file.section("services").data:
         raise ConfigError(
-            f"{path} has no section `services`, the only one that {name} reads: pass run settings "
+            f"{path} has no `services` section, the only one that {name} reads: pass run settings "
             f"to `bestshot serve orchestrator`, `bestshot up` or `bestshot curate`"
         )
     return file

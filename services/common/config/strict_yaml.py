@@ -21,9 +21,12 @@ _brief.maxlevel = 3
 
 
 def quote(value: object) -> str:
-    """`repr(value)`, short enough for a message; unlike `shorten(repr())`, limits the work too."""
+    """`repr(value)`, short enough for a message.
+
+    Unlike `shorten(repr())`, it also limits the work.
+    """
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
-        return f"a number of {value.bit_length()} bits"  # repr refuses more than 4,300 digits
+        return f"an integer of {value.bit_length()} bits"  # repr refuses more than 4,300 digits
     return shorten(_brief.repr(value), 300)
 
 
@@ -114,9 +117,9 @@ def _check_size(text: str) -> None:
                 anchor, before = enclosing.pop()
                 sizes[anchor or ""] = count - before
         if len(enclosing) > DEPTH_LIMIT:
-            raise _make_error(f"it is nested deeper than {DEPTH_LIMIT} levels", event)
+            raise _make_error(f"the document is nested deeper than {DEPTH_LIMIT} levels", event)
         if count > NODE_LIMIT:
-            raise _make_error(f"it has more than {NODE_LIMIT} values", event)
+            raise _make_error(f"the document has more than {NODE_LIMIT} values", event)
 
 
 def _make_error(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:

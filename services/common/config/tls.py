@@ -15,8 +15,8 @@ class TlsSettings(Settings):
 
     certificate_file: UserPath | None
     """PEM certificate chain that a part presents to its clients and, on request, to servers that it
-    calls; `null`: no TLS. The web UI serves HTTPS with it. Renewed files take effect with the
-    next connection"""
+    calls; `null`: no TLS. The web UI serves HTTPS with it. Renewed files take effect on the next
+    connection"""
     key_file: UserPath | None
     """PEM private key for the certificate"""
     ca_file: Literal["system"] | UserPath | None

@@ -68,7 +68,8 @@ class ModelHost:
         role: The service's role, which is also the name of its section of services.yaml.
         invocation: The command line of the process.
         shared: Section `shared`.
-        settings: The service's section, if it has more settings than other services; None reads it.
+        settings: The service's section, if its class has extra settings. If None, the section is
+            loaded here.
 
     Attributes:
         role: The service's role.
@@ -78,7 +79,8 @@ class ModelHost:
         metrics: Metrics of its calls, queue and batches.
 
     Raises:
-        ConfigError: A setting is wrong, or the model's files are missing and have no fallback.
+        ConfigError: A setting is invalid, or the model's files are missing and there is no
+            fallback.
     """
 
     def __init__(
@@ -237,7 +239,10 @@ class ServiceParts:
 def run_model_service(
     name: str, build: Callable[[Invocation, SharedSettings], ServiceParts]
 ) -> None:
-    """Runs a model service in this process; exits with a one-line error and 2 on bad settings."""
+    """Runs a model service in this process.
+
+    If a setting is invalid, exits with code 2 and a one-line error.
+    """
     try:
         invocation = parse_arguments(name)
         shared = invocation.settings("shared", SharedSettings)

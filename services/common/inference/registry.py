@@ -382,7 +382,7 @@ def resolve(
         models_folder: Folder with the pulled models.
         role: The model's role.
         model_id: Id in models.yaml.
-        fallback: "builtin" uses the role's builtin model if the files of this one are missing; a
+        fallback: "builtin" uses the role's built-in model if the files of this one are missing; a
             damaged file is still an error.
 
     Raises:
@@ -397,7 +397,7 @@ def resolve(
     except MissingModelError as error:
         if fallback == "none" or models[model_id].origin is Origin.BUILTIN:
             raise
-        logger.warning("%s; using the builtin model instead (fallback: builtin)", error.message)
+        logger.warning("%s; using the built-in model instead (fallback: builtin)", error.message)
     builtin_id = next(
         name
         for name, entry in models.items()

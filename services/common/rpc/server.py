@@ -50,7 +50,7 @@ class ServerOptions:
         credentials: TLS credentials; None = without TLS.
         authorize: Authorizes a call.
         is_open: Whether anyone who can reach the server may call it.
-        insecure: Whether an open server may listen beyond loopback.
+        insecure: Whether an open server may listen on a non-loopback address.
         exposes_tokens: Whether callers would send their tokens unencrypted.
     """
 

@@ -76,7 +76,7 @@ class Cull {
         decisions.toggleLabel(photo, LABELS[key]);
         return this.view.announce(photo);
       case "split":
-        return this.#report(decisions.split(photo), "Split off", "This is the first shot of its moment.");
+        return this.#report(decisions.split(photo), "Split off", "This is the first shot in its moment.");
       case "merge":
         return this.#report(decisions.merge(photo), "Merged", "There is no next moment.");
       case "moveOn": return this.move(photo, album.momentAfter(photo.at, 1));
@@ -125,13 +125,13 @@ class Cull {
   }
 
   move(photo, moment) {
-    this.#report(this.decisions.move(photo, moment), "Moved", "There is no moment there.");
+    this.#report(this.decisions.move(photo, moment), "Moved", "There is no moment in that direction.");
   }
 
   // Reports how the moment changed, or why it did not.
   #report(isDone, what, otherwise) {
     const { number } = this.photo.at;
-    this.view.notify(isDone ? `${what}: this is now moment ${number}. U undoes it.` : otherwise);
+    this.view.notify(isDone ? `${what}: this is now moment ${number}. Press U to undo.` : otherwise);
   }
 
   // Shows a face at 100%, in all shots.

@@ -377,7 +377,7 @@ function describe(photo, place = "") {
 }
 
 function describeSet({ kind, place, size }) {
-  return `Frame ${place} of ${size} of ${kind}`;
+  return `Frame ${place} of ${size} in ${kind}`;
 }
 
 function setBadge({ place, size }) {

@@ -201,7 +201,7 @@ class Grid {
     const lost = open.filter((photo) => !photo.picked);
     this.accepted = [["keep", gained], ["reject", lost]];
     byId("preview-text").textContent = open.length
-      ? `Keeps ${plural(gained.length, "pick")} and rejects ${lost.length} of the ${plural(open.length, "undecided photo")}. You can undo this in one step.`
+      ? `This keeps ${plural(gained.length, "pick")} and rejects ${lost.length} of the ${plural(open.length, "undecided photo")}. You can undo this in one step.`
       : "You have already decided on every photo.";
     byId("confirm").disabled = !open.length;
     byId("preview-parts").replaceChildren(

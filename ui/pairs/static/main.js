@@ -141,7 +141,7 @@ class Pairs {
 
   #undo() {
     const last = this.given.pop();
-    if (!last) return this.notify("There is no answer to take back.");
+    if (!last) return this.notify("There is no answer to undo.");
     this.queue.add({
       id: newId(),
       action: "undo",
@@ -260,7 +260,7 @@ async function start() {
   const [url, cullUrl] = [`/pairs/${place}`, `/cull/${place}`];
   const response = await fetch(`${url}/pairs`);
   const answer = await response.json();
-  if (!response.ok) return tell("This run cannot be learned from", String(answer.detail));
+  if (!response.ok) return tell("bestshot cannot learn from this run", String(answer.detail));
   byId("home").href = cullUrl;
   byId("album").textContent = answer.album;
   document.title = `Which one? ${answer.album}`;

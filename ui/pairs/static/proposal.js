@@ -43,7 +43,7 @@ async function keep(url) {
     const answer = await response.json();
     if (!response.ok) return tell(String(answer.detail), true);
     byId("keep").hidden = true;
-    tell(`Kept as “${answer.name}”. To use it, choose this profile when you start a run.`);
+    tell(`Saved as “${answer.name}”. To use it, choose this profile when you start a run.`);
   } catch {
     tell(ON_PROBLEM, true);
   }

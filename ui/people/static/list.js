@@ -8,7 +8,7 @@ export function renderPersons(persons, search) {
   const found = persons.filter(({ name }) => name.toLowerCase().includes(words));
   const shown = found.filter((person) => !person.ignored);
   const ignored = found.filter((person) => person.ignored);
-  if (!found.length) return [empty("No person matches", "Search for another name.")];
+  if (!found.length) return [empty("No people match", "Search for another name.")];
   return [
     element("ul", { class: "persons", "aria-label": "People" }, ...shown.map(card)),
     ...(ignored.length
@@ -21,7 +21,7 @@ export function renderPersons(persons, search) {
 }
 
 function card(person) {
-  const who = person.name || "a person without a name";
+  const who = person.name || "an unnamed person";
   return element(
     "li",
     { class: `person${person.ignored ? " ignored" : ""}`, "data-person": person.id, draggable: "true" },

@@ -195,7 +195,7 @@ def test_stars_and_labels_are_independent_of_each_other_and_of_decisions() -> No
     assert decisions_in(log) == {}
     assert [describe(one, log) for one in log[1:3]] == [
         "give 4 stars to a.jpg, b.jpg",
-        "give the blue label to a.jpg",
+        "apply the blue label to a.jpg",
     ]
     assert describe(log[4], log) == "remove the stars from b.jpg"
 

@@ -139,15 +139,16 @@ def test_reasons_of_photos_that_were_left_out() -> None:
     verdicts = chosen.verdicts({})
     a, b, c, d = explain(chosen, verdicts)
     assert a == (
-        "Selected: the best of 3 shots of this moment, score 0.68; pick 1 of 2 photos requested."
+        "Selected: the best of 3 shots in this moment, score 0.68; pick 1 of the 2 photos "
+        "requested."
     )
     assert d == (
-        "Selected: the only shot of its moment, score 0.60; pick 2 of 2 photos requested, ahead of "
-        "b, which has a higher score but is closer to other picks."
+        "Selected: the only shot in its moment, score 0.60; pick 2 of the 2 photos requested, "
+        "ahead of b, which has a higher score but is closer to other picks."
     )
     assert b == (
         "Not selected: 2 photos requested, and this moment already has 1 pick (score 0.68, -0.20 "
-        "for picks of its moment: 0.48; the last pick had 0.60)."
+        "for picks from its moment: 0.48; the last pick had 0.60)."
     )
     assert (
         c == "Not selected: 2 photos requested, and b, which ranks higher, was not selected either."

@@ -327,7 +327,7 @@ def test_a_score_just_below_its_minimum_is_shown_with_enough_digits() -> None:
     sentence, _ = explain(selection, selection.verdicts({}))
     assert (
         sentence
-        == "Not selected: its score of 0.5000 is below 0.5001; b is the best of this moment."
+        == "Not selected: its score of 0.5000 is below 0.5001; b is the best in this moment."
     )
 
 
@@ -435,11 +435,11 @@ def test_a_set_is_kept_or_culled_as_a_whole(use: Use, picked: set[str]) -> None:
     if use == "best":
         assert found["1.jpg"].reason is found["2.jpg"].reason is Reason.IN_SET
         assert sentences["2.jpg"].startswith(
-            "Not selected: frame 2 of 3 of an exposure bracket, represented by 3.jpg"
+            "Not selected: frame 2 of 3 in an exposure bracket, represented by 3.jpg"
         )
     if use == "all":
         assert sentences["1.jpg"] == (
-            "Also selected: frame 1 of 3 of an exposure bracket, which is kept as a whole."
+            "Also selected: frame 1 of 3 in an exposure bracket, which is kept as a whole."
         )
 
 

@@ -233,7 +233,7 @@ def check_outcome(one: Judged, judged: dict[str, Judged]) -> None:
         check_margin(one, rival.verdict, one.verdict)
     if one.verdict.reason is Reason.BEYOND_GOAL:
         check_beyond_goal(one, judged)
-    if "is the best of this moment" in one.sentence:
+    if "is the best in this moment" in one.sentence:
         assert rival
         assert rival.verdict.rank == 1
 

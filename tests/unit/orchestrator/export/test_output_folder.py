@@ -182,7 +182,11 @@ def plant(out: Path, photos: Path) -> None:
         for path in paths
         for name in NAMES
     }
-    manifest = {"written_by": "bestshot", "format": 1, "files": {**entries, "/": 1, "..": [1]}}
+    manifest = {
+        "written_by": "bestshot",
+        "format": 1,
+        "files": {**entries, "/": 1, "..": [1], "\ud800": []},
+    }
     for name, content in (("results.json", {"images": images}), (MANIFEST_NAME, manifest)):
         if not os.path.lexists(out / name):
             (out / name).write_text(json.dumps(content))
@@ -775,6 +779,62 @@ def test_exports_skip_and_name_photos_that_have_changed(
     assert sorted(path.name for path in photos.glob("*.xmp")) == [
         *("a.png.xmp", "b.xmp", "d.xmp"),
     ]
+
+
+def with_people(*people: tuple[str, ...]) -> list[ImageRecord]:
+    return [
+        dataclasses.replace(one, person_names=names)
+        for one, names in zip(records(*NAMES), [*people, ()], strict=True)
+    ]
+
+
+def photos_below(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+
+
+@pytest.mark.parametrize("transfer", [None, FileTransfer.SYMLINK])
+def test_each_named_person_gets_a_folder(
+    tmp_path: Path, cache: SqlFeatureCache, transfer: FileTransfer | None
+) -> None:
+    album, out = make_album(tmp_path / "photos"), tmp_path / "out"
+    options = ExportOptions(transfer, by_person=True)
+    first, second, third, _ = NAMES
+    found = with_people(("Ann", "../B:b"), (), ("Ann",))
+    done = export(album, cache, out, options, found)
+    assert (done.person_count, done.warnings) == (2, [])
+    assert done.transferred_count == (2 if transfer is None else 4)
+    expected = {f"Ann/{first}", f"Ann/{third}", f".._B_b/{first}"}
+    assert photos_below(out / "people") == expected
+    assert (out / "people" / "Ann" / first).is_symlink() == (transfer is not None)
+    assert (out / "people" / "Ann" / first).read_bytes() == content_of(first)
+    assert (out / "selected").exists() == (transfer is not None)
+
+    (out / "people" / "Ann" / "mine.txt").write_text("mine")
+    renamed = with_people(("ann", "Ann"), ("Ann",), ())
+    export(album, cache, out, options, renamed)
+    expected = {f"Ann/{first}", f"Ann/{second}", "Ann/mine.txt", f"ann (2)/{first}"}
+    assert photos_below(out / "people") == expected
+    export(album, cache, out, COPY, renamed)
+    assert photos_below(out / "people") == expected, "an export without folders leaves them alone"
+
+
+def test_folders_by_person_need_a_name_and_may_have_sidecars(
+    tmp_path: Path, cache: SqlFeatureCache
+) -> None:
+    album, out = make_album(tmp_path / "photos"), tmp_path / "out"
+    unselected = dataclasses.replace(with_people(("Ann",), (), ())[0], is_selected=False)
+    options = ExportOptions(by_person=True, write_xmp=True)
+    with pytest.raises(FailedPreconditionError, match="nobody on the selected photos has a name"):
+        export(album, cache, out, options, [unselected, *records(*NAMES)[1:]])
+    assert not out.exists()
+    found = with_people(("Ann",), ("Ann",), ())
+    with DownloadedSource(
+        album, found, lambda wanted: download(album, RUN, found, wanted, cache)
+    ) as source:
+        write_export(source, out, options)
+    assert photos_below(out / "people") == {"Ann/a.jpg", "Ann/a.xmp", "Ann/b.jpg", "Ann/b.xmp"}
+    long = with_people(("ä" * 300,), ("ä" * 299,), ())
+    assert export(album, cache, out, options, long).person_count == 2
 
 
 def test_a_copy_made_before_a_photo_changed_stays(tmp_path: Path, cache: SqlFeatureCache) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from orchestrator.domain.photo import OwnerMark, UserMark
+from orchestrator.export.face_regions import FaceRegion, FaceRegions
 from orchestrator.export.output_folder import open_output
 from orchestrator.export.sidecars import (
     merged_sidecar,
@@ -26,9 +28,9 @@ from orchestrator.export.sidecars import (
 )
 from orchestrator.export.xmp import find_overruled, sidecar
 from orchestrator.metadata.reader import read_sidecar
-from orchestrator.records import ImageRecord
+from orchestrator.records import FacePerson, ImageRecord
 from services.common.errors import InvalidArgumentError
-from tests.unit.values import quality
+from tests.unit.values import TO_STORED, face, quality
 
 LIGHTROOM = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 7.0">
@@ -96,6 +98,12 @@ def test_a_new_sidecar_is_read_by_exiftool(tmp_path: Path) -> None:
     assert "Subject" not in found
 
 
+@given(reason=st.text())
+def test_any_file_name_in_a_reason_can_be_written(reason: str) -> None:
+    written = sidecar(record(reason=f"Sharper than {reason}\x01"))
+    assert sidecar(record(reason=f"Sharper than {reason}\x01"), written) == written
+
+
 def test_data_from_other_programs_survives(tmp_path: Path) -> None:
     merged = sidecar(record(), LIGHTROOM)
     found = tags(merged, tmp_path)
@@ -118,6 +126,125 @@ def test_persons_are_read_by_exiftool_and_those_of_other_programs_kept(tmp_path:
     renamed = sidecar(record(person_names=("Ann", "Bob", "Cid")), edited)
     assert sorted(tags(renamed, tmp_path)["PersonInImage"]) == ["Ann", "Bob", "Cid"]
     assert tags(sidecar(record(), renamed), tmp_path)["PersonInImage"] == "Cid"
+
+
+FOREIGN = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:mwg-rs="http://www.metadataworkinggroup.com/schemas/regions/"
+    xmlns:stDim="http://ns.adobe.com/xap/1.0/sType/Dimensions#"
+    xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#">
+   <mwg-rs:Regions rdf:parseType="Resource">
+    <mwg-rs:AppliedToDimensions stDim:w="400" stDim:h="300" stDim:unit="pixel"/>
+    <mwg-rs:RegionList><rdf:Bag>
+     <rdf:li rdf:parseType="Resource">
+      <mwg-rs:Name>Ann</mwg-rs:Name>
+      <mwg-rs:Type>Face</mwg-rs:Type>
+      <mwg-rs:Area rdf:parseType="Resource">
+       <stArea:x>0.21</stArea:x><stArea:y>0.2</stArea:y>
+       <stArea:w>0.3</stArea:w><stArea:h>0.3</stArea:h><stArea:unit>normalized</stArea:unit>
+      </mwg-rs:Area>
+     </rdf:li>
+     <rdf:li><rdf:Description mwg-rs:Name="Rex" mwg-rs:Type="Pet" mwg-rs:Rotation="0.1">
+      <mwg-rs:Area stArea:x="0.7" stArea:y="0.7" stArea:w="0.1" stArea:h="0.1"/>
+     </rdf:Description></rdf:li>
+    </rdf:Bag></mwg-rs:RegionList>
+   </mwg-rs:Regions>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>"""
+"""Regions as exiftool and as Lightroom write them."""
+
+
+def region(name: str, x: float = 0.2, y: float = 0.2) -> FaceRegion:
+    return FaceRegion(name, f"{x:.6f}", f"{y:.6f}", "0.200000", "0.200000")
+
+
+def regions(*faces: FaceRegion) -> FaceRegions:
+    return FaceRegions(400, 300, faces)
+
+
+def region_names(content: bytes, folder: Path) -> list[str]:
+    names = tags(content, folder).get("RegionName", [])
+    return names if isinstance(names, list) else [names]
+
+
+def with_marked_face(orientation: int, path: str, folder: Path) -> ImageRecord:
+    """Saves a picture, stored in `orientation`, with a white mark where Ann's face is."""
+    upright = Image.new("RGB", (320, 160))
+    upright.paste("white", (32, 16, 96, 48))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    method = TO_STORED[orientation]
+    stored = upright if method is None else upright.transpose(method)
+    stored.save(folder / path, exif=exif)
+    marked = face(left=0.1, top=0.1, width=0.2, height=0.2)
+    people = (FacePerson("p1", "Ann"), FacePerson("p2", ""), None)
+    return record(
+        path, width_px=320, height_px=160, faces=(marked, face(), face()), face_people=people
+    )
+
+
+def test_named_faces_become_regions_of_the_stored_picture(tmp_path: Path) -> None:
+    photos = [with_marked_face(turn, f"{turn}.png", tmp_path) for turn in TO_STORED]
+    assert list(write_sidecars_beside(tmp_path, photos)) == []
+    for photo in photos:
+        place = tmp_path / photo.path
+        found = tags(place.with_suffix(".xmp").read_bytes(), tmp_path)
+        assert "Warning" not in found
+        assert (found["RegionName"], found["RegionType"]) == ("Ann", "Face")
+        assert found["RegionAreaUnit"] == "normalized"
+        assert found["RegionAppliedToDimensionsUnit"] == "pixel"
+        width, height = (found[f"RegionAppliedToDimensions{side}"] for side in "WH")
+        x, y, wide, high = (found[f"RegionArea{side}"] for side in "XYWH")
+        left, top = round((x - wide / 2) * width), round((y - high / 2) * height)
+        right, bottom = round((x + wide / 2) * width), round((y + high / 2) * height)
+        with Image.open(place) as stored:
+            assert stored.size == (width, height)
+            assert stored.convert("L").getbbox() == (left, top, right, bottom)
+
+
+def test_regions_of_other_programs_are_kept_and_ours_follow_the_names(tmp_path: Path) -> None:
+    first = sidecar(record(), FOREIGN, regions(region("Ann"), region("Ben", 0.5)))
+    assert region_names(first, tmp_path) == ["Ann", "Rex", "Ben"], "Ann was marked already"
+    assert sidecar(record(), first, regions(region("Ann"), region("Ben", 0.5))) == first
+    assert sidecar(record(), first) == first, "what is unclear changes nothing"
+    renamed = sidecar(record(), first, regions(region("Ann", 0.9), region("Bob", 0.5)))
+    assert region_names(renamed, tmp_path) == ["Ann", "Rex", "Ann", "Bob"]
+    found = tags(sidecar(record(), renamed, regions()), tmp_path)
+    assert (found["RegionName"], found["RegionRotation"]) == (["Ann", "Rex"], 0.1)
+    assert found["RegionAreaX"] == [0.21, 0.7]
+    own = sidecar(record(), None, regions(region("Ann")))
+    assert b"Regions" not in sidecar(record(), own, regions()), "nobody is named any more"
+
+
+def test_no_region_is_added_to_those_of_a_crop(tmp_path: Path) -> None:
+    cropped = FOREIGN.replace(b'stDim:w="400"', b'stDim:w="300"')
+    merged = sidecar(record(), cropped, regions(region("Ben")))
+    assert region_names(merged, tmp_path) == ["Ann", "Rex"]
+
+
+def test_a_sidecar_changed_in_the_output_folder_gets_our_regions(tmp_path: Path) -> None:
+    photos, changed = tmp_path / "photos", tmp_path / "out" / "xmp" / "a.xmp"
+    photos.mkdir()
+    changed.parent.mkdir(parents=True)
+    changed.write_bytes(LIGHTROOM)
+    photo = with_marked_face(6, "a.png", photos)
+    with open_output(tmp_path / "out", photos) as output:
+        make = partial(merged_sidecar, photos)
+        assert list(stage_sidecars([photo], output, "xmp", make)) == []
+        output.commit()
+    found = tags(changed.read_bytes(), tmp_path)
+    assert (found["RegionName"], found["Title"]) == ("Ann", "Über den Dächern")
+
+
+def test_a_photo_that_cannot_be_read_gets_no_regions(tmp_path: Path) -> None:
+    photo = with_marked_face(1, "a.png", tmp_path)
+    (tmp_path / "a.png").unlink()
+    assert list(write_sidecars_beside(tmp_path, [photo])) == []
+    assert b"Regions" not in (tmp_path / "a.xmp").read_bytes()
 
 
 def test_our_rating_is_updated_and_the_users_rating_is_kept(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from orchestrator.metadata.reader import (
     metadata_to_json,
     needs_companions,
     read_metadata,
+    read_orientation,
     read_sidecar,
 )
 from services.common.errors import InvalidArgumentError
@@ -103,6 +104,25 @@ def test_tiff_and_raw_files_are_read_too() -> None:
     found = facts(dng(np.zeros((48, 64, 3), np.uint8)))
     assert found["capture_time"] == "2026-05-17T10:00:00"
     assert found["camera"] == "Bestshot Test Camera 1"
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"])
+def test_the_orientation_is_read_unless_the_container_may_turn_the_picture(
+    image_format: str,
+) -> None:
+    assert read_orientation(encoded(image_format)) == 1
+    turned, target = Image.Exif(), io.BytesIO()
+    turned[0x0112] = 6
+    Image.new("RGB", (64, 48)).save(target, image_format, exif=turned)
+    expected = None if image_format in ("HEIF", "AVIF") else 6
+    assert read_orientation(target.getvalue()) == expected
+
+
+def test_the_orientation_of_raw_files_and_of_xmp_is_read() -> None:
+    assert read_orientation(dng(np.zeros((48, 64, 3), np.uint8), orientation=8)) == 8
+    packet = XMP.format(' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="3"', "")
+    assert read_orientation(encoded(xmp=packet.encode())) == 3
+    assert read_orientation(b"no picture") == 1
 
 
 def box(name: bytes, content: bytes) -> bytes:

@@ -332,7 +332,7 @@ async def test_without_an_identity_model_a_note_says_so(engine: Engine, album: A
     async with set_up_worker(engine, album, no_fault) as system:
         run = await system.curate(people=PEOPLE)
     assert run.state is RunState.COMPLETED
-    assert any("People were not told apart" in note for note in run.notes)
+    assert any("People were not recognized" in note for note in run.notes)
     assert IDENTITY_ROLE not in run.models
 
 

@@ -50,6 +50,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.image_query import ImageQuery
 from orchestrator.storage.photo_source import FolderPhotoSource, check_allowed
+from orchestrator.storage.results_manifest import MANIFEST_NAME
 from orchestrator.storage.rows import album_values
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import metadata
@@ -567,6 +568,23 @@ def test_copies_that_exports_wrote_are_not_photos(tmp_path: Path) -> None:
         *(f"trip/{number}.jpg" for number in range(4)),
     ]
     assert found.notes == ("Left out: 1 file written by bestshot.",)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        f'{{"a.jpg": [{{"size": 1}}], "b.jpg": [{" " * 2**24}]}}',
+        '{"a.jpg": ' + "[" * 100_000,
+        '{"\\ud800.jpg": [{"size": 1}], "a\\u0000.jpg": [{"size": 1}]}',
+        "[]",
+    ],
+    ids=["large", "deep", "impossible names", "no names"],
+)
+def test_a_planted_manifest_hides_no_photo_and_breaks_no_run(tmp_path: Path, files: str) -> None:
+    source = source_of(tmp_path, "sub/a.jpg")
+    manifest = f'{{"written_by": "bestshot", "format": 1, "files": {files}}}'
+    (tmp_path / "sub" / MANIFEST_NAME).write_text(manifest)
+    assert [photo.path for photo in source.find_photos().photos] == ["sub/a.jpg"]
 
 
 def test_patterns_exclude_files_and_folders(tmp_path: Path) -> None:

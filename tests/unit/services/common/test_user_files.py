@@ -23,13 +23,13 @@ BOMB = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 MALFORMED = [
-    (BOMB, "line 6: it has more than"),
+    (BOMB, "line 6: the document has more than"),
     (b"min_photos: *a\n", "line 1"),
     (b"a: &a [*a]\n", "line 1: the anchor 'a' contains itself"),
     (b"ok: 1\n? [1, 2]\n: 3\n", "line 2: a key must be a plain value"),
     (b"ok: 1\n? {a: b}\n: 3\n", "line 2: a key must be a plain value"),
     (b"ok: 1\nname: \xff\n", "line 2: the text is not UTF-8"),
-    (b"[" * 20_000, "line 1: it is nested deeper"),
+    (b"[" * 20_000, "line 1: the document is nested deeper"),
     (b"a: " + b"9" * 6_000, "line 1: an integer must fit"),
     (b"a: 0x" + b"f" * 90, "line 1: an integer must fit"),
     (b'a: "\\0"', "line 1: text must not contain a NUL"),

@@ -314,16 +314,18 @@ class ListFoldersRequest(_message.Message):
     def __init__(self, folder: _Optional[str] = ...) -> None: ...
 
 class ListFoldersResponse(_message.Message):
-    __slots__ = ("folder", "parent_folder", "folders", "photo_count")
+    __slots__ = ("folder", "parent_folder", "folders", "photo_count", "left_out_count")
     FOLDER_FIELD_NUMBER: _ClassVar[int]
     PARENT_FOLDER_FIELD_NUMBER: _ClassVar[int]
     FOLDERS_FIELD_NUMBER: _ClassVar[int]
     PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_COUNT_FIELD_NUMBER: _ClassVar[int]
     folder: str
     parent_folder: str
     folders: _containers.RepeatedCompositeFieldContainer[FolderEntry]
     photo_count: int
-    def __init__(self, folder: _Optional[str] = ..., parent_folder: _Optional[str] = ..., folders: _Optional[_Iterable[_Union[FolderEntry, _Mapping]]] = ..., photo_count: _Optional[int] = ...) -> None: ...
+    left_out_count: int
+    def __init__(self, folder: _Optional[str] = ..., parent_folder: _Optional[str] = ..., folders: _Optional[_Iterable[_Union[FolderEntry, _Mapping]]] = ..., photo_count: _Optional[int] = ..., left_out_count: _Optional[int] = ...) -> None: ...
 
 class FolderEntry(_message.Message):
     __slots__ = ("folder", "photo_count")
@@ -1499,7 +1501,7 @@ class CompareImagesResponse(_message.Message):
     def __init__(self, first_better_probability: _Optional[float] = ...) -> None: ...
 
 class ExportRunRequest(_message.Message):
-    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos", "overwrite_foreign_files", "request_id")
+    __slots__ = ("run_id", "output_folder", "copy_selected", "write_xmp", "write_parquet", "selected_transfer", "write_xmp_beside_photos", "overwrite_foreign_files", "by_person", "request_id")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FOLDER_FIELD_NUMBER: _ClassVar[int]
     COPY_SELECTED_FIELD_NUMBER: _ClassVar[int]
@@ -1508,6 +1510,7 @@ class ExportRunRequest(_message.Message):
     SELECTED_TRANSFER_FIELD_NUMBER: _ClassVar[int]
     WRITE_XMP_BESIDE_PHOTOS_FIELD_NUMBER: _ClassVar[int]
     OVERWRITE_FOREIGN_FILES_FIELD_NUMBER: _ClassVar[int]
+    BY_PERSON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     output_folder: str
@@ -1517,20 +1520,23 @@ class ExportRunRequest(_message.Message):
     selected_transfer: FileTransfer
     write_xmp_beside_photos: bool
     overwrite_foreign_files: bool
+    by_person: bool
     request_id: str
-    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ..., overwrite_foreign_files: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ..., overwrite_foreign_files: _Optional[bool] = ..., by_person: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ExportRunResponse(_message.Message):
-    __slots__ = ("paths", "copied_count", "warnings", "warning_count")
+    __slots__ = ("paths", "copied_count", "warnings", "warning_count", "person_count")
     PATHS_FIELD_NUMBER: _ClassVar[int]
     COPIED_COUNT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     WARNING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PERSON_COUNT_FIELD_NUMBER: _ClassVar[int]
     paths: _containers.RepeatedScalarFieldContainer[str]
     copied_count: int
     warnings: _containers.RepeatedScalarFieldContainer[str]
     warning_count: int
-    def __init__(self, paths: _Optional[_Iterable[str]] = ..., copied_count: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., warning_count: _Optional[int] = ...) -> None: ...
+    person_count: int
+    def __init__(self, paths: _Optional[_Iterable[str]] = ..., copied_count: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., warning_count: _Optional[int] = ..., person_count: _Optional[int] = ...) -> None: ...
 
 class DownloadRunRequest(_message.Message):
     __slots__ = ("run_id", "format")

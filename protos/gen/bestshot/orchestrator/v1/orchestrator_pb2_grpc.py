@@ -554,8 +554,8 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPeople(self, request, context):
-        """Lists the people in the photos of all albums, as runs with `people.enabled` told them apart: named
-        persons first, then by number of photos, ignored ones last.
+        """Lists the people found in all albums by runs with `people.enabled`: named persons first, then by
+        number of photos, ignored ones last.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -257,7 +259,42 @@ def test_the_users_profiles_are_in_the_data_folder_and_replace_none(
     (tmp_path / "profiles" / "lite.yaml").unlink()
     write(tmp_path / "profiles" / "mine.yaml", {"pipeline": {"select": {}}})
     with pytest.raises(ConfigError, match=r"unknown key 'select' in .*profiles/mine.yaml"):
-        PipelineConfig(folder, "builtin")
+        PipelineConfig(folder, "builtin").load("mine")
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+BROKEN_PROFILES: dict[str, Callable[[Path], None]] = {
+    "invalid YAML": lambda path: write_text(path, "pipeline: ["),
+    "unknown key": lambda path: write_text(path, "services: {nope: {}}"),
+    "not a mapping": lambda path: write_text(path, "services: {face: 5}"),
+    "too large": lambda path: write_text(path, "#" * 1_000_001),
+    "pipe": os.mkfifo,
+    "folder": _make_folder,
+    "broken link": lambda path: path.symlink_to("missing"),
+}
+
+
+def write_text(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+@pytest.mark.parametrize("make", BROKEN_PROFILES.values(), ids=BROKEN_PROFILES)
+def test_a_broken_profile_of_the_user_stops_only_what_uses_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    monkeypatch.setenv("BESTSHOT_DATA_DIR", str(tmp_path))
+    (tmp_path / "profiles").mkdir()
+    for name in ("mine.yaml", ".#mine.yaml", "._mine.yaml"):  # as of Emacs and macOS
+        make(tmp_path / "profiles" / name)
+    load_everything(folder)
+    config = PipelineConfig(folder, "builtin")
+    assert "mine" not in config.profiles()
+    assert [name for name in config.profile_names() if "mine" in name] == ["mine"]
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        config.load("mine")
 
 
 def test_a_config_file_of_pipeline_keys_alone_is_the_pipeline_section(tmp_path: Path) -> None:
@@ -270,7 +307,7 @@ def test_a_part_refuses_a_config_file_without_settings_for_it(tmp_path: Path) ->
     bare = write(tmp_path / "bare.yaml", DOCUMENT["pipeline"])
     for name in ("quality", "ui"):
         with pytest.raises(
-            ConfigError, match=f"has no section `services`, the only one that {name} reads"
+            ConfigError, match=f"has no `services` section, the only one that {name} reads"
         ):
             parse_arguments(name, ["--config", str(bare)])
         assert config_flags(name, [read_config_file(bare)]) == []

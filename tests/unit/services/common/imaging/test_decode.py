@@ -30,6 +30,7 @@ from services.common.imaging.decode import (
 )
 from tests.conftest import draw_picture, png_bomb
 from tests.raw_files import dng
+from tests.unit.values import TO_STORED
 
 MAX_PIXELS = 250_000_000
 Picture = Callable[..., NDArray[np.uint8]]
@@ -94,17 +95,6 @@ def test_known_but_unsupported_formats_are_named(content: bytes, name: str) -> N
 
 SCAN_HEADER = bytes.fromhex("ffda000c03010002110311003f00")
 """Start of a JPEG's compressed data, without any of the picture."""
-TO_STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-"""Transformation of an upright picture to the stored one, by EXIF orientation."""
 
 
 def stored(upright: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

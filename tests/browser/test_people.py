@@ -92,8 +92,7 @@ def test_people_are_named_merged_corrected_and_erased(page: Page, system: GridSy
     expect(persons).to_have_count(PERSON_COUNT - 1)
     page.get_by_role("button", name="Undo").click()
     expect(persons).to_have_count(PERSON_COUNT)
-    # it loads last, and moves the persons down
-    expect(page.get_by_text("Is this Anna? (")).to_be_visible()
+    expect(page.get_by_text("Is this Anna? (")).to_be_visible()  # it moves the list down
     persons.nth(2).drag_to(persons.first)
     expect(persons).to_have_count(PERSON_COUNT - 1)
     assert names(system).count("Anna") == 1

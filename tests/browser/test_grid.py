@@ -142,7 +142,7 @@ def test_filters_are_in_the_address_and_remaining_picks_are_accepted_after_a_pre
     dialog = page.get_by_role("dialog", name="Accept all remaining picks")
     rejected = len(made.paths) - len(made.picked)
     expect(dialog).to_contain_text(
-        f"Keeps {len(made.picked)} picks and rejects {rejected} of the 15 undecided photos"
+        f"This keeps {len(made.picked)} picks and rejects {rejected} of the 15 undecided photos"
     )
     assert grid.decisions("few") == {}
     dialog.get_by_role("button", name="Accept", exact=True).click()

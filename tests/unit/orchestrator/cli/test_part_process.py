@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -12,6 +13,17 @@ from orchestrator.cli.part_process import PartProcess
 from tests.waiting import wait_until
 
 PORT = ("--address", "127.0.0.1:0", "--exit-with-parent")
+
+
+@pytest.fixture
+def own_fork_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fork server that a test may kill: the usual one is the parent of other tests' processes."""
+    server = forkserver.ForkServer()
+    monkeypatch.setattr(forkserver, "_forkserver", server)
+    for name in ("ensure_running", "connect_to_new_process", "set_forkserver_preload"):
+        monkeypatch.setattr(forkserver, name, getattr(server, name))
+    yield
+    server._stop()  # type: ignore[attr-defined]
 
 
 def test_the_exit_code_and_output_are_those_of_the_part(tmp_path: Path) -> None:
@@ -52,6 +64,7 @@ def test_only_this_user_can_reach_the_fork_server(tmp_path: Path) -> None:
     assert stat.S_IMODE(Path(address).parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.usefixtures("own_fork_server")
 def test_the_end_of_the_fork_server_differs_from_that_of_a_part(tmp_path: Path) -> None:
     (tmp_path / "log").touch()
     process = PartProcess("siamese", PORT, tmp_path / "log")

@@ -185,6 +185,8 @@ def _find_changed(first: Candidate, second: Candidate) -> NDArray[np.bool_]:
 
 def _is_overlaid(photo: Candidate, clean: Candidate) -> bool:
     """Whether an overlay, such as a watermark, was added to a photo."""
+    if not (photo.quality.luminance_grid and clean.quality.luminance_grid):  # nothing to compare
+        return False
     changed = _find_changed(photo, clean)
     if not changed.any() or len(photo.faces) > len(clean.faces):  # a person entered the frame
         return False

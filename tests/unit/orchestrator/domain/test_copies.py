@@ -56,6 +56,16 @@ def test_a_damaged_copy_is_not_the_original() -> None:
     assert rules_of(photo("whole"), broken) == {"broken": CopyRule.DAMAGED}
 
 
+def test_a_version_without_grids_of_a_smaller_copy_is_compared_by_its_size() -> None:
+    small = photo("small", width_px=800, height_px=600)
+    crop = photo("crop", (), detail_grid=(), width_px=600, height_px=400)
+    crop = replace(crop, alteration=Alteration(original="small", edits=(Edit.CROPPED,)))
+    assert rules_of(photo("large"), small, crop) == {
+        "small": CopyRule.SMALLER,
+        "crop": CopyRule.SMALLER,
+    }
+
+
 def test_each_copy_says_how_it_differs_from_the_original_itself() -> None:
     # the enlarged file loses to `crisp`, which then loses to a larger file that is not as crisp
     crisp = photo("crisp", width_px=600, height_px=450, focus_score=1.0, sharpness=0.4)

@@ -48,14 +48,15 @@ def find_regions(
     Returns:
         None if they are unclear, because the photo cannot be read or its orientation is unclear.
     """
-    if not _find_named(record):
+    named = _find_named(record)
+    if not named:
         return FaceRegions(record.width_px, record.height_px)
     try:
         with open_inside(album / record.path, album, roots) as opened:
             orientation = read_orientation(opened.read())
     except (OSError, InvalidImageError):
         return None
-    return None if orientation is None else _regions(record, orientation)
+    return None if orientation is None else _regions(record, named, orientation)
 
 
 def _find_named(record: ImageRecord) -> list[tuple[str, FaceScores]]:
@@ -65,10 +66,12 @@ def _find_named(record: ImageRecord) -> list[tuple[str, FaceScores]]:
     return [(person.name, face) for person, face in pairs if person and person.name]
 
 
-def _regions(record: ImageRecord, orientation: int) -> FaceRegions:
+def _regions(
+    record: ImageRecord, named: Sequence[tuple[str, FaceScores]], orientation: int
+) -> FaceRegions:
     size = (record.width_px, record.height_px)
     width_px, height_px = size[::-1] if orientation in _SIDES_SWAPPED else size
-    faces = tuple(_region(name, face, orientation) for name, face in _find_named(record))
+    faces = tuple(_region(name, face, orientation) for name, face in named)
     return FaceRegions(width_px, height_px, faces)
 
 

@@ -417,10 +417,8 @@ def _summarize(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonS
 def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
     """Returns the clearest face of each person."""
     rank = func.row_number().over(partition_by=faces.c.person_id, order_by=_CLEAREST_FIRST)
-    ranked = select(faces, rank.label("rank")).where(faces.c.person_id.in_(person_ids)).subquery()
-    rows = connection.execute(select(ranked).where(ranked.c.rank == 1)).all()
-    located = _locate(connection, rows)
-    return {row.person_id: face for row, face in zip(rows, located, strict=True)}
+    ranked = select(faces, rank.label("rank")).where(faces.c.person_id.in_(person_ids))
+    return _read_first(connection, ranked)
 
 
 def _find_best(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
@@ -436,9 +434,14 @@ def _find_best(connection: Connection, person_ids: Sequence[str]) -> dict[str, P
             images.c.composite_score.is_not(None),
             images.c.reason_code.not_in(REJECTED),
         )
-        .subquery()
     )
-    rows = connection.execute(select(ranked).where(ranked.c.rank == 1)).all()
+    return _read_first(connection, ranked)
+
+
+def _read_first(connection: Connection, ranked: Select[Any]) -> dict[str, PersonFace]:
+    """Returns each person's face of rank 1."""
+    found = ranked.subquery()
+    rows = connection.execute(select(found).where(found.c.rank == 1)).all()
     located = _locate(connection, rows)
     return {row.person_id: face for row, face in zip(rows, located, strict=True)}
 

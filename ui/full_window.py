@@ -1,4 +1,4 @@
-"""What the Cull view and the grid share: serving their files and page, and finding the run."""
+"""What the full-window views share: serving their files and page, and finding album and run."""
 
 from __future__ import annotations
 
@@ -47,8 +47,14 @@ async def find_completed_run(api: Orchestrator, album_id: str, run_id: str) -> p
     return run
 
 
-async def find_album(api: Orchestrator, album_id: str) -> tuple[pb.Album, int]:
-    """Finds an album and the number of entries in its log."""
-    album = (await api.call(api.stub.GetAlbum, pb.GetAlbumRequest(album_id=album_id))).album
+async def find_album(api: Orchestrator, album_id: str) -> pb.Album:
+    """Finds an album."""
+    answer = await api.call(api.stub.GetAlbum, pb.GetAlbumRequest(album_id=album_id))
+    album: pb.Album = answer.album
+    return album
+
+
+async def count_entries(api: Orchestrator, album_id: str) -> int:
+    """Counts the entries in an album's log."""
     log = pb.ListDecisionsRequest(album_id=album_id, page_size=1)
-    return album, (await api.call(api.stub.ListDecisions, log)).total_count
+    return int((await api.call(api.stub.ListDecisions, log)).total_count)

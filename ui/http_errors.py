@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import grpc
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,9 +21,18 @@ _STATUS = {
 }
 
 
-def http_error(error: OrchestratorError) -> HTTPException:
-    """Translates a failed call; unlisted codes become 500."""
-    return HTTPException(_STATUS.get(error.code, 500), f"{error.message} {error.advice}".strip())
+@contextlib.contextmanager
+def http_errors() -> Iterator[None]:
+    """Translates failed calls in the block; unlisted codes become 500.
+
+    Raises:
+        HTTPException: A call failed.
+    """
+    try:
+        yield
+    except OrchestratorError as error:
+        text = f"{error.message} {error.advice}".strip()
+        raise HTTPException(_STATUS.get(error.code, 500), text) from error
 
 
 def refuse_invalid_requests(server: FastAPI) -> None:

@@ -21,10 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui import theme
 from ui.app import build_app
-from ui.client import Orchestrator, OrchestratorError
+from ui.client import Orchestrator
 from ui.cull.routes import cull_router
 from ui.grid.routes import grid_router
-from ui.http_errors import http_error, refuse_invalid_requests
+from ui.http_errors import http_errors, refuse_invalid_requests
 from ui.inputs import RequestLimits
 from ui.news import news_router
 from ui.pairs.routes import pairs_router
@@ -79,10 +79,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
             faces_only=faces,
             face_box=parse_box(face) if face else None,
         )
-        try:
+        with http_errors():
             answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
-        except OrchestratorError as error:
-            raise http_error(error) from error
         headers = {"Cache-Control": f"private, max-age={PICTURE_AGE_S}"}
         return Response(answer.jpeg, media_type="image/jpeg", headers=headers)
 
@@ -91,10 +89,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         best = pb.ListImagesRequest(
             run_id=run_id, selected_only=True, order_by="composite_score desc", page_size=1
         )
-        try:
+        with http_errors():
             found = (await api.call(api.stub.ListImages, best)).images
-        except OrchestratorError as error:
-            raise http_error(error) from error
         if not found:
             raise HTTPException(404, "no photos in this run were selected")
         return await picture(request, run_id, 0, found[0].path)
@@ -106,10 +102,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
                 404, f"unknown download {kind!r}; choose one of {', '.join(FORMATS)}"
             )
         pieces = api.stream(pb.DownloadRunRequest(run_id=run_id, format=FORMATS[kind]))
-        try:
+        with http_errors():
             first = await anext(pieces)
-        except OrchestratorError as error:
-            raise http_error(error) from error
         headers = {"Content-Disposition": f'attachment; filename="{first.filename}"'}
         return StreamingResponse(
             _chunks(pieces), media_type="application/octet-stream", headers=headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +15,10 @@ from fastapi.responses import Response, StreamingResponse
 from ui.client import PAGE_SIZE, Orchestrator, OrchestratorError
 from ui.cull.decisions import Batch, import_request
 from ui.cull.photos import addition_json, album_json, photo_json
-from ui.full_window import find_album, find_completed_run, serve_file, serve_page
-from ui.http_errors import http_error
+from ui.full_window import count_entries, find_album, find_completed_run, serve_file, serve_page
+from ui.http_errors import http_errors
 
 STATIC = Path(__file__).parent / "static"
-"""Makes the browser check each time whether a file has changed."""
 
 
 def cull_url(album_id: str, run_id: str) -> str:
@@ -57,15 +56,16 @@ class _CullView:
 
     async def photos(self, album_id: str, run_id: str) -> dict[str, Any]:
         """Returns all photos in a run, as described by `album_json`."""
-        with _http_errors():
+        with http_errors():
             run = await find_completed_run(self._api, album_id, run_id)
-            album, entry_count = await find_album(self._api, album_id)
+            album = await find_album(self._api, album_id)
+            entry_count = await count_entries(self._api, album_id)
             return album_json(album, run, await self._list_images(run_id), entry_count)
 
     async def decide(self, album_id: str, run_id: str, batch: Batch) -> dict[str, Any]:
         """Stores decisions; returns the photos in the run whose result changed."""
         request = import_request(album_id, run_id, batch, self._api.user)
-        with _http_errors():
+        with http_errors():
             answer = await self._api.call(self._api.stub.ImportDecisions, request)
         return {"changed": [photo_json(image) for image in answer.changed_images]}
 
@@ -79,7 +79,7 @@ class _CullView:
             album_id=album_id, run_id=run_id, known_entry_count=known
         )
         additions = self._api.watch_decisions(request)
-        with _http_errors():
+        with http_errors():
             first = await anext(additions)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(
@@ -98,14 +98,6 @@ class _CullView:
             token = answer.next_page_token
             if not token:
                 return found
-
-
-@contextlib.contextmanager
-def _http_errors() -> Iterator[None]:
-    try:
-        yield
-    except OrchestratorError as error:
-        raise http_error(error) from error
 
 
 async def _events(

@@ -13,10 +13,10 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ui.client import PAGE_SIZE, Orchestrator, OrchestratorError
-from ui.full_window import find_album, find_completed_run, serve_file, serve_page
+from ui.client import PAGE_SIZE, Orchestrator
+from ui.full_window import count_entries, find_album, find_completed_run, serve_file, serve_page
 from ui.grid.photos import CHIPS, page_json, summary_json
-from ui.http_errors import http_error
+from ui.http_errors import http_errors
 
 STATIC = Path(__file__).parent / "static"
 
@@ -67,13 +67,12 @@ class _Grid:
 
     async def summary(self, album_id: str, run_id: str) -> dict[str, Any]:
         """Returns album, run and counts, as described by `summary_json`."""
-        try:
+        with http_errors():
             run = await find_completed_run(self._api, album_id, run_id)
-            album, entry_count = await find_album(self._api, album_id)
+            album = await find_album(self._api, album_id)
+            entry_count = await count_entries(self._api, album_id)
             counted = pb.GetRunStatisticsRequest(run_id=run_id)
             statistics = await self._api.call(self._api.stub.GetRunStatistics, counted)
-        except OrchestratorError as error:
-            raise http_error(error) from error
         return summary_json(album, run, statistics, entry_count)
 
     async def photos(
@@ -94,7 +93,5 @@ class _Grid:
             camera=wanted.camera,
             capture_date=wanted.date,
         )
-        try:
+        with http_errors():
             return page_json(await self._api.call(self._api.stub.ListImages, request))
-        except OrchestratorError as error:
-            raise http_error(error) from error

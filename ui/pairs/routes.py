@@ -15,10 +15,10 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.common.config.layers import merge, tree_of
-from ui.client import Orchestrator, OrchestratorError
+from ui.client import Orchestrator
 from ui.cull.photos import photo_json
 from ui.full_window import find_album, find_completed_run, serve_file, serve_page
-from ui.http_errors import http_error
+from ui.http_errors import http_errors
 
 STATIC = Path(__file__).parent / "static"
 PAIR_COUNT = 200
@@ -80,13 +80,11 @@ class _Pairs:
 
     async def pairs(self, album_id: str, run_id: str) -> dict[str, Any]:
         """Returns the album's name and the next pairs to show."""
-        try:
+        with http_errors():
             await find_completed_run(self._api, album_id, run_id)
-            album, _ = await find_album(self._api, album_id)
+            album = await find_album(self._api, album_id)
             request = pb.ListPairsRequest(run_id=run_id, page_size=PAIR_COUNT)
             found = await self._api.call(self._api.stub.ListPairs, request)
-        except OrchestratorError as error:
-            raise http_error(error) from error
         return {
             "album": album.display_name,
             "pairs": [[photo_json(pair.left), photo_json(pair.right)] for pair in found.pairs],
@@ -96,12 +94,10 @@ class _Pairs:
 
     async def proposal(self, album_id: str, run_id: str) -> dict[str, Any]:
         """Returns what the answers so far say about the run's weights."""
-        try:
+        with http_errors():
             await find_completed_run(self._api, album_id, run_id)
             request = pb.ProposeWeightsRequest(run_id=run_id)
             found = await self._api.call(self._api.stub.ProposeWeights, request)
-        except OrchestratorError as error:
-            raise http_error(error) from error
         return {
             "lines": list(found.lines),
             "description": found.profile_description,
@@ -112,7 +108,7 @@ class _Pairs:
 
     async def keep(self, album_id: str, run_id: str, kept: Kept) -> dict[str, Any]:
         """Stores weights as a profile that starts from the run's own."""
-        try:
+        with http_errors():
             run = await find_completed_run(self._api, album_id, run_id)
             request = pb.KeepProfileRequest(
                 name=kept.name,
@@ -124,6 +120,4 @@ class _Pairs:
                 merge(tree_of(change.key.split("."), change.value) for change in kept.changes)
             )
             answer = await self._api.call(self._api.stub.KeepProfile, request)
-        except OrchestratorError as error:
-            raise http_error(error) from error
         return {"name": answer.name}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -14,9 +12,9 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ui.client import PAGE_SIZE, Orchestrator, OrchestratorError
+from ui.client import PAGE_SIZE, Orchestrator
 from ui.full_window import serve_file, serve_page
-from ui.http_errors import http_error
+from ui.http_errors import http_errors
 from ui.people.persons import face_json, person_json, question_json
 
 STATIC = Path(__file__).parent / "static"
@@ -105,7 +103,7 @@ class _PeopleView:
     async def persons(self, token: str = "") -> dict[str, Any]:
         """Returns a page of persons."""
         request = pb.ListPeopleRequest(page_size=SCREEN_COUNT, page_token=token)
-        with _http_errors():
+        with http_errors():
             answer = await self._api.call(self._api.stub.ListPeople, request)
         return {
             "persons": list(map(person_json, answer.people)),
@@ -118,14 +116,14 @@ class _PeopleView:
         request = pb.ListPersonFacesRequest(
             person_id=person_id, page_size=PAGE_SIZE, page_token=token
         )
-        with _http_errors():
+        with http_errors():
             answer = await self._api.call(self._api.stub.ListPersonFaces, request)
         return {"faces": list(map(face_json, answer.faces)), "next": answer.next_page_token}
 
     async def questions(self) -> dict[str, Any]:
         """Returns the few uncertain faces that matter most."""
         request = pb.ListPeopleQuestionsRequest()
-        with _http_errors():
+        with http_errors():
             answer = await self._api.call(self._api.stub.ListPeopleQuestions, request)
         return {"questions": list(map(question_json, answer.questions))}
 
@@ -140,7 +138,7 @@ class _PeopleView:
             decided_by=self._api.user,
             request_id=str(said.request_id),
         )
-        with _http_errors():
+        with http_errors():
             answer = await self._api.call(self._api.stub.CorrectPeople, request)
         return {"entry_id": answer.entry_id, "person_id": answer.person_id}
 
@@ -149,14 +147,14 @@ class _PeopleView:
         request = pb.UndoPeopleCorrectionRequest(
             entry_id=said.entry_id, decided_by=self._api.user, request_id=str(said.request_id)
         )
-        with _http_errors():
+        with http_errors():
             answer = await self._api.call(self._api.stub.UndoPeopleCorrection, request)
         return {"entry_id": answer.entry_id}
 
     async def erase(self, said: Change) -> dict[str, Any]:
         """Deletes all identity vectors."""
         request = pb.ErasePeopleRequest(request_id=str(said.request_id))
-        with _http_errors():
+        with http_errors():
             answer = await self._api.call(self._api.stub.ErasePeople, request)
         return {"photo_count": answer.photo_count}
 
@@ -165,11 +163,3 @@ def _place(face: Face) -> pb.FacePlace:
     left, top, width, height = face.box
     box = image_pb2.BoundingBox(left=left, top=top, width=width, height=height)
     return pb.FacePlace(content_digest=face.digest, box=box)
-
-
-@contextlib.contextmanager
-def _http_errors() -> Iterator[None]:
-    try:
-        yield
-    except OrchestratorError as error:
-        raise http_error(error) from error

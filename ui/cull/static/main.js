@@ -3,10 +3,11 @@
 import { readAddress, writeAddress } from "./address.js";
 import { Album } from "./album.js";
 import { Decisions } from "./decisions.js";
-import { byId, element, plural } from "./elements.js";
+import { byId, plural } from "./elements.js";
 import { listenToDrags, listenToGestures } from "./gestures.js";
 import { commandOf } from "./keys.js";
 import { LABELS } from "./marks.js";
+import { notify, tell } from "./notices.js";
 import { Photos } from "./photos.js";
 import { Pictures } from "./pictures.js";
 import { Queue } from "./queue.js";
@@ -28,7 +29,7 @@ class Cull {
       saved: (entries, changed, since) => this.decisions.settle(entries, changed, since),
       refused: (entries, text) => {
         this.decisions.drop(entries);
-        this.view.notify(`A decision was not stored: ${text}`);
+        notify(`A decision was not stored: ${text}`);
       },
       counted: () => this.#showSaving(),
     });
@@ -102,7 +103,7 @@ class Cull {
       case "fit": return this.#fit();
       case "advance":
         this.advances = !this.advances;
-        return this.view.notify(
+        return notify(
           this.advances ? "Auto-advance is on." : "Auto-advance is off.",
         );
       case "help": return byId("keys").showModal();
@@ -131,7 +132,7 @@ class Cull {
   // Reports how the moment changed, or why it did not.
   #report(isDone, what, otherwise) {
     const { number } = this.photo.at;
-    this.view.notify(isDone ? `${what}: this is now moment ${number}. Press U to undo.` : otherwise);
+    notify(isDone ? `${what}: this is now moment ${number}. Press U to undo.` : otherwise);
   }
 
   // Shows a face at 100%, in all shots.
@@ -170,12 +171,12 @@ class Cull {
 
   #takeBack(photo, word) {
     if (photo) this.show(photo);
-    else this.view.notify(`There is nothing to ${word}.`);
+    else notify(`There is nothing to ${word}.`);
   }
 
   #tellEnd() {
     const [kept, rejected, undecided] = ["keep", "reject", ""].map((it) => this.album.count(it));
-    this.view.notify(
+    notify(
       `You have reached the end: ${kept} kept, ${rejected} rejected, ${plural(undecided, "photo")} undecided.`,
     );
   }
@@ -220,9 +221,9 @@ async function start() {
   const url = `/cull/${encodeURIComponent(albumId)}/${encodeURIComponent(runId)}`;
   const response = await fetch(`${url}/photos`);
   const answer = await response.json();
-  if (!response.ok) return tell("This run cannot be culled", String(answer.detail));
+  if (!response.ok) return tell(byId("main"), "This run cannot be culled", String(answer.detail));
   const album = new Album(answer);
-  if (!album.photos.length) return tell("No photos", "None of this run's photos could be read.");
+  if (!album.photos.length) return tell(byId("main"), "No photos", "None of this run's photos could be read.");
   byId("to-grid").href = url.replace("/cull/", "/grid/");
   byId("to-pairs").href = url.replace("/cull/", "/pairs/");
   const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
@@ -232,17 +233,8 @@ async function start() {
   dispatchEvent(new Event("bestshot:loaded"));
 }
 
-function tell(title, text) {
-  byId("main").replaceChildren(
-    element("div", { class: "empty", role: "alert" },
-      element("h2", { text: title }),
-      element("p", { text }),
-      element("a", { href: "/", text: "Back to albums and runs" })),
-  );
-}
-
 start().catch((error) => {
-  tell("The photos could not be loaded", "The server is not responding. Reload the page to try again.");
+  tell(byId("main"), "The photos could not be loaded", "The server is not responding. Reload the page to try again.");
   if (!(error instanceof TypeError)) throw error; // fetch throws one if it gets no answer
   console.error(error);
   dispatchEvent(new Event("bestshot:unreachable"));

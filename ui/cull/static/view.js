@@ -1,10 +1,11 @@
 // Renders the screen: shots, filmstrip, panel and counts.
 
 import { rival } from "./album.js";
-import { byId, element, plural } from "./elements.js";
+import { byId, element } from "./elements.js";
 import { renderFaces } from "./faces.js";
 import { COMMANDS, keyCaption } from "./keys.js";
 import { describeMarks, markButtons, marks } from "./marks.js";
+import { notify, showSaving } from "./notices.js";
 import { Photos } from "./photos.js";
 import { LARGE_PX } from "./pictures.js";
 
@@ -12,7 +13,6 @@ const ALL_COUNT = 6;
 const UPCOMING_COUNT = 8;
 const EARLIER_COUNT = 2;
 const LATER_COUNT = 6;
-const NOTICE_MS = 6000;
 
 export class View {
   constructor(album, pictures, zoom) {
@@ -90,21 +90,9 @@ export class View {
   }
 
   showSaving(count, problem) {
-    const saving = byId("saving");
-    saving.classList.toggle("problem", Boolean(problem));
-    saving.textContent = count ? `${count} unsaved` : "Saved";
-    saving.title = problem;
-    if (problem) this.notify(`${problem} ${plural(count, "decision")} not saved yet; trying again.`);
-    else if (!count && this.toldOfProblem) this.notify("Everything is saved.");
+    showSaving(count, problem, "decision");
+    if (!problem && !count && this.toldOfProblem) notify("Everything is saved.");
     this.toldOfProblem = Boolean(problem);
-  }
-
-  notify(text) {
-    const notice = byId("notice");
-    notice.textContent = text;
-    notice.hidden = false;
-    clearTimeout(this.noticeTimer);
-    this.noticeTimer = setTimeout(() => (notice.hidden = true), NOTICE_MS);
   }
 
   #beside(photo) {

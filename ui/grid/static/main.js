@@ -2,6 +2,7 @@
 
 import { Decisions } from "/cull/files/decisions.js";
 import { byId, element, plural } from "/cull/files/elements.js";
+import { notify, showSaving, tell } from "/cull/files/notices.js";
 import { Photos } from "/cull/files/photos.js";
 import { Pictures } from "/cull/files/pictures.js";
 import { Queue } from "/cull/files/queue.js";
@@ -15,7 +16,6 @@ const FIRST_COUNT = 200; // enough to fill a screen, and quick to load
 const PAGE_COUNT = 1000;
 const TYPING_MS = 150;
 const COUNTS_MS = 1000;
-const NOTICE_MS = 6000;
 const PREVIEW_COUNT = 40;
 const STEP_PX = 24;
 const SIZE_PLACE = "bestshot grid size";
@@ -34,7 +34,7 @@ class Grid {
       saved: (entries, changed, since) => this.decisions.settle(entries, changed, since),
       refused: (entries, text) => {
         this.decisions.drop(entries);
-        this.notify(`A decision was not stored: ${text}`);
+        notify(`A decision was not stored: ${text}`);
       },
       counted: () => this.#showSaving(),
     });
@@ -77,7 +77,7 @@ class Grid {
       if (error.name === "AbortError") return;
       const isFirst = !document.body.classList.contains("ready");
       if (isFirst && error instanceof TypeError) dispatchEvent(new Event("bestshot:unreachable"));
-      this.notify(`The photos could not be loaded: ${error.message}`);
+      notify(`The photos could not be loaded: ${error.message}`);
       return;
     }
     this.#showSelection();
@@ -183,7 +183,7 @@ class Grid {
 
   takeBack(word) {
     if (this.decisions[word]()) this.tiles.refresh();
-    else this.notify(`There is nothing to ${word}.`);
+    else notify(`There is nothing to ${word}.`);
   }
 
   // Shows what accepting the picks would do to all undecided photos, whatever the filter.
@@ -283,18 +283,7 @@ class Grid {
 
   #showSaving() {
     const { count, problem } = this.queue;
-    const saving = byId("saving");
-    saving.classList.toggle("problem", Boolean(problem));
-    saving.textContent = count ? `${count} unsaved` : "Saved";
-    if (problem) this.notify(`${problem} ${plural(count, "decision")} not saved yet; trying again.`);
-  }
-
-  notify(text) {
-    const notice = byId("notice");
-    notice.textContent = text;
-    notice.hidden = false;
-    clearTimeout(this.noticeTimer);
-    this.noticeTimer = setTimeout(() => (notice.hidden = true), NOTICE_MS);
+    showSaving(count, problem, "decision");
   }
 }
 
@@ -389,7 +378,7 @@ function listenToControls(grid) {
   byId("size").addEventListener("input", (event) => grid.setSize(Number(event.target.value)));
   byId("undo").addEventListener("click", () => grid.takeBack("undo"));
   byId("copy").addEventListener("click", async () => {
-    if (await copyAddress()) grid.notify("Link copied.");
+    if (await copyAddress()) notify("Link copied.");
   });
   byId("accept").addEventListener("click", () => grid.previewAccept());
   byId("confirm").addEventListener("click", () => grid.accept());
@@ -421,10 +410,5 @@ async function start() {
 start().catch((error) => {
   // fetch throws a TypeError if it gets no answer
   if (error instanceof TypeError) dispatchEvent(new Event("bestshot:unreachable"));
-  byId("scroller").replaceChildren(
-    element("div", { class: "empty", role: "alert" },
-      element("h2", { text: "The photos could not be loaded" }),
-      element("p", { text: error.message }),
-      element("a", { href: "/", text: "Back to albums and runs" })),
-  );
+  tell(byId("scroller"), "The photos could not be loaded", error.message);
 });

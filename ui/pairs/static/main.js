@@ -1,16 +1,16 @@
 // Shows two shots at a time, and sends which one is better.
 
 import { readAddress } from "/cull/files/address.js";
-import { byId, element, plural } from "/cull/files/elements.js";
+import { byId, element } from "/cull/files/elements.js";
 import { listenToGestures } from "/cull/files/gestures.js";
 import { newId } from "/cull/files/identity.js";
+import { notify, showSaving, tell } from "/cull/files/notices.js";
 import { LARGE_PX, Pictures } from "/cull/files/pictures.js";
 import { Queue } from "/cull/files/queue.js";
 import { Zoom } from "/cull/files/zoom.js";
 import { showProposal } from "./proposal.js";
 
 const AHEAD_COUNT = 3; // pairs to load before they are shown
-const NOTICE_MS = 6000;
 const KEYS = {
   ArrowLeft: "left", 1: "left", ArrowRight: "right", 2: "right", ArrowDown: "unsure", " ": "unsure",
   u: "undo", z: "magnify", l: "proposal", Escape: "back",
@@ -31,7 +31,7 @@ class Pairs {
     this.queue = new Queue(`${cullUrl}/decisions`, {
       mark: () => 0,
       saved: () => {},
-      refused: (entries, text) => this.notify(`An answer was not stored: ${text}`),
+      refused: (entries, text) => notify(`An answer was not stored: ${text}`),
       counted: () => this.#showSaving(),
     });
     new ResizeObserver(() => this.renderZoom()).observe(byId("shots"));
@@ -141,7 +141,7 @@ class Pairs {
 
   #undo() {
     const last = this.given.pop();
-    if (!last) return this.notify("There is no answer to undo.");
+    if (!last) return notify("There is no answer to undo.");
     this.queue.add({
       id: newId(),
       action: "undo",
@@ -189,21 +189,9 @@ class Pairs {
 
   #showSaving() {
     const { count, problem } = this.queue ?? { count: 0, problem: "" };
-    const saving = byId("saving");
-    saving.classList.toggle("problem", Boolean(problem));
-    saving.classList.toggle("busy", count > 0);
-    saving.textContent = count ? `${count} unsaved` : "Saved";
-    saving.title = problem;
-    if (problem) this.notify(`${problem} ${plural(count, "answer")} not saved yet; trying again.`);
+    showSaving(count, problem, "answer");
+    byId("saving").classList.toggle("busy", count > 0);
     if (!count) this.whenSaved?.();
-  }
-
-  notify(text) {
-    const notice = byId("notice");
-    notice.textContent = text;
-    notice.hidden = false;
-    clearTimeout(this.noticeTimer);
-    this.noticeTimer = setTimeout(() => (notice.hidden = true), NOTICE_MS);
   }
 
   // What the gestures need: a click or a tap zooms both shots, a swipe answers.
@@ -260,7 +248,7 @@ async function start() {
   const [url, cullUrl] = [`/pairs/${place}`, `/cull/${place}`];
   const response = await fetch(`${url}/pairs`);
   const answer = await response.json();
-  if (!response.ok) return tell("bestshot cannot learn from this run", String(answer.detail));
+  if (!response.ok) return tell(byId("main"), "bestshot cannot learn from this run", String(answer.detail));
   byId("home").href = cullUrl;
   byId("album").textContent = answer.album;
   document.title = `Which one? ${answer.album}`;
@@ -270,17 +258,8 @@ async function start() {
   return undefined;
 }
 
-function tell(title, text) {
-  byId("main").replaceChildren(
-    element("div", { class: "empty", role: "alert" },
-      element("h2", { text: title }),
-      element("p", { text }),
-      element("a", { href: "/", text: "Back to albums and runs" })),
-  );
-}
-
 start().catch((error) => {
-  tell("The pairs could not be loaded", "The server is not responding. Reload the page to try again.");
+  tell(byId("main"), "The pairs could not be loaded", "The server is not responding. Reload the page to try again.");
   if (!(error instanceof TypeError)) throw error; // fetch throws one if it gets no answer
   console.error(error);
   dispatchEvent(new Event("bestshot:unreachable"));

@@ -57,6 +57,17 @@ class HangingHost(Host):
         os.read = hanging_read
 
 
+def hosted(host: type[Host], services: Mapping[str, str], photos: Path, folder: Path) -> HostedPart:
+    """Prepares an orchestrator on a host, with its data below `folder`."""
+    (port,) = free_ports(1)
+    settings = {
+        **{f"{name}_address": address for name, address in services.items()},
+        "allowed_roots": str([str(photos)]),
+    }
+    flags = ("--data", str(folder / "data"))
+    return HostedPart(host("", "127.0.0.1", "", folder), "orchestrator", port, settings, flags)
+
+
 def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
     services: dict[str, Part], tmp_path: Path
 ) -> None:
@@ -66,17 +77,7 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
     for number in range(9):
         Image.fromarray(draw_picture(number)).save(photos / f"hanging-{number:02}.jpg")
     found = addresses(services)
-    (port,) = free_ports(1)
-    hanging = HostedPart(
-        HangingHost("", "127.0.0.1", "", tmp_path),
-        "orchestrator",
-        port,
-        {
-            **{f"{name}_address": address for name, address in found.items()},
-            "allowed_roots": str([str(photos)]),
-        },
-        ("--data", str(tmp_path / "data")),
-    )
+    hanging = hosted(HangingHost, found, photos, tmp_path)
     hanging.start()
     try:
         with grpc.insecure_channel(hanging.address) as channel:
@@ -120,17 +121,7 @@ def test_decisions_made_while_photos_are_scored_count(
     photos.mkdir()
     for number, name in enumerate(("a.jpg", "slow.jpg")):
         Image.fromarray(draw_picture(number)).save(photos / name)
-    (port,) = free_ports(1)
-    slow = HostedPart(
-        SlowHost("", "127.0.0.1", "", tmp_path),
-        "orchestrator",
-        port,
-        {
-            **{f"{name}_address": address for name, address in addresses(services).items()},
-            "allowed_roots": str([str(photos)]),
-        },
-        ("--data", str(tmp_path / "data")),
-    )
+    slow = hosted(SlowHost, addresses(services), photos, tmp_path)
     slow.start()
     try:
         with grpc.insecure_channel(slow.address) as channel:

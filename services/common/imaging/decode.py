@@ -481,8 +481,9 @@ def _grey_factor(image: Image.Image) -> float | None:
     largest = np.float64(0)
     rows = max(1, _STRIPE_PIXELS // image.width)
     for top in range(0, image.height, rows):
-        stripe = image.crop((0, top, image.width, min(image.height, top + rows)))
-        largest = np.fmax(largest, np.fmax.reduce(np.asarray(stripe), axis=None, initial=0))
+        stripe = np.asarray(image.crop((0, top, image.width, min(image.height, top + rows))))
+        finite = np.isfinite(stripe)  # infinity is a highlight, as in `scale_floats`
+        largest = np.maximum(largest, stripe.max(initial=0, where=finite))
     if image.mode == "I":
         return 257.0 if largest > 255 else 1.0
     return 255.0 if largest <= MAX_LIGHT else 1.0

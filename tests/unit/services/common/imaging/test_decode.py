@@ -217,7 +217,7 @@ def test_a_float_tiff_is_upright_and_looks_like_its_rgb(
 @pytest.mark.parametrize("bands", [1, 3])
 def test_floats_above_one_are_highlights(bands: int, picture: Picture) -> None:
     values = picture().astype(np.float32) / 255
-    values[:20] = 4.0
+    values[:10], values[10:20] = 4.0, np.inf
     values[20:30] = np.nan
     content = float_tiff(values) if bands == 3 else encoded(values[..., 1], "TIFF")
     found = decode(content, max_pixels=MAX_PIXELS).pixels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 
 from lxml import etree
@@ -29,6 +30,13 @@ NAMESPACES = {
 }
 
 
+_WIDE = (
+    *(codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE),
+    *("<?".encode(name) for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")),
+)
+"""How XML in UTF-16 and UTF-32 begins (XML 1.0, appendix F)."""
+
+
 def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree:
     """Parses a packet or a sidecar.
 
@@ -43,7 +51,7 @@ def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree
         resolve_entities=False, no_network=True, load_dtd=False, recover=is_damaged
     )
     try:
-        root = etree.fromstring(content.strip(b"\0 \t\r\n"), parser)
+        root = etree.fromstring(_strip(content), parser)
     except etree.XMLSyntaxError as error:
         raise InvalidArgumentError("", f"it is not XML: {error}") from error
     if root is None:
@@ -52,6 +60,11 @@ def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree
     if tree.docinfo.doctype:
         raise InvalidArgumentError("", "it has a document type declaration, which XMP forbids")
     return tree
+
+
+def _strip(content: bytes) -> bytes:
+    """Removes padding, unless it could be half of a character."""
+    return content if content.startswith(_WIDE) else content.strip(b"\0 \t\r\n")
 
 
 def find_rdf(tree: etree._ElementTree) -> etree._Element:

@@ -6,7 +6,7 @@ import math
 
 from orchestrator.domain.photo import CameraFacts, CaptureTime
 from orchestrator.metadata.blocks import Blocks
-from orchestrator.metadata.capture_time import derive_offset, parse_time, with_offset
+from orchestrator.metadata.capture_time import parse_time
 from orchestrator.metadata.maker_notes import read_maker_note
 from orchestrator.metadata.tiff_directory import Directory
 
@@ -36,10 +36,9 @@ def capture_times(blocks: Blocks) -> list[CaptureTime]:
     """Returns the times in the EXIF data, the most reliable first; unknown ones have no values.
 
     The offset from UTC comes from the time's own tag; otherwise from the last change, if the file
-    has not changed since; otherwise from the GPS time.
+    has not changed since.
     """
     changed = blocks.image.text(_MODIFY_DATE)
-    utc = _gps_time(blocks.gps)
     found = []
     for source, tag, fraction_tag, offset_tag in _TIMES:
         text = blocks.exif.text(tag) or blocks.image.text(tag)
@@ -47,8 +46,7 @@ def capture_times(blocks: Blocks) -> list[CaptureTime]:
         if not offset and text == changed:
             offset = blocks.exif.text(_OFFSET_TIME)
         fraction = blocks.exif.text(fraction_tag)
-        time = parse_time(text, source, fraction=fraction, offset=offset)
-        found.append(with_offset(time, derive_offset(time.local, utc)))
+        found.append(parse_time(text, source, fraction=fraction, offset=offset))
     return found
 
 
@@ -91,7 +89,7 @@ def exif_rating(blocks: Blocks) -> str:
     return "" if rating is None else str(int(rating))
 
 
-def _gps_time(gps: Directory) -> str:
+def gps_time(gps: Directory) -> str:
     """Returns the GPS time, which is UTC, in ISO 8601; empty if unknown."""
     parts = gps.numbers(_GPS_TIME)
     if len(parts) != 3 or not all(map(math.isfinite, parts)):

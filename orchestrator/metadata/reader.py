@@ -15,19 +15,25 @@ from lxml import etree
 
 from orchestrator.domain.photo import CameraFacts, CaptureTime, OwnerMark
 from orchestrator.metadata.blocks import ORIENTATION, Blocks, contains_video, find_blocks
-from orchestrator.metadata.capture_time import choose_time, parse_time
+from orchestrator.metadata.capture_time import (
+    choose_time,
+    derive_offset,
+    parse_time,
+    with_offset,
+)
 from orchestrator.metadata.exif_facts import (
     camera_facts,
     camera_name,
     capture_times,
     clean_text,
     exif_rating,
+    gps_time,
 )
 from orchestrator.metadata.file_names import time_in_name
 from orchestrator.metadata.xmp_packet import find_rdf, get_items, get_property, parse_xmp
 from services.common.errors import InvalidArgumentError
 
-METADATA_VERSION = "2"
+METADATA_VERSION = "3"
 """Keys the feature cache: raise it whenever `read_metadata` returns something else."""
 
 IN_FILE = "the file"
@@ -90,7 +96,8 @@ def read_metadata(content: bytes) -> FileMetadata:
     if mark.rating is None:
         mark = dataclasses.replace(mark, rating=_rating(exif_rating(blocks)))
     times += [_iptc_time(blocks), _png_time(blocks), _quicktime_time(blocks)]
-    known = tuple(time for time in times if time.local)
+    utc = gps_time(blocks.gps)
+    known = tuple(with_offset(time, derive_offset(time.local, utc)) for time in times if time.local)
     return FileMetadata(known, camera_name(blocks), facts, mark)
 
 

@@ -220,6 +220,13 @@ def test_the_offset_comes_from_its_tag_or_the_gps(exif: Tags, image: Tags, offse
     assert found == ("2024-05-01T10:00:00", offset, "EXIF DateTimeOriginal")
 
 
+def test_the_offset_of_a_time_in_xmp_comes_from_the_gps() -> None:
+    gps: Tags = {0x0007: (RATIONAL, [4, 1, 15, 1, 5, 1]), 0x001D: (ASCII, "2024:05:01")}
+    packet = xmp(exif_DateTimeOriginal="2024-05-01T10:00:00")
+    found = time_of(encoded(exif=exif_block({}, {}, gps), xmp=packet))
+    assert found == ("2024-05-01T10:00:00", "+05:45", "XMP exif:DateTimeOriginal")
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_camera_facts_are_read_in_both_byte_orders(order: str) -> None:
     image: Tags = {0x010F: (ASCII, "Canon"), 0x0110: (ASCII, "Canon EOS R5")}
@@ -406,6 +413,13 @@ def test_the_owners_mark_is_read_from_sidecars_and_files(packet: bytes, mark: Ow
     assert facts(encoded(), p=packet)["owner_mark"] == named
     inside = dataclasses.replace(mark, source="the file" if mark != OwnerMark() else "")
     assert facts(encoded(xmp=packet))["owner_mark"] == inside
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_sidecar_may_have_any_encoding_of_xml(encoding: str) -> None:
+    text = xmp(xmp_Rating="-1").decode()
+    sidecar = f'<?xml version="1.0"?>{text}\n'.encode(encoding)
+    assert read_sidecar(sidecar, "a.xmp").owner_mark.rating == -1
 
 
 def test_a_rating_that_windows_wrote_to_the_exif_is_read() -> None:

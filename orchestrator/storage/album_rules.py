@@ -36,6 +36,8 @@ class LeftOut:
 
     system_folders: int = 0
     system_files: int = 0
+    hidden_folders: int = 0
+    hidden_files: int = 0
     excluded_folders: int = 0
     excluded_files: int = 0
     results: int = 0
@@ -46,6 +48,8 @@ class LeftOut:
         counted = (
             (self.system_folders, "folder", " of thumbnails or deleted files"),
             (self.system_files, "system file", ""),
+            (self.hidden_folders, "hidden folder", ""),
+            (self.hidden_files, "hidden file", ""),
             (self.excluded_folders, "excluded folder", ""),
             (self.excluded_files, "excluded file", ""),
             (self.results, "file", " written by bestshot"),
@@ -95,7 +99,7 @@ class AlbumRules:
             if self._is_system_folder.fullmatch(name.lower()):
                 self.left_out.system_folders += 1
             elif name.startswith("."):
-                continue
+                self.left_out.hidden_folders += 1
             elif self._matches(place, f"{name}/"):
                 self.left_out.excluded_folders += 1
             else:
@@ -110,7 +114,7 @@ class AlbumRules:
             if is_photo and self._is_system_file.fullmatch(name.lower()):
                 self.left_out.system_files += 1
             elif name.startswith("."):
-                continue
+                self.left_out.hidden_files += is_photo
             elif self._matches(place, name):
                 self.left_out.excluded_files += is_photo
             elif _join(place, name) in self._results:

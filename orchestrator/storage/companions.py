@@ -25,7 +25,7 @@ RAW_SUFFIXES = frozenset(
 OTHER_SUFFIXES = frozenset(
     {
         *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb"),
-        *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr"),
+        *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr", ".ico", ".svg"),
         *(".pbm", ".pgm", ".pnm", ".ppm", ".pam", ".qoi", ".tga"),
     }
 )

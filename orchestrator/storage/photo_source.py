@@ -38,6 +38,8 @@ MAX_FILE_BYTES = 640 * 10**6
 """Maximum size of a photo file: 100 megapixels at 16 bits per colour, uncompressed."""
 _CHUNK_BYTES = 2**22
 _MAX_IGNORE_BYTES = 2**20
+_REPLACED = "\ufffd"
+"""Stands for bytes in a name that are not UTF-8."""
 
 
 class FolderPhotoSource:
@@ -170,6 +172,8 @@ class FolderPhotoSource:
                 yield opened
         except OSError as error:
             self.check_reachable()
+            if _REPLACED in path:
+                raise InvalidImageError("its name is not valid UTF-8: rename the file") from error
             raise InvalidImageError(f"the file cannot be read: {error.strerror}") from error
 
     def decode(

@@ -14,11 +14,15 @@ _MAGICS = (
     (b"gimp xcf ", "XCF", "GIMP documents (XCF)"),
     (b"v/1\x01", "OpenEXR", ""),
     (b"qoif", "QOI", ""),
+    (b"\0\0\x01\0", "ICO", "icons (ICO)"),
     (b"#?RADIANCE", "Radiance HDR", ""),
     (b"#?RGBE", "Radiance HDR", ""),
     *((b"P%d" % kind, "Netpbm", "") for kind in range(1, 8)),
 )
 """First bytes, name of the format, and its name in a sentence if that is different."""
+
+_SVG_BYTES = 1000
+"""The element may come after a declaration and comments."""
 
 
 def find_unsupported(content: bytes) -> UnsupportedImageError | None:
@@ -26,4 +30,6 @@ def find_unsupported(content: bytes) -> UnsupportedImageError | None:
     for magic, name, description in _MAGICS:
         if content.startswith(magic):
             return UnsupportedImageError(name, description or name)
+    if b"<svg" in content[:_SVG_BYTES]:
+        return UnsupportedImageError("SVG", "SVG")
     return None

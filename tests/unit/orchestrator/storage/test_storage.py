@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import os
 import sqlite3
 import subprocess
 import sys
@@ -550,6 +551,16 @@ def test_system_folders_are_skipped_and_counted(tmp_path: Path) -> None:
     (tmp_path / "sub/IMG_2.jpg").unlink()
     with pytest.raises(InvalidArgumentError, match="Left out: 10 folders"):
         source.find_photos()
+
+
+def test_hidden_photos_are_counted_and_names_that_are_not_utf_8_explained(tmp_path: Path) -> None:
+    source = source_of(tmp_path, "a.jpg", ".b.jpg", ".notes", ".dtrash/c.jpg", "icon.ico")
+    (tmp_path / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"x")
+    found = source.find_photos()
+    assert [photo.path for photo in found.photos] == ["a.jpg", "bad\ufffd.jpg", "icon.ico"]
+    assert found.notes == ("Left out: 1 hidden folder, 1 hidden file.",)
+    with pytest.raises(InvalidImageError, match="its name is not valid UTF-8: rename the file"):
+        source.read("bad\ufffd.jpg")
 
 
 def test_copies_that_exports_wrote_are_not_photos(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def test_the_merged_picture_of_a_photoshop_document_is_read(picture: Picture) ->
         (b"gimp xcf v011" + bytes(100), "GIMP documents"),
         (b"v/1\x01" + bytes(100), "OpenEXR"),
         (b"P6 1 1 255 abc", "Netpbm"),
+        (b"\0\0\x01\0\x01\0" + bytes(100), "icons"),
+        (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
     ],
 )
 def test_known_but_unsupported_formats_are_named(content: bytes, name: str) -> None:

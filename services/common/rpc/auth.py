@@ -129,7 +129,7 @@ def authorize_by(path: Path | None) -> Authorize:
         name = _find_token(tokens, headers)
         if _RANKS[tokens[name].scope] < required:
             scope = auth_pb2.Scope.Name(required).removeprefix("SCOPE_").lower()
-            raise PermissionDeniedError(f"{method} needs a token with the scope {scope!r}")
+            raise PermissionDeniedError(method, scope)
         return name
 
     return authorize

@@ -514,6 +514,28 @@ def show(
 
 
 @app.command()
+def delete_run(
+    run: RunId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Delete a run and its results; your decisions, photos and exported files stay."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = api.find_run(run)
+        folders = ", ".join(api.album(found.album_id).folders)
+        started = found.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
+        if not yes:
+            typer.confirm(f"Delete run {found.id} of {folders}, started {started}?", abort=True)
+        api.call(pb.DeleteRunRequest(run_id=found.id))
+    print(f"deleted run {found.id}")
+
+
+@app.command()
 def explain(
     photo: Annotated[str, typer.Argument(help="Path of a photo in its album, or its file name.")],
     run: RunId = LATEST,

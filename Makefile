@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without bytecode files, each of the many processes that the tests start would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run ui test test-fast accuracy bench screenshots images lint fix protos verify-protos lock clean
+.PHONY: help demo run ui test test-fast accuracy bench screenshots packages platforms images lint fix protos verify-protos lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -28,17 +28,17 @@ PINS := pyproject.toml protos/pyproject.toml constraints.txt
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
+# Compiling every module of every package takes time and 100 MB; Python compiles those that it uses.
 .venv/.runtime-$(RUNTIME)-stamp: $(PINS) | $(BIN)/pip
 	@$(call remove_runtime,$(OTHER))
-	$(INSTALL) -e ./protos -e '.[$(RUNTIME),raw]'
+	$(INSTALL) --no-compile -e ./protos -e '.[$(RUNTIME),raw]'
 	touch $@
 
 .venv/.ui-$(RUNTIME)-stamp: $(PINS) | $(BIN)/pip
 	@$(call remove_runtime,$(OTHER))
-	$(INSTALL) -e ./protos -e '.[$(RUNTIME),ui,parquet,raw]'
+	$(INSTALL) --no-compile -e ./protos -e '.[$(RUNTIME),ui,parquet,raw]'
 	touch $@
 
-# Compiling every package in advance takes longer than compiling the modules that the tests import.
 .venv/.dev-stamp: $(PINS) | $(BIN)/pip
 	@$(call remove_runtime,onnxruntime-gpu)
 	$(INSTALL) --no-compile -e ./protos -e '.[dev]'
@@ -67,6 +67,7 @@ accuracy: .venv/.dev-stamp  ## measure the README's figures on real photos, if t
 
 bench: .venv/.dev-stamp  ## measure speed, as ratios; writes build/bench/*.json
 	PYTHONPATH=client $(BIN)/python -m tests.benchmarks.admission
+	$(BIN)/python -m tests.benchmarks.install
 	$(BIN)/python -m tests.benchmarks.startup
 	$(BIN)/python -m tests.benchmarks.serving
 	$(BIN)/python -m tests.benchmarks.clustering
@@ -80,6 +81,20 @@ bench: .venv/.dev-stamp  ## measure speed, as ratios; writes build/bench/*.json
 screenshots: .venv/.dev-stamp  ## take the README's screenshots with the browser tests
 	$(BIN)/pytest tests/browser/test_journey.py --screenshots
 	$(BIN)/python -m tests.browser.readme_pictures
+
+packages: build/package-tools/stamp  ## build and check the wheels and source distributions in dist/
+	rm -rf dist
+	for project in protos client .; do build/package-tools/bin/python -m build -q -o dist $$project || exit 1; done
+	build/package-tools/bin/twine check --strict dist/*
+	build/package-tools/bin/check-wheel-contents dist/*.whl
+
+build/package-tools/stamp:
+	$(PYTHON) -m venv build/package-tools
+	build/package-tools/bin/pip install -q --disable-pip-version-check 'build>=1.3' 'twine>=6.2' 'check-wheel-contents>=0.6'
+	touch $@
+
+platforms: .venv/.dev-stamp  ## check that every dependency has a wheel for each system and Python
+	$(BIN)/python -m tests.deploy.platforms
 
 images:  ## build and test every container image; as root, with buildah and debootstrap
 	tests/deploy/images.sh

@@ -135,6 +135,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_BELOW_MIN_SCORE: _ClassVar[ReasonCode]
     REASON_CODE_LOW_IQA: _ClassVar[ReasonCode]
     REASON_CODE_BLURRED: _ClassVar[ReasonCode]
+    REASON_CODE_DAMAGED: _ClassVar[ReasonCode]
     REASON_CODE_TOO_SIMILAR: _ClassVar[ReasonCode]
     REASON_CODE_UNREADABLE: _ClassVar[ReasonCode]
     REASON_CODE_USER_KEEP: _ClassVar[ReasonCode]
@@ -249,6 +250,7 @@ REASON_CODE_DUPLICATE: ReasonCode
 REASON_CODE_BELOW_MIN_SCORE: ReasonCode
 REASON_CODE_LOW_IQA: ReasonCode
 REASON_CODE_BLURRED: ReasonCode
+REASON_CODE_DAMAGED: ReasonCode
 REASON_CODE_TOO_SIMILAR: ReasonCode
 REASON_CODE_UNREADABLE: ReasonCode
 REASON_CODE_USER_KEEP: ReasonCode

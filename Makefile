@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without bytecode files, each of the many processes that the tests start would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run ui test test-fast accuracy bench screenshots packages platforms images lint fix protos verify-protos lock clean
+.PHONY: help demo run ui test test-fast accuracy bench screenshots docs packages platforms images lint fix protos verify-protos lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -81,6 +81,11 @@ bench: .venv/.dev-stamp  ## measure speed, as ratios; writes build/bench/*.json
 screenshots: .venv/.dev-stamp  ## take the README's screenshots with the browser tests
 	$(BIN)/pytest tests/browser/test_journey.py --screenshots
 	$(BIN)/python -m tests.browser.readme_pictures
+	PYTHONPATH=.:protos/gen $(BIN)/python -m tests.browser.docs_pictures
+
+docs: .venv/.dev-stamp  ## build the documentation into build/site, and check its links
+	PYTHONPATH=.:protos/gen NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo build/site/index.html
 
 packages: build/package-tools/stamp  ## build and check the wheels and source distributions in dist/
 	rm -rf dist

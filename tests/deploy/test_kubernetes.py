@@ -396,6 +396,18 @@ def test_an_ingress_and_a_disruption_budget_find_pods(overlay: str) -> None:
             assert backend["port"]["name"] in {port["name"] for port in ports}
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_can_ask_for_names_in_the_cluster_and_on_its_node(overlay: str) -> None:
+    policy = named(overlay, "NetworkPolicy", "names")["spec"]
+    assert policy["podSelector"] == {}
+    (rule,) = policy["egress"]
+    ports = {(port["protocol"], port["port"]) for port in rule["ports"]}
+    assert ports == {("UDP", 53), ("TCP", 53)}
+    in_cluster = {"kubernetes.io/metadata.name": "kube-system"}  # CoreDNS, also that of k3s
+    assert {"namespaceSelector": {"matchLabels": in_cluster}} in rule["to"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]  # NodeLocal DNSCache
+
+
 @pytest.mark.parametrize("overlay", ["local", "gpu"])
 def test_one_of_each_fits_on_a_node_with_four_cores(overlay: str) -> None:
     requests = sum(

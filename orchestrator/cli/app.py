@@ -341,11 +341,13 @@ def up(
         raise ConfigError(
             "the web UI is not installed: install 'bestshot[ui]', or leave it out with --no-ui"
         )
+    from orchestrator.cli.launcher import launcher
     from orchestrator.cli.profile_choice import choose_profile
     from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
     from services.common.config.layers import read_config_file
     from services.common.config.sections import SharedSettings, load_section
 
+    launcher.fork()
     console = open_console()
     folder = data_folder(data)
     configs = config_dir(config_dir_)
@@ -848,8 +850,11 @@ def reproduce(
     """
     from orchestrator.cli import reproduce as reproducing
     from orchestrator.cli.api import open_api
+    from orchestrator.cli.launcher import launcher
     from orchestrator.cli.run_diff_text import reproduction_lines
 
+    if orchestrator is None:
+        launcher.fork()
     console = Console(stderr=True) if as_json else open_console()
     configs = config_dir(config_dir_)
     with open_api(orchestrator, data, config_folder=configs) as api:

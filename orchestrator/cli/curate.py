@@ -29,6 +29,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from orchestrator.cli.launcher import launcher
 from orchestrator.cli.output import print_notes
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
 from orchestrator.cli.profile_choice import choose_profile
@@ -155,6 +156,8 @@ def curate(request: Request, console: Console) -> pb.Run:
         BestshotError: Something failed; the message is for the user. Scores computed so far are
             kept for the next run.
     """
+    if request.orchestrator is None:
+        launcher.fork()
     with _check_request(request), interrupt_on_sigterm():
         profile = _own_profile(request, console)
         try:

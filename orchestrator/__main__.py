@@ -87,7 +87,7 @@ async def serve_json(
     address: str | None,
     options: ServerOptions,
 ) -> AsyncIterator[None]:
-    """Serves the JSON mirror within the block, if it has an address.
+    """Serves the JSON API within the block, if it has an address.
 
     Raises:
         ConfigError: It cannot listen on the address, or it would be reachable by anyone.
@@ -95,11 +95,14 @@ async def serve_json(
     if address is None:
         yield
         return
-    from orchestrator.transport.json_api import JsonApi, build_json_app  # takes a fifth of a second
+    # imported only here, because it takes a fifth of a second
+    from orchestrator.transport.json_api import JsonApi, build_json_app
+    from orchestrator.transport.problems import PROBLEM_TYPE
 
     api = JsonApi(parts.reader, parts.curator)
     options.check_host(split_address(address)[0])
-    app = build_json_app(api, options.authorize, has_tokens=shared.tokens_file is not None)
+    has_tokens = shared.tokens_file is not None
+    app = build_json_app(api, parts.servicer, options.authorize, has_tokens=has_tokens)
     http = HttpServer(
         app,
         address=address,
@@ -107,6 +110,7 @@ async def serve_json(
         tls=shared.tls,
         allowed_hosts=shared.allowed_hosts,
         is_for_browsers=False,
+        problem_type=PROBLEM_TYPE,
     )
     await http.start()
     logger.info("orchestrator is listening for JSON on %s", http.address)
@@ -129,7 +133,13 @@ async def serve(
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)
     parts = build_orchestrator(
-        engine, invocation.folder, shared, settings, config, folder, metrics.registry
+        engine,
+        invocation.folder,
+        shared,
+        settings,
+        config,
+        folder,
+        metrics.registry,
     )
     if is_shared(engine):
         remove_abandoned_uploads(folder, parts.store.album_folders, untouched_s=SHARED_UPLOAD_S)

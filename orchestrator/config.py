@@ -71,7 +71,8 @@ class OrchestratorSettings(Settings):
     it can read the metrics; to listen on a non-loopback address, it needs the same protection as
     the part itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
-    """`host:port` of the JSON API (`/api/v1`); `null` for none"""
+    """`host:port` of the JSON API (`/api/v1`, with its description at `/api/v1/docs`); `null` for
+    none. `curate` and other commands that start an orchestrator for themselves serve none"""
     database_url: str | None
     """`postgresql://user@host:port/database`, which several orchestrators can share; `null`: SQLite
     in the data folder, for a single orchestrator"""

@@ -13,6 +13,7 @@ from pathlib import Path
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from sqlalchemy import Engine
 
+from orchestrator.clients.webhooks import Webhooks
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from orchestrator.data_folder import data_folder
 from orchestrator.storage.database import (
@@ -80,6 +81,22 @@ def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]
         yield engine
 
 
+def make_webhooks(settings: OrchestratorSettings) -> Webhooks | None:
+    """Builds what announces the ends of runs, if it has an address.
+
+    Raises:
+        ConfigError: There is no secret for the signatures.
+    """
+    if not settings.webhook_urls:
+        return None
+    if settings.webhook_secret_file is None:
+        raise ConfigError(
+            "orchestrator.webhook_urls needs orchestrator.webhook_secret_file, whose secret signs "
+            "the requests"
+        )
+    return Webhooks(settings.webhook_urls, settings.webhook_secret_file)
+
+
 @contextlib.asynccontextmanager
 async def serve_json(
     parts: Orchestrator,
@@ -132,6 +149,7 @@ async def serve(
     """Connects all parts and serves until stopped."""
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)
+    webhooks = make_webhooks(settings)
     parts = build_orchestrator(
         engine,
         invocation.folder,
@@ -140,6 +158,7 @@ async def serve(
         config,
         folder,
         metrics.registry,
+        announce=webhooks.announce if webhooks else None,
     )
     if is_shared(engine):
         remove_abandoned_uploads(folder, parts.store.album_folders, untouched_s=SHARED_UPLOAD_S)
@@ -173,6 +192,8 @@ async def serve(
         await asyncio.wait([working])
         for caller in parts.callers:
             await caller.close()
+        if webhooks is not None:
+            await webhooks.close()
     if not working.cancelled():
         working.result()  # raises the error that ended it, if any
 

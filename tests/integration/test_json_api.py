@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import subprocess
 import uuid
 import zipfile
@@ -22,6 +23,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from PIL import Image
 
 from services.common.rpc.auth import token_digest
+from tests.conftest import ROOT
 from tests.integration.command import BESTSHOT
 from tests.integration.up import free_ports, running_up
 from tests.waiting import LIMIT_S, http_get
@@ -399,6 +401,32 @@ def test_schemathesis_finds_no_faults(
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stdout[-5000:]
     assert f"Selected: {count}/" in finished.stdout
+
+
+def test_the_commands_in_the_documentation_work(
+    system: System, album: Path, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "reference" / "json-api.md").read_text()
+    blocks = re.findall(r"```console\n(.*?)```", page, re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    assert len(lines) > 10
+    for number, name in enumerate(("first.jpg", "second.jpg")):
+        (tmp_path / name).write_bytes((album / PICTURES[number]).read_bytes())
+    script = "\n".join(["set -e", *lines])
+    for name, value in {
+        "http://127.0.0.1:50080/api/v1": system.url,
+        "/home/me/photos": str(album),
+        "ALBUM": system.run.album_id,
+        "RUN": system.run.id,
+        "PHOTO": PICTURES[0],
+    }.items():
+        script = script.replace(name, value)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert zipfile.is_zipfile(tmp_path / "results.zip")
+    (started,) = (one for one in get(system, "/runs")["runs"] if one["id"] != system.run.id)
+    *_, last = system.stub.WatchRun(pb.WatchRunRequest(run_id=started["id"]))
+    assert last.run.state == pb.RUN_STATE_COMPLETED
 
 
 def test_tokens_are_required(album: Path, tmp_path: Path) -> None:

@@ -9,16 +9,20 @@ import hashlib
 import hmac
 import json
 import logging
+import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.__main__ import make_webhooks
-from orchestrator.clients.webhooks import Webhooks, read_key
+from orchestrator.clients.webhooks import Webhooks, read_key, sign
 from orchestrator.config import OrchestratorSettings
 from orchestrator.records import Run, RunState, RunSummary, utc_now
 from services.common.errors import ConfigError
+from tests.conftest import ROOT
 
 SECRET = "a secret of the operator"
 
@@ -95,6 +99,19 @@ async def test_a_receiver_that_never_answers_is_given_up_and_logged_without_its_
     assert "http://127.0.0.1:1:" in record.getMessage()
     assert "token" not in record.getMessage()
     assert "pass" not in record.getMessage()
+
+
+def test_the_receiver_in_the_documentation_verifies_our_signatures() -> None:
+    page = (ROOT / "docs" / "reference" / "json-api.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    now = int(time.time())
+    headers = sign(b"key", "msg_1", now, b"{}")
+    assert names["is_genuine"](b"key", headers, b"{}")
+    assert not names["is_genuine"](b"key", headers, b"{ }")
+    assert not names["is_genuine"](b"other", headers, b"{}")
+    assert not names["is_genuine"](b"key", sign(b"key", "msg_1", now - 3600, b"{}"), b"{}")
 
 
 @pytest.mark.parametrize("content", ["", "short", "whsec_!!", "whsec_c2hvcnQ="])

@@ -17,6 +17,7 @@ from orchestrator.transport.json_messages import answer_model, body_model, json_
 from orchestrator.transport.problems import PROBLEM_TYPES
 from services.common import errors
 from services.common.errors import BestshotError, InvalidArgumentError
+from tests.conftest import ROOT
 
 METHODS = pb.DESCRIPTOR.services_by_name["OrchestratorService"].methods_by_name
 ONLY_GRPC = {
@@ -52,6 +53,9 @@ def test_every_reason_of_an_error_is_described() -> None:
     kinds = [one for _, one in inspect.getmembers(errors, inspect.isclass)]
     reasons = {one.reason for one in kinds if issubclass(one, BestshotError)}
     assert reasons <= set(PROBLEM_TYPES)
+    page = (ROOT / "docs" / "reference" / "json-api.md").read_text()
+    for reason, found in PROBLEM_TYPES.items():
+        assert f"| `{reason}` | {found.title} | {found.advice} |" in page
 
 
 @pytest.mark.parametrize(

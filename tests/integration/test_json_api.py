@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import http.server
 import io
+import json
+import queue
 import re
 import subprocess
+import threading
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -44,11 +48,33 @@ class System:
         url: URL of the JSON API, with /api/v1.
         stub: Stub of the orchestrator.
         run: The run.
+        events: Bodies of the webhooks that have arrived.
     """
 
     url: str
     stub: orchestrator_pb2_grpc.OrchestratorServiceStub
     run: pb.Run
+    events: queue.Queue[bytes]
+
+
+@contextlib.contextmanager
+def receiving_webhooks() -> Iterator[tuple[str, queue.Queue[bytes]]]:
+    """Yields the address of a receiver, and the bodies that it receives."""
+    received: queue.Queue[bytes] = queue.Queue()
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.put(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", received
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +89,10 @@ def system(
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(request.getfixturevalue("postgresql").database())
         changes["BESTSHOT_SERVICES__ORCHESTRATOR__DATABASE_URL"] = url
+        hook, events = stack.enter_context(receiving_webhooks())
+        (base / "secret").write_text("a secret of the operator")
+        changes["BESTSHOT_SERVICES__ORCHESTRATOR__WEBHOOK_URLS"] = str([hook])
+        changes["BESTSHOT_SERVICES__ORCHESTRATOR__WEBHOOK_SECRET_FILE"] = str(base / "secret")
         parts = stack.enter_context(running_up(base, [album.parent], "--no-ui", changes=changes))
         channel = stack.enter_context(grpc.insecure_channel(parts["orchestrator"]))
         stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
@@ -84,13 +114,19 @@ def system(
             )
         )
         run = stub.GetRun(pb.GetRunRequest(run_id=started.id)).run
-        yield System(f"http://{address}/api/v1", stub, run)
+        yield System(f"http://{address}/api/v1", stub, run, events)
 
 
 def get(system: System, place: str, **query: Any) -> Any:
     answer = http_get(f"{system.url}{place}", params=query)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def test_the_end_of_a_run_is_announced(system: System) -> None:
+    event = json.loads(system.events.get(timeout=LIMIT_S))
+    assert (event["type"], event["data"]["run_id"]) == ("run.completed", system.run.id)
+    assert event["data"]["summary"]["selected_count"] == system.run.summary.selected_count
 
 
 def test_results_have_every_score_that_grpc_has(system: System) -> None:
@@ -236,6 +272,7 @@ def test_a_problem_is_returned_as_json(
 
 def test_other_sites_are_refused_on_every_route(system: System) -> None:
     described = http_get(f"{system.url}/openapi.json").json()
+    client = httpx.Client(timeout=LIMIT_S)
     for path in [*described["paths"], "/api/v1/openapi.json", "/nowhere"]:
         url = system.url.removesuffix("/api/v1") + path.replace("{", "").replace("}", "")
         for headers in (
@@ -244,10 +281,11 @@ def test_other_sites_are_refused_on_every_route(system: System) -> None:
             {"origin": "null"},
             {"sec-fetch-site": "cross-site"},
         ):
-            answer = http_get(url, headers=headers)
+            answer = client.get(url, headers=headers)
             assert answer.status_code == 403, (path, headers)
             assert answer.headers["content-type"] == "application/problem+json"
             assert "shared.allowed_hosts" in answer.json()["detail"]
+    client.close()
 
 
 def send(system: System, verb: str, place: str, body: Any = None, **more: Any) -> Any:
@@ -396,7 +434,7 @@ def test_schemathesis_finds_no_faults(
     command = [
         *(str(BESTSHOT.with_name("schemathesis")), "--config-file", str(config)),
         *("run", f"{system.url}/openapi.json", *chosen),
-        *("--no-color", "--continue-on-failure", "--seed", "1"),
+        *("--no-color", "--continue-on-failure", "--seed", "1", "--workers", "4"),
     ]
     finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stdout[-5000:]

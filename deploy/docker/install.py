@@ -23,7 +23,7 @@ EXTRAS = {
 """Extras of pyproject.toml that a component needs."""
 CLUSTERING = ("hdbscan", "joblib", "scikit-learn", "scipy", "threadpoolctl")
 DATABASE = ("alembic", "mako", "sqlalchemy")
-HTTP = ("fastapi", "starlette", "uvicorn")
+HTTP = ("fastapi", "python-multipart", "starlette", "uvicorn")
 NEVER_IMPORTED = {
     **dict.fromkeys(MODEL_SERVICES, (*CLUSTERING, *DATABASE, *HTTP, "lxml")),
     "orchestrator": (),

@@ -21,6 +21,7 @@ IMPORTED_AS = {
     "scikit-learn": "sklearn",
     "opencv-python-headless": "cv2",
     "pillow-heif": "pillow_heif",
+    "python-multipart": "python_multipart",
 }
 """Distributions whose module has a different name."""
 BLOCKED_IMPORT = """

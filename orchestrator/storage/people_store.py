@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,10 @@ from sqlalchemy import (
 )
 
 from orchestrator import features as codec
-from orchestrator.domain.people.assignment import Assignment, Person, assign_people
+from orchestrator.domain.people.assignment import Assignment, assign_people
 from orchestrator.domain.people.corrections import (
+    ABOUT_PERSONS,
+    MARKS,
     FaceFinder,
     FacePlace,
     PeopleAction,
@@ -35,6 +37,7 @@ from orchestrator.domain.people.corrections import (
     find_fault,
 )
 from orchestrator.domain.people.faces import Box, IdentifiedFace
+from orchestrator.domain.people.persons import Person
 from orchestrator.domain.people.questions import KnownFace, choose_questions
 from orchestrator.domain.photo import REJECTED
 from orchestrator.records import RunState
@@ -174,9 +177,14 @@ class SqlPeople:
             person = update(persons).where(persons.c.id == entry.person_id)
             if entry.action is PeopleAction.NAME:
                 connection.execute(person.values(name=entry.name))
-            elif entry.action is PeopleAction.IGNORE:
-                connection.execute(person.values(is_ignored=True))
-        if entry.action not in (PeopleAction.NAME, PeopleAction.IGNORE):
+            elif entry.action in MARKS:
+                connection.execute(
+                    person.values(
+                        is_ignored=entry.action is PeopleAction.IGNORE,
+                        is_important=entry.action is PeopleAction.IMPORTANT,
+                    )
+                )
+        if entry.action not in ABOUT_PERSONS:
             self.assign()  # takes seconds with many faces
 
     def list_people(self, limit: int | None = None, offset: int = 0) -> list[PersonSummary]:
@@ -193,7 +201,7 @@ class SqlPeople:
                 return []
             known = _read_known(connection, model.digest)
             rows = {row.id: row for row in connection.execute(_select_persons())}
-            named = {key: Person(key, row.name, row.is_ignored) for key, row in rows.items()}
+            named = {key: _person(row) for key, row in rows.items()}
             asked = choose_questions(known, named, model.same_person_similarity, limit)
             wanted = {question.person_id for question in asked}
             summaries = {
@@ -233,7 +241,7 @@ class SqlPeople:
             row = connection.execute(select(persons).where(persons.c.id == person_id)).one_or_none()
         if row is None:
             raise NotFoundError("person", person_id)
-        return Person(row.id, row.name, row.is_ignored)
+        return _person(row)
 
     def places(self, person_id: str) -> tuple[FacePlace, ...]:
         """Returns the places of a person's faces."""
@@ -260,6 +268,20 @@ class SqlPeople:
                     "faces", f"the photo {place.content_digest} has no face at {place.box}"
                 )
         return [known[number] for number in found.values() if number is not None]
+
+    def who_is_on(
+        self, digests: Collection[str]
+    ) -> tuple[dict[str, list[tuple[FacePlace, str]]], dict[str, Person]]:
+        """Returns the faces of persons on photos, by content digest, and all persons by id."""
+        assigned = select(faces).where(faces.c.person_id.is_not(None))
+        found: dict[str, list[tuple[FacePlace, str]]] = {}
+        with self._engine.connect() as connection:
+            known = {row.id: _person(row) for row in connection.execute(select(persons))}
+            for row in connection.execute(assigned.order_by(faces.c.content_digest, faces.c.place)):
+                if row.content_digest in digests and row.person_id in known:
+                    place = (_place(row), row.person_id)
+                    found.setdefault(row.content_digest, []).append(place)
+        return found, known
 
     def faces(self, person_id: str, limit: int | None = None, offset: int = 0) -> list[PersonFace]:
         """Returns a person's faces, the clearest first."""
@@ -385,7 +407,7 @@ def _select_persons() -> Select[Any]:
     return (
         select(persons, func.count().label("face_count"), photo_count.label("photo_count"))
         .join(faces, faces.c.person_id == persons.c.id)
-        .group_by(persons.c.id, persons.c.name, persons.c.is_ignored)
+        .group_by(*persons.c)
         .order_by(
             persons.c.is_ignored,
             case((persons.c.name == "", 1), else_=0),
@@ -403,7 +425,7 @@ def _summarize(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonS
     best = _find_best(connection, ids)
     return [
         PersonSummary(
-            Person(row.id, row.name, row.is_ignored),
+            _person(row),
             row.face_count,
             row.photo_count,
             covers[row.id],
@@ -508,6 +530,10 @@ def _read_known(connection: Connection, digest: str) -> list[KnownFace]:
                 KnownFace(place, row.clarity, vector, row.person_id, is_confirmed, refused)
             )
     return known
+
+
+def _person(row: Row[Any]) -> Person:
+    return Person(row.id, row.name, row.is_ignored, row.is_important)
 
 
 def _place(row: Row[Any]) -> FacePlace:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
+    case,
     delete,
     func,
     select,
@@ -23,6 +25,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.photo import REJECTED
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import (
     Album,
@@ -60,6 +63,16 @@ from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import albums, faces, features, images, persons, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
 from services.common.errors import NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCount:
+    """A person with their photos in a run; fields as in orchestrator.proto."""
+
+    person_id: str
+    name: str
+    image_count: int
+    best_path: str
 
 
 class SqlRunStore:
@@ -285,18 +298,30 @@ class SqlRunStore:
         """Returns the number of results of each known day, in order."""
         return self._count_by(CAPTURE_DATE, run_id)
 
-    def count_by_person(self, run_id: str) -> list[tuple[str, str, int]]:
-        """Id, name and number of results of each named person, ordered by name."""
+    def count_by_person(self, run_id: str) -> list[PersonCount]:
+        """The results of each named person, ordered by name."""
+        is_ranked = images.c.composite_score.is_not(None) & images.c.reason_code.not_in(REJECTED)
+        order = ((~is_ranked), images.c.composite_score.desc(), images.c.path)
+        shown = select(faces.c.person_id, faces.c.content_digest).distinct().subquery()
         query = (
-            select(persons.c.id, persons.c.name, func.count(images.c.path.distinct()))
-            .join(faces, faces.c.person_id == persons.c.id)
-            .join(images, images.c.content_digest == faces.c.content_digest)
+            select(
+                persons.c.id,
+                persons.c.name,
+                func.row_number().over(partition_by=persons.c.id, order_by=order).label("rank"),
+                func.count().over(partition_by=persons.c.id).label("photo_count"),
+                case((is_ranked, images.c.path), else_="").label("path"),
+            )
+            .join(shown, shown.c.person_id == persons.c.id)
+            .join(images, images.c.content_digest == shown.c.content_digest)
             .where(images.c.run_id == run_id, persons.c.name != "", persons.c.is_ignored.is_(False))
-            .group_by(persons.c.id, persons.c.name)
-            .order_by(persons.c.name)
+            .subquery()
         )
+        first = select(query).where(query.c.rank == 1).order_by(query.c.name)
         with self._engine.connect() as connection:
-            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+            return [
+                PersonCount(row.id, row.name, row.photo_count, row.path)
+                for row in connection.execute(first)
+            ]
 
     def _count_by(self, column: ColumnElement[str], run_id: str) -> dict[str, int]:
         value = column.label("value")
@@ -350,14 +375,27 @@ class SqlRunStore:
             return {row.path: row.content_digest for row in connection.execute(query)}
 
     def moments_and_reasons(self, run_id: str) -> list[tuple[str, int, str]]:
-        """Returns each readable photo's digest, the algorithm's moment, and the reason code."""
-        found = images.c.machine_cluster_id
-        query = select(images.c.content_digest, found, images.c.reason_code).where(
+        """Returns each readable photo's digest, the algorithm's moment, and the reason code.
+
+        The moments are those before they were split by persons, under any numbers.
+        """
+        found, whole = images.c.machine_cluster_id, images.c.whole_moment_id
+        query = select(images.c.content_digest, found, whole, images.c.reason_code).where(
             images.c.run_id == run_id, found.is_not(None)
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(images.c.path)).all()
-        return [(row.content_digest, row.machine_cluster_id, row.reason_code) for row in rows]
+        free = len(rows)  # no moment has this number or a larger one
+        return [
+            (
+                row.content_digest,
+                row.machine_cluster_id
+                if row.whole_moment_id is None
+                else free + row.whole_moment_id,
+                row.reason_code,
+            )
+            for row in rows
+        ]
 
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""

@@ -20,7 +20,6 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
     update,
 )
 
@@ -42,7 +41,7 @@ from orchestrator.domain.people.questions import KnownFace, choose_questions
 from orchestrator.domain.photo import REJECTED
 from orchestrator.records import RunState
 from orchestrator.storage.answers import earlier_change, record_change
-from orchestrator.storage.database import DatabaseUnavailableError, is_shared
+from orchestrator.storage.database import purge_deleted
 from orchestrator.storage.rows import utc
 from orchestrator.storage.tables import (
     faces,
@@ -306,31 +305,11 @@ class SqlPeople:
         with self._assigning, self._engine.begin() as connection:
             earlier = earlier_change(connection)
             count = int(earlier["photo_count"]) if earlier is not None else _erase(connection)
-        self._vacuum()
+        purge_deleted(self._engine)
         return count
-
-    def _vacuum(self) -> None:
-        """Removes deleted rows from the file, and from SQLite's write-ahead log.
-
-        Raises:
-            DatabaseUnavailableError: Another program keeps reading the write-ahead log.
-        """
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if is_shared(self._engine):
-                connection.execute(text("VACUUM FULL features"))
-                return
-            connection.execute(text("VACUUM"))
-            is_busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
-            if is_busy:
-                raise DatabaseUnavailableError(
-                    "the vectors are deleted, but another program is reading the database, so "
-                    "its log may still contain them; stop that program, and erase again"
-                )
 
 
 def _erase(connection: Connection) -> int:
-    if connection.dialect.name == "sqlite":
-        connection.execute(text("PRAGMA secure_delete = ON"))
     gone = delete(features).where(features.c.role == IDENTITY_ROLE)
     count = connection.execute(gone).rowcount
     for table in (faces, persons, identity_models):

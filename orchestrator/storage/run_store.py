@@ -20,7 +20,6 @@ from sqlalchemy import (
     delete,
     func,
     select,
-    text,
     update,
 )
 
@@ -36,7 +35,7 @@ from orchestrator.records import (
     RunState,
 )
 from orchestrator.storage.answers import earlier_change, record_change
-from orchestrator.storage.database import insert, is_shared
+from orchestrator.storage.database import insert, is_shared, purge_deleted
 from orchestrator.storage.decision_log import carry_decisions
 from orchestrator.storage.image_query import (
     BEST_PATH,
@@ -130,12 +129,16 @@ class SqlRunStore:
             NotFoundError: There is no such album.
         """
         with self._engine.begin() as connection:
-            if earlier_change(connection) is not None:
-                return
-            _delete_biometrics(connection, album_id)
-            if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
-                raise NotFoundError("album", album_id)
-            record_change(connection)
+            earlier = earlier_change(connection)
+            if earlier is None:
+                has_vectors = _delete_biometrics(connection, album_id) > 0
+                if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
+                    raise NotFoundError("album", album_id)
+                record_change(connection, has_vectors=has_vectors)
+            else:
+                has_vectors = bool(earlier.get("has_vectors"))
+        if has_vectors:
+            purge_deleted(self._engine)
 
     def find_album(self, album_id: str) -> Album | None:
         """Returns an album; None if there is none."""
@@ -466,17 +469,22 @@ def _counts(run_id: str) -> Select[int, int, int]:
     ).where(images.c.run_id == run_id)
 
 
-def _delete_biometrics(connection: Connection, album_id: str) -> None:
-    """Deletes identity vectors and faces of photos that only this album has."""
-    if connection.dialect.name == "sqlite":
-        connection.execute(text("PRAGMA secure_delete = ON"))
+def _delete_biometrics(connection: Connection, album_id: str) -> int:
+    """Deletes identity vectors and faces of photos that only this album has.
+
+    Returns:
+        Number of photos whose vectors were deleted.
+    """
     photos = select(images.c.content_digest).join(runs, runs.c.id == images.c.run_id)
     own = photos.where(runs.c.album_id == album_id)
     others = photos.where(runs.c.album_id != album_id)
+    found = {}
     for table in (features, faces):
         digest = table.c.content_digest
         gone = delete(table).where(digest.in_(own), digest.not_in(others))
-        is_identity = features.c.role == IDENTITY_ROLE
-        connection.execute(gone.where(is_identity) if table is features else gone)
+        if table is features:
+            gone = gone.where(features.c.role == IDENTITY_ROLE)
+        found[table] = connection.execute(gone).rowcount
     with_faces = select(faces.c.person_id).where(faces.c.person_id.is_not(None))
     connection.execute(delete(persons).where(persons.c.id.not_in(with_faces)))
+    return found[features]

@@ -132,6 +132,7 @@ def build_orchestrator(
     curator = Curator(
         store=store,
         log=log,
+        people=people,
         queue=queue,
         cache=cache,
         ports=ports,

@@ -17,6 +17,7 @@ from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
 from orchestrator.review.run_statistics import Histogram
 from orchestrator.storage.people_store import PersonFace
+from orchestrator.storage.run_store import PersonCount
 from orchestrator.transport import values
 from orchestrator.transport.converters import decision_value
 from orchestrator.transport.pages import PairsPage
@@ -157,6 +158,7 @@ class CountedPerson(BaseModel):
     id: str
     name: str
     is_ignored: bool
+    is_important: bool
     face_count: int
     photo_count: int
     cover: PersonFace
@@ -185,14 +187,6 @@ class ServedModel(BaseModel):
     role: str
     model: ModelIdentity | None
     error: str
-
-
-class PersonCount(BaseModel):
-    """The number of photos with a named person."""
-
-    person_id: str
-    name: str
-    image_count: int
 
 
 class Statistics(BaseModel):
@@ -248,10 +242,7 @@ def make_statistics(found: Counted) -> Statistics:
         cluster_sizes=found.cluster_sizes,
         cameras=found.cameras,
         capture_dates=found.capture_dates,
-        people=[
-            PersonCount(person_id=person_id, name=name, image_count=count)
-            for person_id, name, count in found.people
-        ],
+        people=found.people,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from services.common.rpc.channels import service_name
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,
+    image_version,
     load_all,
     metrics_port_of,
     port_of,
@@ -171,12 +171,11 @@ def test_probes_check_the_services_in_the_code(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_images_match_the_dockerfile(overlay: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for name, container in parts(overlay).items():
         image, tag = container["image"].rsplit(":", 1)
         assert image.rsplit("/", 1)[-1] == f"bestshot-{name}"
         cuda = "-cuda" if overlay == "gpu" and name in MODEL_SERVICES else ""
-        assert tag == project["version"] + cuda
+        assert tag == image_version() + cuda
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -113,9 +113,9 @@ class ModelServiceSettings(Settings):
     raise both together"""
     execution_providers: Annotated[list[str], Field(min_length=1)]
     """ONNX Runtime execution providers, in order of preference (formulas and cascades use none).
-    Unavailable ones are skipped with a warning; `GetModelInfo` and the run report those in use. For
-    TensorRT: `[TensorrtExecutionProvider, CUDAExecutionProvider, CPUExecutionProvider]`; its
-    engines are kept in the user's cache folder"""
+    Unavailable ones are skipped, and the log says so; `GetModelInfo` and the run report those in
+    use. For TensorRT: `[TensorrtExecutionProvider, CUDAExecutionProvider, CPUExecutionProvider]`;
+    its engines are kept in the user's cache folder"""
     strict_providers: bool
     """whether the service refuses to start if a provider is unavailable"""
     device_id: Annotated[int, Field(ge=0)]

@@ -84,3 +84,16 @@ for component in "${components[@]}"; do
     exit 1
   fi
 done
+
+# Layers of different images with one digest are downloaded and stored once.
+for component in "${components[@]}"; do
+  buildah inspect --type image --format '{{.Manifest}}' "localhost/bestshot-$component:$version" > "$work/$component.json"
+done
+python3 - "$work"/*.json << 'EOT'
+import json, sys
+
+layers = [one for path in sys.argv[1:] for one in json.load(open(path))["layers"]]
+distinct = {one["digest"]: one["size"] for one in layers}
+total = sum(one["size"] for one in layers)
+print(f"{total >> 20} MiB with their base, of which {sum(distinct.values()) >> 20} MiB are distinct")
+EOT

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -170,7 +171,9 @@ GoalName = Annotated[
         "--goal",
         metavar="GOAL",
         help="moments: the best of each moment (the default). one_per_moment: only the best of "
-        "each. all_but_failures: everything except blurred, poor, rejected and copied photos.",
+        "each. all_but_failures: everything except blurred, poor, rejected and copied photos. "
+        "everybody: as moments, and at least one good photo of everybody, for runs with "
+        "people.enabled.",
     ),
 ]
 GoalCount = Annotated[
@@ -419,17 +422,25 @@ def token(
     scope: Annotated[
         ScopeName, typer.Option(help="What it allows; each scope includes those before it.")
     ],
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=36500, help="Days until it expires. Default: it never does."),
+    ] = None,
 ) -> None:
     """Create a token, and print it with its entry for shared.tokens_file."""
     if not re.fullmatch(r"[\w-]+", name):
         raise ConfigError(f"a name may contain only letters, digits, - and _ (got {name!r})")
+    from orchestrator.records import utc_now
     from services.common.rpc.auth import new_token, token_digest
 
     secret = new_token()
     console = open_console()
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
     console.print("for the server's shared.tokens_file, under `tokens:`:")
-    console.print(f"  {name}: {{sha256: {token_digest(secret)}, scope: {scope}}}")
+    entry = f"sha256: {token_digest(secret)}, scope: {scope}"
+    if days is not None:
+        entry += f", expires: {(utc_now() + timedelta(days)):%Y-%m-%dT%H:%M:%SZ}"
+    console.print(f"  {name}: {{{entry}}}", soft_wrap=True)
 
 
 @app.command()
@@ -504,6 +515,28 @@ def show(
         if members:
             console.print(f"\n{title}")
             _print_photos(members, console)
+
+
+@app.command()
+def delete_run(
+    run: RunId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Delete a run and its results; your decisions, photos and exported files stay."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = api.find_run(run)
+        folders = ", ".join(api.album(found.album_id).folders)
+        started = found.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
+        if not yes:
+            typer.confirm(f"Delete run {found.id} of {folders}, started {started}?", abort=True)
+        api.call(pb.DeleteRunRequest(run_id=found.id))
+    print(f"deleted run {found.id}")
 
 
 @app.command()

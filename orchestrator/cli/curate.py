@@ -271,7 +271,8 @@ async def _curate(request: Request, profile: str, console: Console) -> pb.Run:
     if request.orchestrator is not None:
         return await _call(request.orchestrator, options, request, console, None)
     with _own_orchestrator(request, profile, shared, console) as (address, token, supervisor):
-        options = dataclasses.replace(options, token=token or options.token)
+        if token:
+            options = dataclasses.replace(options, token=token, token_file=None)
         work = asyncio.ensure_future(_call(address, options, request, console, supervisor))
         failure = asyncio.ensure_future(asyncio.to_thread(supervisor.wait_for_failure))
         try:

@@ -99,7 +99,7 @@ class Page:
             with gr.Tab("Albums", id="albums"):
                 self.listing = albums.build(self._api, self.album, delete_upload)
             with gr.Tab("Run", id="run"):
-                self.running = run_view.build(self._api, self.album)
+                self.running = run_view.build(self._api, self.album, self.run)
             with gr.Tab("What if", id="what-if"):
                 self.trial = what_if.build()
             with gr.Tab(compare.TITLE, id=compare.SECTION):

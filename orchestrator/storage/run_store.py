@@ -59,7 +59,7 @@ from orchestrator.storage.rows import (
 from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import albums, faces, features, images, persons, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
-from services.common.errors import NotFoundError
+from services.common.errors import FailedPreconditionError, NotFoundError
 
 
 class SqlRunStore:
@@ -119,7 +119,7 @@ class SqlRunStore:
         with self._engine.begin() as connection:
             if earlier_change(connection) is not None:
                 return
-            _delete_biometrics(connection, album_id)
+            _delete_biometrics(connection, runs.c.album_id == album_id)
             if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
                 raise NotFoundError("album", album_id)
             record_change(connection)
@@ -168,6 +168,31 @@ class SqlRunStore:
         with contextlib.suppress(NotFoundError):
             return self.run(run_id)
         return None
+
+    def delete_run(self, run_id: str) -> None:
+        """Deletes a run with its results, and identity vectors of photos that no other run has.
+
+        Raises:
+            NotFoundError: There is no such run.
+            FailedPreconditionError: It is active, or the reference of another run.
+        """
+        with self._engine.begin() as connection:
+            if earlier_change(connection) is not None:
+                return
+            users = select(runs.c.id).where(runs.c.reference_run_id == run_id)
+            user = connection.execute(users.order_by(runs.c.create_time.desc())).scalars().first()
+            if user is not None:
+                raise FailedPreconditionError(
+                    f"run {run_id} is the reference of run {user}, whose picks depend on it; "
+                    f"delete that run first"
+                )
+            _delete_biometrics(connection, runs.c.id == run_id)
+            ended = runs.c.state.in_([state.value for state in RunState if state.is_final])
+            if connection.execute(delete(runs).where(runs.c.id == run_id, ended)).rowcount == 0:
+                if connection.execute(select(runs.c.id).where(runs.c.id == run_id)).first():
+                    raise FailedPreconditionError(f"run {run_id} is in progress; cancel it first")
+                raise NotFoundError("run", run_id)
+            record_change(connection)
 
     def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
         """Lists the runs of an album (empty = all albums), newest first."""
@@ -428,13 +453,12 @@ def _counts(run_id: str) -> Select[int, int, int]:
     ).where(images.c.run_id == run_id)
 
 
-def _delete_biometrics(connection: Connection, album_id: str) -> None:
-    """Deletes identity vectors and faces of photos that only this album has."""
+def _delete_biometrics(connection: Connection, is_own: ColumnElement[bool]) -> None:
+    """Deletes identity vectors and faces of photos that only these runs have."""
     if connection.dialect.name == "sqlite":
         connection.execute(text("PRAGMA secure_delete = ON"))
     photos = select(images.c.content_digest).join(runs, runs.c.id == images.c.run_id)
-    own = photos.where(runs.c.album_id == album_id)
-    others = photos.where(runs.c.album_id != album_id)
+    own, others = photos.where(is_own), photos.where(~is_own)
     for table in (features, faces):
         digest = table.c.content_digest
         gone = delete(table).where(digest.in_(own), digest.not_in(others))

@@ -345,6 +345,14 @@ def test_the_whole_journey(
     expect(page.locator(".model .path").first).to_have_text(run_digest(system, run.id))
     shoot(page, "models")
 
+    open_tab(page, "Run")
+    count = len(system.stub.ListRuns(pb.ListRunsRequest()).runs)
+    page.get_by_text("Delete the selected run").click()
+    page.get_by_label("Yes, delete this run").check()
+    page.get_by_role("button", name="Delete run").click()
+    expect(page.get_by_label("Yes, delete this run")).not_to_be_checked()
+    assert len(system.stub.ListRuns(pb.ListRunsRequest()).runs) == count - 1
+
     open_tab(page, "Albums")
     page.get_by_text("Rename or delete the selected album").click()
     page.get_by_label("New name").fill("A weekend in space")

@@ -5,7 +5,7 @@ import warnings
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.73.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in bestshot/orchestrator/v1/orchestrator_pb2_grpc.py depends on'
+        + f' but the generated code in bestshot/orchestrator/v1/orchestrator_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class OrchestratorServiceStub:
+class OrchestratorServiceStub(object):
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
 
@@ -114,6 +114,11 @@ class OrchestratorServiceStub:
                 '/bestshot.orchestrator.v1.OrchestratorService/ListRuns',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
+        self.DeleteRun = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/DeleteRun',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunResponse.FromString,
                 _registered_method=True)
         self.DescribeSettings = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/DescribeSettings',
@@ -267,7 +272,7 @@ class OrchestratorServiceStub:
                 _registered_method=True)
 
 
-class OrchestratorServiceServicer:
+class OrchestratorServiceServicer(object):
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
 
@@ -326,7 +331,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAlbum(self, request, context):
-        """Renames an album.
+        """Changes the fields of an album that `update_mask` names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -382,6 +387,16 @@ class OrchestratorServiceServicer:
 
     def ListRuns(self, request, context):
         """Lists runs, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRun(self, request, context):
+        """Deletes a run and its results. Decisions stay, because they belong to the album's photos, and so do
+        the photos, exported files and cached scores, except for identity vectors of photos that no other
+        run has. FAILED_PRECONDITION while the run is active, and while it is the reference of another run,
+        which reads its picks when decisions change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -692,6 +707,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsResponse.SerializeToString,
             ),
+            'DeleteRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRun,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunResponse.SerializeToString,
+            ),
             'DescribeSettings': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeSettings,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DescribeSettingsRequest.FromString,
@@ -850,7 +870,7 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class OrchestratorService:
+class OrchestratorService(object):
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
 
@@ -1210,6 +1230,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ListRuns',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/DeleteRun',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import ClusterParameters, ClusterSettings
@@ -131,6 +131,18 @@ class PipelineSettings(Settings):
     keep_sets: SetParameters
     people: PeopleParameters
     select_best: SelectionParameters
+
+    @model_validator(mode="after")
+    def _check_people(self) -> Self:
+        if self.people.enabled:
+            return self
+        for key, is_used in (
+            ("people.split_moments", self.people.split_moments),
+            ("the goal `everybody`", self.select_best.goal.pick == "everybody"),
+        ):
+            if is_used:
+                raise ValueError(f"{key} needs people.enabled: true")
+        return self
 
 
 def describe_settings() -> list[SettingDescription]:

@@ -171,7 +171,9 @@ GoalName = Annotated[
         "--goal",
         metavar="GOAL",
         help="moments: the best of each moment (the default). one_per_moment: only the best of "
-        "each. all_but_failures: everything except blurred, poor, rejected and copied photos.",
+        "each. all_but_failures: everything except blurred, poor, rejected and copied photos. "
+        "everybody: as moments, and at least one good photo of everybody, for runs with "
+        "people.enabled.",
     ),
 ]
 GoalCount = Annotated[

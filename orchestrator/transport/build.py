@@ -129,6 +129,7 @@ def build_orchestrator(
     curator = Curator(
         store=store,
         log=log,
+        people=people,
         queue=queue,
         cache=cache,
         ports=ports,

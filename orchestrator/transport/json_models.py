@@ -16,6 +16,7 @@ from orchestrator.review.evaluation import Counts, Evaluation
 from orchestrator.review.pair_learning import LearnedWeights, learning_lines
 from orchestrator.review.run_statistics import Histogram
 from orchestrator.storage.people_store import PersonFace
+from orchestrator.storage.run_store import PersonCount
 from orchestrator.transport.pages import PairsPage
 from services.common.config.describe import SettingDescription
 
@@ -135,6 +136,7 @@ class CountedPerson(BaseModel):
     id: str
     name: str
     is_ignored: bool
+    is_important: bool
     face_count: int
     photo_count: int
     cover: PersonFace
@@ -174,6 +176,7 @@ class Statistics(BaseModel):
     cluster_sizes: list[tuple[int, int]]
     cameras: dict[str, int]
     capture_dates: dict[str, int]
+    people: list[PersonCount]
 
 
 class Disagreement(BaseModel):

@@ -42,7 +42,7 @@ from orchestrator.storage.people_store import (
 )
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.rendition_files import RenditionFiles
-from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.storage.run_store import PersonCount, SqlRunStore
 from orchestrator.transport import page_token
 from services.common.errors import InvalidArgumentError
 
@@ -99,7 +99,7 @@ class Statistics:
     cluster_sizes: list[tuple[int, int]]
     cameras: dict[str, int]
     capture_dates: dict[str, int]
-    people: list[tuple[str, str, int]]
+    people: list[PersonCount]
 
 
 @dataclass(frozen=True)

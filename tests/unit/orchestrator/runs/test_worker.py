@@ -101,12 +101,12 @@ class WorkerSetup:
             "queue": SqlRunQueue(engine, "me", takes_over=False),
             "store": self.store,
             "log": SqlDecisionLog(engine),
+            "people": SqlPeople(engine),
             "cache": SqlFeatureCache(engine, metrics),
             "ports": ModelPorts(*[self.services] * 4),
         }
         worker = Worker(
             **parts,
-            people=SqlPeople(engine),
             concurrency=Concurrency(4, 2),
             open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
             metrics=metrics,

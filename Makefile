@@ -85,7 +85,7 @@ screenshots: .venv/.dev-stamp  ## take the README's screenshots with the browser
 
 docs: .venv/.dev-stamp  ## build the documentation into build/site, and check its links
 	PYTHONPATH=.:protos/gen NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo build/site/index.html
+	@echo 'to read it: $(BIN)/python -m http.server --directory build/site'
 
 packages: build/package-tools/stamp  ## build and check the wheels and source distributions in dist/
 	rm -rf dist

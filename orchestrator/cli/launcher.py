@@ -6,6 +6,7 @@ forks this process from itself, because it needs most of these modules too.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -165,6 +166,7 @@ class Launcher:
         command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
         with theirs, defer_signals():
             self._interpreter = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
+        atexit.register(self.close)
         self.pid = self._interpreter.pid
         self._control = ours
 
@@ -173,8 +175,7 @@ class Launcher:
 def defer_signals() -> Iterator[None]:
     """Defers signals that stop this process until the end of the block.
 
-    A process started in the block inherits that for good: signals to the whole process group, such
-    as Ctrl-C, must not end the helper before the parts.
+    A process started in the block defers them for good, so that it does not end before the parts.
     """
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
@@ -194,6 +195,7 @@ def preload() -> None:
 
 def _serve_and_exit(control: socket.socket) -> None:
     try:
+        os.setsid()  # Ctrl-C must reach only the command, not a part that has just been forked
         serve(control)
     finally:
         os._exit(0)

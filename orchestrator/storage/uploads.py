@@ -13,8 +13,8 @@ from typing import IO
 
 from orchestrator.storage.companions import PHOTO_SUFFIXES
 from orchestrator.storage.containment import resolved_roots
-from orchestrator.storage.durability import sync_folder
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
+from services.common.platform.files import sync_folder
 
 UPLOADS_NAME = "uploads"
 _PARTIAL_SUFFIX = ".partial"

@@ -99,7 +99,7 @@ class Page:
             with gr.Tab("Albums", id="albums"):
                 self.listing = albums.build(self._api, self.album, delete_upload)
             with gr.Tab("Run", id="run"):
-                self.running = run_view.build(self._api, self.album)
+                self.running = run_view.build(self._api, self.album, self.run)
             with gr.Tab("What if", id="what-if"):
                 self.trial = what_if.build()
             with gr.Tab(compare.TITLE, id=compare.SECTION):
@@ -113,7 +113,15 @@ class Page:
         """Connects events to handlers."""
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
-        address = [self.album, self.run, self.tabs, self.sections, self.panel, self.opened]
+        address = [
+            self.bar,
+            self.album,
+            self.run,
+            self.tabs,
+            self.sections,
+            self.panel,
+            self.opened,
+        ]
         loaded = self._on(blocks.load, self.load, [], [self.listing, *address, *defaults])
         self._on(loaded.then, self.offer_profiles, [running.profile], [running.profile])
         models_outputs = [self.badge, self.notices, self.models]
@@ -224,35 +232,37 @@ class Page:
         listed = await albums.render_list(self._api, wanted)
         try:
             album = await albums.choose_album(self._api, wanted)
-            shown = await self._open_address(query) if album == wanted else self._open_tab(query)
-            return [listed, album or gr.skip(), *shown, *await run_view.defaults(self._api)]
+            named = query if album == wanted else {}
+            run_id = await bar.find_run(self._api, album, named.get("run", ""))
+            shown = [
+                await bar.load_bar(self._api, album, run_id),
+                *(chosen or gr.skip() for chosen in (album, run_id)),
+                *self._open_tab(query.get("tab", "")),
+                *await self._open_photo(run_id, named.get("photo", "")),
+            ]
+            return [listed, *shown, *await run_view.defaults(self._api)]
         except OrchestratorError:
-            return [listed, *[gr.skip()] * (7 + COMPONENT_COUNT)]
+            return [listed, *[gr.skip()] * (8 + COMPONENT_COUNT)]
 
     async def offer_profiles(self, chosen: str | None) -> Any:  # noqa: ANN401
         """Offers the profiles whose models are served; may take as long as a service is frozen."""
         return await run_view.offer_profiles(self._api, chosen)
 
-    async def _open_address(self, query: dict[str, str]) -> Updates:
-        """Returns updates for the run, tab and photo that the page's address names."""
-        run_id, photo = query.get("run", ""), query.get("photo", "")
-        _, *tabs = self._open_tab(query)
+    async def _open_photo(self, run_id: str, path: str) -> Updates:
+        """Returns updates for the detail view of the photo that the page's address names."""
         try:
-            panel = await detail.render_detail(self._api, run_id, photo) if photo else ""
+            panel = await detail.render_detail(self._api, run_id, path) if path else ""
         except OrchestratorError:  # the photo was removed after the link was made
-            photo, panel = "", ""
-        return [run_id, *tabs[:2], panel, (run_id, photo) if photo else CLOSED]
+            panel = ""
+        return [panel, (run_id, path)] if panel else [gr.skip(), gr.skip()]
 
-    def _open_tab(self, query: dict[str, str]) -> Updates:
-        """Returns updates for the tab that the page's address names, without a run or photo."""
-        tab = query.get("tab", "")
+    @staticmethod
+    def _open_tab(tab: str) -> Updates:
+        """Returns updates for the tab and section that the page's address names."""
         outer = TABS[0] if tab in SECTIONS else tab
         return [
-            gr.skip(),
             gr.update(selected=outer) if outer in TABS else gr.skip(),
             gr.update(selected=tab) if tab in SECTIONS else gr.skip(),
-            gr.skip(),
-            gr.skip(),
         ]
 
     async def pick_album(self, event: gr.EventData) -> str:

@@ -9,7 +9,6 @@ also fetches the networks that the component serves by default.
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 import tomllib
@@ -24,15 +23,11 @@ EXTRAS = {
 """Extras of pyproject.toml that a component needs."""
 CLUSTERING = ("hdbscan", "joblib", "scikit-learn", "scipy", "threadpoolctl")
 DATABASE = ("alembic", "mako", "sqlalchemy")
-RUNTIME = ("onnxruntime-gpu",)
 HTTP = ("fastapi", "starlette", "uvicorn")
 NEVER_IMPORTED = {
     **dict.fromkeys(MODEL_SERVICES, (*CLUSTERING, *DATABASE, *HTTP, "lxml")),
-    "orchestrator": RUNTIME,
-    "ui": (
-        *(*CLUSTERING, *DATABASE, *RUNTIME),
-        *("lxml", "opencv-python-headless", "pillow-heif"),
-    ),
+    "orchestrator": (),
+    "ui": (*CLUSTERING, *DATABASE, "lxml", "opencv-python-headless", "pillow-heif"),
 }
 """Packages that the distribution as a whole needs, but a component alone does not."""
 CONSTRAINTS = ("-c", "constraints.txt", "-c", "deploy/docker/constraints-cuda.txt")
@@ -48,24 +43,21 @@ def main() -> None:
     if step == "dependencies":
         install_dependencies(component, accelerator)
     else:
-        pip("install", "--no-deps", ".")
+        pip("install", "--no-deps", "./protos", ".")
         fetch_models(component)
         pip("uninstall", "--yes", "pip")
 
 
 def install_dependencies(component: str, accelerator: str) -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    is_on_gpu = accelerator == "cuda" and component in MODEL_SERVICES
-    extras = (*EXTRAS[component], *(["cuda"] if is_on_gpu else []))
-    optional = [line for extra in extras for line in project["optional-dependencies"][extra]]
-    pip("install", *CONSTRAINTS, *project["dependencies"], *optional)
-    unneeded = NEVER_IMPORTED[component]
-    if component in MODEL_SERVICES and accelerator == "cpu":
-        # the same release without CUDA is a sixth of the size
-        version = importlib.metadata.version("onnxruntime-gpu")
-        pip("uninstall", "--yes", "onnxruntime-gpu")
-        pip("install", *CONSTRAINTS, f"onnxruntime=={version}")
-    pip("uninstall", "--yes", *unneeded)
+    protos = tomllib.loads(Path("protos/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    runtime = ("gpu" if accelerator == "cuda" else "cpu",) if component in MODEL_SERVICES else ()
+    optional = project["optional-dependencies"]
+    wanted = [*protos["dependencies"], *project["dependencies"]]
+    wanted += [line for extra in (*EXTRAS[component], *runtime) for line in optional[extra]]
+    pip("install", *CONSTRAINTS, *(line for line in wanted if not line.startswith("bestshot")))
+    if unneeded := NEVER_IMPORTED[component]:
+        pip("uninstall", "--yes", *unneeded)
 
 
 def fetch_models(component: str) -> None:

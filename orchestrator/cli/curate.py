@@ -29,6 +29,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from orchestrator.cli.launcher import launcher
 from orchestrator.cli.output import print_notes
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
 from orchestrator.cli.profile_choice import choose_profile
@@ -155,6 +156,8 @@ def curate(request: Request, console: Console) -> pb.Run:
         BestshotError: Something failed; the message is for the user. Scores computed so far are
             kept for the next run.
     """
+    if request.orchestrator is None:
+        launcher.fork()
     with _check_request(request), interrupt_on_sigterm():
         profile = _own_profile(request, console)
         try:
@@ -268,7 +271,8 @@ async def _curate(request: Request, profile: str, console: Console) -> pb.Run:
     if request.orchestrator is not None:
         return await _call(request.orchestrator, options, request, console, None)
     with _own_orchestrator(request, profile, shared, console) as (address, token, supervisor):
-        options = dataclasses.replace(options, token=token or options.token)
+        if token:
+            options = dataclasses.replace(options, token=token, token_file=None)
         work = asyncio.ensure_future(_call(address, options, request, console, supervisor))
         failure = asyncio.ensure_future(asyncio.to_thread(supervisor.wait_for_failure))
         try:

@@ -50,7 +50,7 @@ TECHNICAL_DIFFERENCE, NOISE_DIFFERENCE = 0.05, 1.0
 decide between two photos: it learned blur, noise and exposure, not what makes a shot good. Tilt is
 not measured, so the score decides between photos that differ only in tilt. A heuristic."""
 _MANY_TAKEN = 64
-_FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
+_FLOORS = (Reason.DAMAGED, Reason.BLURRED, Reason.LOW_IQA)
 _BY_RANK = (Reason.SELECTED_BEST, Reason.SELECTED_DISTINCT, Reason.SELECTED_FOR_GOAL)
 _LEFT_OUT_FOR_BETTER = (
     Reason.LOWER_SCORE,
@@ -484,7 +484,12 @@ class Selection:
         return None if fault is None else _Fall(fault)
 
     def _find_fault(self, candidate: Candidate) -> Reason | None:
-        """Returns the floor that a photo is below; None if it is above all of them."""
+        """Returns the floor that a photo is below; None if it is above all of them.
+
+        A damaged photo comes first, because its scores describe only the part that could be read.
+        """
+        if candidate.file.is_damaged:
+            return Reason.DAMAGED
         if candidate.quality.focus_score < self.filters.min_sharpness:
             return Reason.BLURRED
         if candidate.quality.iqa_score < self.filters.min_iqa_score:

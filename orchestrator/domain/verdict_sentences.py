@@ -46,6 +46,7 @@ _NAMES = {
     ContentClass.BLANK: "a blank picture",
     ContentClass.MISFIRE: "a misfire",
 }
+_ALL_FAULTY = "all of them are damaged, blurred or of low quality"
 _KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
 _OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
@@ -310,7 +311,7 @@ def _write_sentence(
             return "Not selected: you rejected this photo."
         case Reason.OWNER_REJECT:
             return f"Not selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
-        case Reason.BLURRED | Reason.LOW_IQA:
+        case Reason.DAMAGED | Reason.BLURRED | Reason.LOW_IQA:
             return (
                 f"Not selected: {_describe_fault(verdict, quality, filters)}{_name_rival(rival)}."
             )
@@ -330,6 +331,8 @@ def _write_sentence(
 
 
 def _describe_fault(verdict: Verdict, quality: QualityScores, filters: FilterParameters) -> str:
+    if verdict.reason is Reason.DAMAGED:
+        return "its file is damaged"
     if verdict.reason is Reason.BLURRED:
         value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
         return f"blurred (sharpest region {value}, minimum {limit})"
@@ -568,6 +571,8 @@ def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
 def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
     """Explains why a higher-scoring photo was not picked, to end a sentence; empty if tied."""
     match verdict.reason:
+        case Reason.DAMAGED:
+            return "its file is damaged"
         case Reason.BLURRED:
             return f"its sharpest region is below {filters.min_sharpness:g}"
         case Reason.LOW_IQA:
@@ -681,6 +686,9 @@ def _describe_comparison(verdict: Verdict) -> str:
 
 def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParameters) -> str:
     """Names the fault of a pick whose moment has no photo that passed the floors."""
+    if candidate.file.is_damaged:
+        # The damage of a single shot is described by `describe_damage`.
+        return "" if verdict.moment_size == 1 else f"; {_ALL_FAULTY}"
     quality = candidate.quality
     for name, score, floor, fault in (
         ("sharpest region", quality.focus_score, filters.min_sharpness, "blurred"),
@@ -690,10 +698,7 @@ def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParam
             value, limit = format_comparison(score, floor)
             if verdict.moment_size == 1:
                 return f"; it is {fault} ({name} {value}, minimum {limit})"
-            return (
-                f"; all of them are blurred or of low quality (this one's {name} {value}, "
-                f"minimum {limit})"
-            )
+            return f"; {_ALL_FAULTY} (this one's {name} {value}, minimum {limit})"
     return ""
 
 

@@ -28,6 +28,7 @@ from orchestrator.storage.run_store import SqlRunStore
 
 _UNUSABLE = (
     Reason.MISFIRE,
+    Reason.DAMAGED,
     Reason.BLURRED,
     Reason.LOW_IQA,
     Reason.CONTENT_EXCLUDED,

@@ -61,7 +61,7 @@ from orchestrator.storage.rows import (
 from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import albums, faces, features, images, persons, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
-from services.common.errors import NotFoundError
+from services.common.errors import FailedPreconditionError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +130,12 @@ class SqlRunStore:
         """
         with self._engine.begin() as connection:
             earlier = earlier_change(connection)
+            has_vectors = bool(earlier and earlier.get("has_vectors"))
             if earlier is None:
-                has_vectors = _delete_biometrics(connection, album_id) > 0
+                has_vectors = _delete_biometrics(connection, runs.c.album_id == album_id) > 0
                 if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
                     raise NotFoundError("album", album_id)
                 record_change(connection, has_vectors=has_vectors)
-            else:
-                has_vectors = bool(earlier.get("has_vectors"))
         if has_vectors:
             purge_deleted(self._engine)
 
@@ -184,6 +183,24 @@ class SqlRunStore:
         with contextlib.suppress(NotFoundError):
             return self.run(run_id)
         return None
+
+    def delete_run(self, run_id: str) -> None:
+        """Deletes a run with its results, and identity vectors of photos that no other run has.
+
+        Raises:
+            NotFoundError: There is no such run.
+            FailedPreconditionError: It is active, or the reference of another run.
+        """
+        with self._engine.begin() as connection:
+            earlier = earlier_change(connection)
+            has_vectors = bool(earlier and earlier.get("has_vectors"))
+            if earlier is None:
+                _check_unused(connection, run_id)
+                has_vectors = _delete_biometrics(connection, runs.c.id == run_id) > 0
+                _delete_ended(connection, run_id)
+                record_change(connection, has_vectors=has_vectors)
+        if has_vectors:
+            purge_deleted(self._engine)
 
     def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
         """Lists the runs of an album (empty = all albums), newest first."""
@@ -469,15 +486,34 @@ def _counts(run_id: str) -> Select[int, int, int]:
     ).where(images.c.run_id == run_id)
 
 
-def _delete_biometrics(connection: Connection, album_id: str) -> int:
-    """Deletes identity vectors and faces of photos that only this album has.
+def _check_unused(connection: Connection, run_id: str) -> None:
+    """Checks that no other run refers to a run."""
+    users = select(runs.c.id).where(runs.c.reference_run_id == run_id)
+    user = connection.execute(users.order_by(runs.c.create_time.desc())).scalars().first()
+    if user is not None:
+        raise FailedPreconditionError(
+            f"run {run_id} is the reference of run {user}, whose picks depend on it; "
+            f"delete that run first"
+        )
+
+
+def _delete_ended(connection: Connection, run_id: str) -> None:
+    """Deletes a run that is not in progress."""
+    ended = runs.c.state.in_([state.value for state in RunState if state.is_final])
+    if connection.execute(delete(runs).where(runs.c.id == run_id, ended)).rowcount == 0:
+        if connection.execute(select(runs.c.id).where(runs.c.id == run_id)).first():
+            raise FailedPreconditionError(f"run {run_id} is in progress; cancel it first")
+        raise NotFoundError("run", run_id)
+
+
+def _delete_biometrics(connection: Connection, is_own: ColumnElement[bool]) -> int:
+    """Deletes identity vectors and faces of photos that only these runs have.
 
     Returns:
         Number of photos whose vectors were deleted.
     """
     photos = select(images.c.content_digest).join(runs, runs.c.id == images.c.run_id)
-    own = photos.where(runs.c.album_id == album_id)
-    others = photos.where(runs.c.album_id != album_id)
+    own, others = photos.where(is_own), photos.where(~is_own)
     found = {}
     for table in (features, faces):
         digest = table.c.content_digest

@@ -276,7 +276,7 @@ def test_the_whole_journey(
 
     # comparison with the run that it was made from
     open_tab(page, "Compare")
-    expect(page.locator(".diff table").first).to_contain_text("select_best.max_images_per_cluster")
+    expect(page.locator(".diff table").first).to_contain_text("Maximum photos per moment")
     lost = [
         path
         for path, image in images_of(system, run.id).items()
@@ -290,9 +290,11 @@ def test_the_whole_journey(
 
     # the table, and the files behind it
     open_tab(page, "Metrics Table")
-    expect(page.locator(".metrics tbody tr")).to_have_count(16)
+    expect(page.locator(".metrics tbody tr:not(.because)")).to_have_count(16)
     page.get_by_role("button", name="Composite", exact=True).click()
-    expect(page.locator(".metrics tbody tr").first).to_have_attribute("data-photo", best.path)
+    expect(page.locator(".metrics tbody tr:not(.because)").first).to_have_attribute(
+        "data-photo", best.path
+    )
     shoot(page, "metrics")
     page.get_by_text("Score distributions").scroll_into_view_if_needed()
     expect(page.locator(".chart")).to_have_count(18)
@@ -304,13 +306,13 @@ def test_the_whole_journey(
     page.get_by_label("from", exact=True).fill("0.3")
     page.get_by_label("to", exact=True).fill("0,9")
     page.get_by_label("to", exact=True).press("Enter")
-    expect(page.locator(".metrics tbody tr")).to_have_count(len(focus))
+    expect(page.locator(".metrics tbody tr:not(.because)")).to_have_count(len(focus))
     page.get_by_label("With", exact=True).locator("visible=true").first.click()
     page.get_by_role("option", name="any score").click()
-    expect(page.locator(".metrics tbody tr")).to_have_count(16)
+    expect(page.locator(".metrics tbody tr:not(.because)")).to_have_count(16)
     page.get_by_label("Search names and reasons").fill("coffee")
     page.get_by_label("Search names and reasons").press("Enter")
-    expect(page.locator(".metrics tbody tr")).to_have_count(4)
+    expect(page.locator(".metrics tbody tr:not(.because)")).to_have_count(4)
     with page.expect_download() as downloading:
         page.get_by_text("Table (CSV)").locator("visible=true").first.click()
     rows = list(csv.DictReader(io.StringIO(downloading.value.path().read_bytes().decode())))
@@ -342,6 +344,14 @@ def test_the_whole_journey(
     expect(page.locator(".model")).to_have_count(4)
     expect(page.locator(".model .path").first).to_have_text(run_digest(system, run.id))
     shoot(page, "models")
+
+    open_tab(page, "Run")
+    count = len(system.stub.ListRuns(pb.ListRunsRequest()).runs)
+    page.get_by_text("Delete the selected run").click()
+    page.get_by_label("Yes, delete this run").check()
+    page.get_by_role("button", name="Delete run").click()
+    expect(page.get_by_label("Yes, delete this run")).not_to_be_checked()
+    assert len(system.stub.ListRuns(pb.ListRunsRequest()).runs) == count - 1
 
     open_tab(page, "Albums")
     page.get_by_text("Rename or delete the selected album").click()

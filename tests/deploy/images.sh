@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 components=("$@")
 [ $# -gt 0 ] || components=(embedding quality face siamese orchestrator ui)
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+version=$(sed -n "s/^ARG VERSION=//p" deploy/docker/Dockerfile)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +16,7 @@ from services.common.config.layers import Settings, merge
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,
+    image_version,
     load_all,
     metrics_port_of,
     port_of,
@@ -77,7 +77,7 @@ def test_the_code_reads_every_setting_and_finds_every_part(overrides: tuple[str,
 
 @pytest.mark.parametrize("overrides", STACKS)
 def test_images_are_built_by_the_dockerfile(overrides: tuple[str, ...]) -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version = image_version()
     document = stack(overrides)
     for name in PARTS:
         service = document["services"][name]

@@ -45,6 +45,7 @@ files = st.builds(
     height_px=st.just(600),
     size_bytes=st.sampled_from([10**5, 10**6]),
     has_camera=st.booleans(),
+    is_damaged=st.sampled_from([False] * 9 + [True]),
 )
 one_face = st.builds(
     face,
@@ -243,6 +244,8 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
         case Reason.BELOW_MIN_SCORE:
             value, limit = one.stated(r"score of (-?[\d.]+) is below ([\d.]+)")
             assert value < limit
+        case Reason.DAMAGED:
+            assert one.candidate.file.is_damaged
         case Reason.BLURRED:
             value, limit = one.stated(r"sharpest region ([\d.]+), minimum ([\d.]+)")
             assert value < limit

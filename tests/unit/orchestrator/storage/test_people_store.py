@@ -190,6 +190,17 @@ def test_vectors_go_with_the_only_album_that_has_their_photos(any_engine: Engine
     assert digests(people) == {"001": "1", "002": "2"}
 
 
+def test_vectors_go_with_the_only_run_that_has_their_photos(any_engine: Engine) -> None:
+    people = add_photos(any_engine, "aab")
+    store = SqlRunStore(any_engine)
+    store.add_album(album("album"))
+    for name, photos in {"one": (0, 1), "both": (1, 2)}.items():
+        shown = [image(f"{photo}.jpg", content_digest=f"{photo:03}") for photo in photos]
+        store.save_results(run(name, "album"), shown)
+    store.delete_run("one")
+    assert digests(people) == {"001": "1", "002": "2"}
+
+
 def on_disk(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
 

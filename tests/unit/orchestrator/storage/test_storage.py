@@ -387,6 +387,29 @@ def test_deleting_an_album_deletes_its_runs_results_and_decisions(
     assert log.decisions("a") == {}
 
 
+def test_a_deleted_run_leaves_decisions_and_other_runs(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    store.add_album(album())
+    first = run("first", reference_run_id="")
+    later = run("later", reference_run_id="first", source_run_id="first")
+    active = dataclasses.replace(run("active"), state=RunState.RUNNING)
+    for one in (first, later, active):
+        store.save_results(one, [image("a")])
+    log.append("a", [entry("e", DecisionAction.KEEP, "digest of a")])
+    with pytest.raises(FailedPreconditionError, match="reference of run later"):
+        store.delete_run("first")
+    with pytest.raises(FailedPreconditionError, match="cancel it first"):
+        store.delete_run("active")
+    with pytest.raises(NotFoundError):
+        store.delete_run("none")
+    store.delete_run("later")
+    store.delete_run("first")
+    assert [one.id for one in store.list_runs("a", 10, 0)] == ["active"]
+    assert store.images("first") == store.images("later") == []
+    assert len(store.images("active")) == len(log.entries("a")) == len(log.decisions("a")) == 1
+
+
 def test_stars_and_labels_belong_to_the_album_and_show_in_all_its_runs(
     store: SqlRunStore, log: SqlDecisionLog
 ) -> None:

@@ -7,6 +7,7 @@ from bestshot.model.v1 import model_pb2 as _model_pb2
 from bestshot.quality.v1 import quality_pb2 as _quality_pb2
 from bestshot.score.v1 import score_pb2 as _score_pb2
 from google.api import field_behavior_pb2 as _field_behavior_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -137,6 +138,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_BELOW_MIN_SCORE: _ClassVar[ReasonCode]
     REASON_CODE_LOW_IQA: _ClassVar[ReasonCode]
     REASON_CODE_BLURRED: _ClassVar[ReasonCode]
+    REASON_CODE_DAMAGED: _ClassVar[ReasonCode]
     REASON_CODE_TOO_SIMILAR: _ClassVar[ReasonCode]
     REASON_CODE_UNREADABLE: _ClassVar[ReasonCode]
     REASON_CODE_USER_KEEP: _ClassVar[ReasonCode]
@@ -254,6 +256,7 @@ REASON_CODE_DUPLICATE: ReasonCode
 REASON_CODE_BELOW_MIN_SCORE: ReasonCode
 REASON_CODE_LOW_IQA: ReasonCode
 REASON_CODE_BLURRED: ReasonCode
+REASON_CODE_DAMAGED: ReasonCode
 REASON_CODE_TOO_SIMILAR: ReasonCode
 REASON_CODE_UNREADABLE: ReasonCode
 REASON_CODE_USER_KEEP: ReasonCode
@@ -396,14 +399,16 @@ class UploadAlbumResponse(_message.Message):
     def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., photo_count: _Optional[int] = ...) -> None: ...
 
 class UpdateAlbumRequest(_message.Message):
-    __slots__ = ("album_id", "display_name", "request_id")
+    __slots__ = ("album_id", "display_name", "update_mask", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     display_name: str
+    update_mask: _field_mask_pb2.FieldMask
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., display_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., display_name: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UpdateAlbumResponse(_message.Message):
     __slots__ = ("album",)
@@ -480,6 +485,18 @@ class GetRunResponse(_message.Message):
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: Run
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class DeleteRunRequest(_message.Message):
+    __slots__ = ("run_id", "request_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DeleteRunResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("album_id", "page_size", "page_token")

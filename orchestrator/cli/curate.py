@@ -372,7 +372,7 @@ def _create_secret() -> Iterator[tuple[str, Path]]:
         known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
         files = {"tokens_file": json.dumps(known), "token_file": token}
         for name, content in files.items():
-            (folder / name).write_text(content)
+            (folder / name).write_text(content, encoding="utf-8")
         paths = {name: str(folder / name) for name in files}
         secrets = folder / "secrets.yaml"
         secrets.write_text(json.dumps({"services": {"shared": paths}}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,10 @@ _EXIF_UUID = b"JpgTiffExif->JP2"
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _SEARCH_BYTES = 2**22
 """How much of a RAW file that is not a TIFF is searched: its metadata precedes the sensor data."""
+_IROT = re.compile(rb"\0\0\0\x09irot(.)", re.DOTALL)
+_IMIR = b"\0\0\0\x09imir"
+_BY_QUARTER_TURNS = (1, 8, 3, 6)
+"""EXIF orientations by the number of counterclockwise quarter turns."""
 _SECONDS_TO_1970 = 2082844800
 """Seconds from 1904, the epoch of QuickTime, to 1970."""
 
@@ -65,7 +70,8 @@ class Blocks:
         quicktime_seconds: Creation time in a QuickTime container, in seconds from 1970.
         png_time: Creation time in a PNG text chunk.
         has_video: Whether a Samsung trailer or a HEIF box contains a video.
-        is_turned: Whether a HEIF or AVIF states that its stored picture is not upright.
+        container_orientation: How a HEIF or AVIF turns its stored picture, as an EXIF orientation;
+            None if its parts contradict each other; 0 for other formats.
     """
 
     image: Directory = EMPTY
@@ -77,7 +83,7 @@ class Blocks:
     quicktime_seconds: int | None = None
     png_time: str = ""
     has_video: bool = False
-    is_turned: bool = False
+    container_orientation: int | None = 0
 
 
 def find_blocks(content: bytes) -> Blocks:
@@ -99,14 +105,14 @@ def _picture_blocks(content: bytes) -> Blocks:
     register_formats()
     info: dict[Any, Any] = {}
     resources: dict[int, bytes] = {}
-    is_turned = False
+    container_orientation: int | None = 0
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         info.update(image.info)
         resources.update(info.get("photoshop", {}))
         if image.format == "HEIF":
-            is_turned = info.get("original_orientation") not in (None, 1)
+            container_orientation = _heif_orientation(content, info.get("original_orientation"))
         elif image.format == "AVIF":
-            is_turned = image.getexif().get(ORIENTATION, 1) != 1
+            container_orientation = image.getexif().get(ORIENTATION, 1)  # from irot and imir
         if image.format == "PSD":
             resources.update({number: data for number, _, data in image.resources})  # type: ignore[attr-defined]
     boxes = {
@@ -133,8 +139,21 @@ def _picture_blocks(content: bytes) -> Blocks:
         quicktime_seconds=_quicktime_seconds(boxes.get((b"moov", b""), b"")),
         png_time=str(info.get("Creation Time", "")),
         has_video=(b"mpvd", b"") in boxes or _has_samsung_video(content),
-        is_turned=is_turned,
+        container_orientation=container_orientation,
     )
+
+
+def _heif_orientation(content: bytes, exif_orientation: int | None) -> int | None:
+    """Finds how a HEIF turns its stored picture; None if that is unclear.
+
+    Its `irot` decides, and its EXIF has no effect; but programs that use the EXIF would disagree.
+    """
+    head = content[:_SEARCH_BYTES]
+    turns = {match[1][0] & 3 for match in _IROT.finditer(head)} or {0}
+    if len(turns) > 1 or _IMIR in head:
+        return None
+    orientation = _BY_QUARTER_TURNS[turns.pop()]
+    return orientation if exif_orientation in (None, 1, orientation) else None
 
 
 def _raw_blocks(content: bytes) -> Blocks:
@@ -186,7 +205,7 @@ def _exif_blocks(
     quicktime_seconds: int | None = None,
     png_time: str = "",
     has_video: bool = False,
-    is_turned: bool = False,
+    container_orientation: int | None = 0,
 ) -> Blocks:
     image = read_tiff(tiff)
     exif = image.subdirectory(_EXIF_POINTER)
@@ -201,7 +220,7 @@ def _exif_blocks(
         quicktime_seconds=quicktime_seconds,
         png_time=png_time,
         has_video=has_video,
-        is_turned=is_turned,
+        container_orientation=container_orientation,
     )
 
 

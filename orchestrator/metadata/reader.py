@@ -102,18 +102,19 @@ def read_metadata(content: bytes) -> FileMetadata:
 
 
 def read_orientation(content: bytes) -> int | None:
-    """Reads how the stored picture of an image file is turned: its EXIF orientation, 1 to 8.
+    """Reads how the stored picture of an image file is turned, as an EXIF orientation, 1 to 8.
+
+    The container of a HEIF or AVIF decides, and the EXIF or XMP of other formats.
 
     Args:
         content: The whole file.
 
     Returns:
-        None for a HEIF or AVIF with an orientation other than 1: the container may turn the picture
-        too, so it is unclear which picture other programs take as the stored one.
+        None for a HEIF whose container and EXIF contradict each other.
     """
     blocks = find_blocks(content)
-    if blocks.is_turned:
-        return None
+    if blocks.container_orientation != 0:
+        return blocks.container_orientation
     value = blocks.image.number(ORIENTATION)
     text = "" if value is None else str(int(value))
     if not text and blocks.xmp and (rdf := _parse_embedded(blocks.xmp)) is not None:

@@ -110,6 +110,15 @@ def test_people_can_be_corrected_and_erased_through_every_interface(served: Serv
 
     best = served.people("best").splitlines()
     assert [line.partition(": ")[0] for line in best] == ["Ann", "Bob"]
+    counted = http_get(f"{served.url}/runs/{served.run_id}/statistics").json()["people"]
+    assert [f"{one['name']}: {one['best_path']}" for one in counted] == [
+        line.partition(" (score")[0] for line in best
+    ]
+
+    assert "marked Ann as important" in served.people("important", "Ann")
+    assert "Ann: 3 photos, important" in served.people("list")
+    served.people("undo")
+    assert "Ann: 3 photos\n" in served.people("list")
 
     place = served.stub.ListPersonFaces(pb.ListPersonFacesRequest(person_id=first.id)).faces[0]
     moving = pb.CorrectPeopleRequest(

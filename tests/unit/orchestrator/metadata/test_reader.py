@@ -107,15 +107,25 @@ def test_tiff_and_raw_files_are_read_too() -> None:
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"])
-def test_the_orientation_is_read_unless_the_container_may_turn_the_picture(
-    image_format: str,
-) -> None:
+def test_the_orientation_is_read(image_format: str) -> None:
     assert read_orientation(encoded(image_format)) == 1
     turned, target = Image.Exif(), io.BytesIO()
     turned[0x0112] = 6
     Image.new("RGB", (64, 48)).save(target, image_format, exif=turned)
-    expected = None if image_format in ("HEIF", "AVIF") else 6
-    assert read_orientation(target.getvalue()) == expected
+    # this HEIF is not turned, although its EXIF says so
+    assert read_orientation(target.getvalue()) == (None if image_format == "HEIF" else 6)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_container_of_a_heif_turns_its_picture(orientation: int) -> None:
+    turned, target = Image.Exif(), io.BytesIO()
+    turned[0x0112] = orientation
+    upright = Image.new("RGB", (64, 48))
+    upright.info["exif"] = turned.tobytes()
+    upright.save(target, "HEIF")
+    with Image.open(io.BytesIO(target.getvalue())) as shown:
+        assert shown.size == ((48, 64) if orientation in (6, 8) else (64, 48))
+    assert read_orientation(target.getvalue()) == orientation
 
 
 def test_the_orientation_of_raw_files_and_of_xmp_is_read() -> None:

@@ -34,12 +34,12 @@ from orchestrator.cli.parts import MODEL_SERVICES
 from tests.integration.parts import Part, orchestrator
 from tests.waiting import LIMIT_S
 
-INPUTS_OF_A_SERVICE = 1280
+INPUTS_OF_A_SERVICE = 640
 INPUTS_OF_THE_OPEN_PROTOCOL = 160
-INPUTS_OF_THE_ORCHESTRATOR = 320
+INPUTS_OF_THE_ORCHESTRATOR = 160
 BATCH = 16
 WARM_UP = 256
-MEMORY_GROWTH_MIB = 96
+MEMORY_GROWTH_MIB = 48
 """Allowed growth of a process from the 256th damaged picture to the last; leaks would exceed it."""
 
 

@@ -11,6 +11,8 @@ from orchestrator.config import describe_settings
 from orchestrator.records import ImageRecord
 from ui.field_words import Plain, name_photo_field, name_setting, word_setting
 
+pytestmark = pytest.mark.slow
+
 KEY = re.compile(r"[a-z]_[a-z]|\w\.\w")
 
 

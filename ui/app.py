@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -10,10 +9,11 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
 from ui.controls import COMPONENT_COUNT, Value
-from ui.inputs import CLEANUP_S, CheckedBlocks
+from ui.inputs import CheckedBlocks
 from ui.messages import make_error, report_errors, show_success
 from ui.pages import ACTIVE_STATES
 from ui.templating import html
+from ui.uploads import UploadLimits
 from ui.views import (
     albums,
     bar,
@@ -52,13 +52,11 @@ SECTIONS = ("albums", "run", "what-if", "compare", "decisions", "models")
 """Tabs, and sections of the first one, as in the page's address."""
 
 
-def build_app(api: Orchestrator) -> CheckedBlocks:
+def build_app(api: Orchestrator, limits: UploadLimits) -> CheckedBlocks:
     """Builds the page on top of the orchestrator's API."""
-    blocks = CheckedBlocks(
-        title="bestshot", analytics_enabled=False, fill_width=True, delete_cache=CLEANUP_S
-    )
+    blocks = CheckedBlocks(title="bestshot", analytics_enabled=False, fill_width=True)
     with blocks:
-        Page(api, blocks.delete_upload).wire(blocks)
+        Page(api, limits).wire(blocks)
     return blocks
 
 
@@ -69,7 +67,7 @@ class Page:
     shows the same content.
     """
 
-    def __init__(self, api: Orchestrator, delete_upload: Callable[[str], None]) -> None:
+    def __init__(self, api: Orchestrator, limits: UploadLimits) -> None:
         self._api = api
         # ids instead of dropdowns: Gradio rejects a value that was not offered in this session
         self.album = gr.Textbox("", visible="hidden", elem_id="album-id")
@@ -80,7 +78,7 @@ class Page:
         self.notices = html()
         with gr.Tabs() as self.tabs:
             with gr.Tab("Run Pipeline", id="run-pipeline"):
-                self._build_pipeline(delete_upload)
+                self._build_pipeline(limits)
             with gr.Tab("View Results", id="view-results"):
                 self.results = results.build()
             with gr.Tab("Metrics Table", id="metrics-table"):
@@ -94,10 +92,10 @@ class Page:
         self.finished = gr.State("")
         self.is_comparing = gr.State(False)
 
-    def _build_pipeline(self, delete_upload: Callable[[str], None]) -> None:
+    def _build_pipeline(self, limits: UploadLimits) -> None:
         with gr.Tabs(elem_classes="sections") as self.sections:
             with gr.Tab("Albums", id="albums"):
-                self.listing = albums.build(self._api, self.album, delete_upload)
+                self.listing = albums.build(self._api, self.album, limits)
             with gr.Tab("Run", id="run"):
                 self.running = run_view.build(self._api, self.album, self.run)
             with gr.Tab("What if", id="what-if"):

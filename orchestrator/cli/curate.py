@@ -86,6 +86,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
         "database_url",
         "http_address",
         "resume_runs",
+        "webhook_urls",
         *(f"{name}_address" for name in MODEL_SERVICES),
     ),
     "ui": None,
@@ -389,6 +390,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
         *("--set", "resume_runs=false"),
         *("--set", "database_url=null"),  # a shared database has other orchestrators' runs
         *("--set", "http_address=null"),
+        *("--set", "webhook_urls=[]"),
         *("--set", f"allowed_roots={roots}"),
     ]
     for name in MODEL_SERVICES:

@@ -6,6 +6,7 @@ forks this process from itself, because it needs most of these modules too.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -170,6 +171,7 @@ class Launcher:
         command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
         with theirs, defer_signals():
             self._interpreter = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
+        atexit.register(self.close)
         self.pid = self._interpreter.pid
         self._control = ours
 
@@ -185,6 +187,7 @@ def preload() -> None:
 
 def _serve_and_exit(control: socket.socket) -> None:
     try:
+        os.setsid()  # Ctrl-C must reach only the command, not a part that has just been forked
         serve(control)
     finally:
         os._exit(0)

@@ -19,11 +19,14 @@ from orchestrator.domain.goal import (
 from orchestrator.domain.moments.clocks import format_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
+from orchestrator.domain.people.everybody import BroughtIn
+from orchestrator.domain.people.persons import Persons, list_persons
 from orchestrator.domain.photo import Candidate, ContentClass, QualityScores, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
     PersonPenalties,
     face_faults,
+    find_shown,
     normalize_ava,
 )
 from orchestrator.domain.selection import (
@@ -33,7 +36,7 @@ from orchestrator.domain.selection import (
     SelectionParameters,
     Verdict,
 )
-from orchestrator.domain.wording import format_comparison, pluralize
+from orchestrator.domain.wording import format_comparison, list_words, pluralize
 
 _NAMES = {
     ContentClass.PHOTO: "a photo",
@@ -62,8 +65,11 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
         for candidate, verdict in zip(selection.candidates, verdicts, strict=True)
     }
     highest = _find_highest(by_path.values())
+    companies = _describe_companies(by_path, selection.persons)
     return [
-        _write_sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
+        _explain_for_person(verdict, verdict.brought_in, selection.persons)
+        if verdict.brought_in is not None
+        else _write_sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
         if verdict.reason is not Reason.SELECTED_BEST
         else _explain_best(
             candidate,
@@ -71,6 +77,8 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
             highest.get(candidate.cluster_id),
             selection.filters,
             selection.parameters,
+            companies.get(verdict.path, "")
+            + _describe_judged(candidate, verdict.judged, selection.persons),
         )
         for candidate, verdict in by_path.values()
     ]
@@ -113,7 +121,7 @@ def describe_shortfall(goal: Goal, photo_count: int, selected_count: int) -> tup
         selected_count: How many of them were picked.
     """
     requested = goal.find_count(photo_count)
-    if not goal.is_album_wide or selected_count >= requested:
+    if not goal.is_counted or selected_count >= requested:
         return ()
     return (f"Fewer photos qualify than the {requested} requested.",)
 
@@ -393,8 +401,18 @@ def _explain_best(
     highest: Verdict | None,
     filters: FilterParameters,
     parameters: SelectionParameters,
+    company: str,
 ) -> str:
-    """Writes the sentence for a moment's pick; `highest` is the best-scoring photo not picked."""
+    """Writes the sentence for a moment's pick.
+
+    Args:
+        candidate: The pick.
+        verdict: Its verdict.
+        highest: The best-scoring photo of the moment that was not picked.
+        filters: The floors.
+        parameters: The rules.
+        company: What is remarkable about who is on it, to end the sentence.
+    """
     place = (
         "the only shot in its moment"
         if verdict.moment_size == 1
@@ -408,8 +426,87 @@ def _explain_best(
     return (
         f"Selected: {place}, score {score}"
         f"{_describe_faults(verdict, parameters.person_penalties)}{_describe_win(verdict)}"
-        f"{_describe_floor(candidate, verdict, filters)}{other}{_describe_place(verdict)}."
+        f"{_describe_floor(candidate, verdict, filters)}{company}{other}{_describe_place(verdict)}."
     )
+
+
+def _describe_companies(
+    by_path: Mapping[str, tuple[Candidate, Verdict]], persons: Persons
+) -> dict[str, str]:
+    """Says which picks are the only or the best ones of their moment with their named persons."""
+    named = {key for key, person in persons.items() if person.name and not person.is_ignored}
+    if not named:
+        return {}
+    moments: dict[int, list[tuple[frozenset[str], Verdict]]] = {}
+    for candidate, verdict in by_path.values():
+        if candidate.cluster_id != NOISE:
+            shown = find_shown(candidate.faces, candidate.person_ids, named)
+            moments.setdefault(candidate.cluster_id, []).append((shown, verdict))
+    return {
+        verdict.path: _describe_company(shown, verdict, moment, persons)
+        for moment in moments.values()
+        for shown, verdict in moment
+        if verdict.reason is Reason.SELECTED_BEST
+    }
+
+
+def _describe_company(
+    shown: frozenset[str],
+    verdict: Verdict,
+    moment: Sequence[tuple[frozenset[str], Verdict]],
+    persons: Persons,
+) -> str:
+    same = [other for people, other in moment if people >= shown]
+    if not shown or len(same) == len(moment):
+        return ""
+    names = f"{'both ' if len(shown) == 2 else ''}{list_persons(shown, persons)}"
+    if len(same) == 1:
+        return f"; the only one of them with {names}"
+    if verdict.composite_score < max(other.composite_score for other in same):
+        return ""
+    return f"; the best of the {len(same)} with {names}"
+
+
+def _describe_judged(candidate: Candidate, judged: Sequence[int], persons: Persons) -> str:
+    """Says whose faces count, if not all do; empty otherwise."""
+    words = describe_judged(candidate, judged, persons)
+    return f"; only the faces of {words} count" if words else ""
+
+
+def describe_judged(candidate: Candidate, judged: Sequence[int], persons: Persons) -> str:
+    """Lists whose faces count, if the moment shows important persons; empty if all count."""
+    people = {candidate.person_ids[place] for place in judged if candidate.person_ids}
+    named = list_persons(people - {""}, persons)
+    is_unknown = bool(judged) and (not people or "" in people)
+    return list_words([*filter(None, [named]), *(["people not recognized"] if is_unknown else [])])
+
+
+def _explain_for_person(verdict: Verdict, found: BroughtIn, persons: Persons) -> str:
+    """Writes the sentence for a photo that was picked because of a person on it."""
+    who, count = list_persons([found.person_id], persons), found.option_count
+    good = "good " if found.is_good else ""
+    if found.photo_count == 1:
+        rank = f"the only photo of {who}"
+    elif count == 1:
+        rank = f"the only {good}one of the {found.photo_count} photos of {who}"
+        rank += "" if good else " that can be picked"
+    else:
+        rank = f"the best of {count} {good}photos of {who}"
+    doubt = "" if good else ", although not a good one"
+    others = list_persons(found.other_ids, persons)
+    more = f"; it also brings in {others}" if others else ""
+    return (
+        f"Also selected: {rank}{doubt}, so that everybody is in a pick (score "
+        f"{verdict.composite_score:.2f}){more}."
+    )
+
+
+def describe_missing(person_ids: Sequence[str], persons: Persons) -> tuple[str, ...]:
+    """Writes a note about persons without a pick, if there are any."""
+    if not person_ids:
+        return ()
+    who = list_persons(person_ids, persons)
+    return (f"No pick shows {who}, because none of their photos can be picked.",)
 
 
 def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:

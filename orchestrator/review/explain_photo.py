@@ -20,7 +20,7 @@ from orchestrator.domain.explanation import (
 from orchestrator.domain.moments.clocks import describe_offsets
 from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
-from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
+from orchestrator.domain.verdict_sentences import correction_texts, describe_judged, grouping_text
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord, Run, check_completed, moments_of
 from orchestrator.runs.recorded_settings import (
@@ -31,6 +31,7 @@ from orchestrator.runs.recorded_settings import (
 from orchestrator.runs.reference import read_reference
 from orchestrator.runs.selection import aligned_captures, build_selection, captures_of
 from orchestrator.runs.stored_features import read_embeddings
+from orchestrator.runs.who_is_where import read_persons
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
 
@@ -59,7 +60,10 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     comparisons = store.comparisons(run.id, path)
     decisions = {digest: Decision(value) for digest, value in run.decisions.items()}
     reference = read_reference(store, run, settings)
-    selection = build_selection(records, embeddings, settings, decisions, reference).take(rows)
+    persons = read_persons(run)
+    selection = build_selection(records, embeddings, settings, decisions, reference, persons).take(
+        rows
+    )
     place = rows.index(index)
     candidate, verdict = selection.candidates[place], selection.verdicts(comparisons)[place]
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
@@ -69,14 +73,16 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
         index,
         paths,
         embeddings,
-        _labels([found.machine_cluster_id for found in records]),
+        _labels(_whole_moments(records)),
         captures,
         clustering,
     )
     found = Explanation(
         path=path,
         reason=record.reason,
-        grouping_text=" ".join([grouping_text(grouping), *describe_offsets(own)]),
+        grouping_text=" ".join(
+            [grouping_text(grouping), *describe_offsets(own), *_describe_split(record)]
+        ),
         terms=terms_of(candidate, parameters),
         penalties=penalties_of(verdict, parameters),
         person_penalty=verdict.person_penalty,
@@ -101,9 +107,27 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
             NEIGHBOUR_COUNT,
         ),
         grouping=grouping,
+        judged_by=describe_judged(candidate, verdict.judged, persons),
         decisions=tuple(_decisions(run, record, records, read_corrections(run))),
     )
     return dataclasses.replace(found, lines=tuple(explanation_lines(found)))
+
+
+def _whole_moments(records: list[ImageRecord]) -> list[int | None]:
+    """Returns the moments before they were split by persons, under any numbers."""
+    free = len(records)  # no moment has this number or a larger one
+    return [
+        found.machine_cluster_id if found.whole_moment_id is None else free + found.whole_moment_id
+        for found in records
+    ]
+
+
+def _describe_split(record: ImageRecord) -> list[str]:
+    if not record.moment_people:
+        return []
+    return [
+        f"The moment was split by who is on the photos; this part shows {record.moment_people}."
+    ]
 
 
 def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:

@@ -156,6 +156,25 @@ def is_shared(engine: Engine) -> bool:
     return engine.dialect.name == POSTGRESQL
 
 
+def purge_deleted(engine: Engine) -> None:
+    """Removes deleted features from the database's files, so that no backup will contain them.
+
+    Raises:
+        DatabaseUnavailableError: Another program keeps reading the write-ahead log of SQLite.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if is_shared(engine):
+            connection.execute(text("VACUUM FULL features"))
+            return
+        connection.execute(text("VACUUM"))
+        is_busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
+        if is_busy:
+            raise DatabaseUnavailableError(
+                "the vectors are deleted, but another program is reading the database, so its "
+                "log may still contain them; stop that program, and repeat the command"
+            )
+
+
 def insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401
     """Returns the dialect's own INSERT, which supports ON CONFLICT."""
     if connection.dialect.name == POSTGRESQL:
@@ -296,7 +315,9 @@ def _say_what_is_wrong(context: ExceptionContext) -> None:
 
 def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # secure_delete: overwrites what is deleted or replaced, which may be biometric data
+    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in settings:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

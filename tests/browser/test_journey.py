@@ -8,6 +8,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -368,15 +369,42 @@ def run_digest(system: System, run_id: str) -> str:
     return system.stub.GetRun(pb.GetRunRequest(run_id=run_id)).run.models["embedding"].digest
 
 
-def test_photos_are_uploaded(page: Page, system: System) -> None:
-    photos = system.folder / "phone"
-    make_shots(photos)
+def drop(page: Page, path: Path) -> None:
+    """Drops a file or folder of this machine onto the page, as a file manager does."""
+    page.locator(".drop").scroll_into_view_if_needed()
+    box = page.locator(".drop").bounding_box()
+    assert box is not None
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    browser = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": box["x"] + 40, "y": box["y"] + 20, "data": data}
+        browser.send("Input.dispatchDragEvent", event)
+
+
+def test_a_folder_is_dropped_and_photos_are_chosen(page: Page, system: System) -> None:
+    folder = system.folder / "Norway"
+    make_shots(folder / "day 1")
+    (folder / ".hidden.jpg").write_text("")
+    (folder / "day 1" / "coffee-1.xmp").write_text("<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    (folder / "notes.txt").write_text("Bergen")
     page.goto(system.url)
-    files = [str(photos / f"coffee-{suffix}.jpg") for suffix in ("1", "2")]
-    page.locator("input[type=file]").set_input_files(files)
-    expect(page.get_by_text("coffee-1")).to_be_visible()
-    page.get_by_role("button", name="Create album from uploads").click()
-    expect(page.get_by_text("Added 2 photos to")).to_be_visible()
-    albums = system.stub.ListAlbums(pb.ListAlbumsRequest()).albums
-    assert albums[-1].display_name.startswith("Upload of")
-    system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=albums[-1].id))
+    open_tab(page, "Albums")
+    drop(page, folder / "notes.txt")
+    expect(page.locator(".drop .state")).to_have_text("These files are not photos.")
+    drop(page, folder)
+    expect(page.locator(".drop .summary")).to_contain_text("17 files")
+    expect(page.locator(".drop .left-out")).to_have_text("2 other files will be left out.")
+    page.get_by_role("button", name="Create album from upload").click()
+    expect(page.get_by_text("Added 16 photos to Norway")).to_be_visible()
+    made = system.stub.ListAlbums(pb.ListAlbumsRequest()).albums[-1]
+    expect(page.locator(".album-card.chosen")).to_contain_text("Norway")
+    stored = {path.name for path in (Path(made.folder) / "day 1").iterdir()}
+    assert stored == {path.name for path in (folder / "day 1").iterdir()}
+    assert made.display_name == "Norway"
+
+    files = [folder / "day 1" / f"coffee-{number}.jpg" for number in (1, 2)]
+    page.locator(".drop input.photos").set_input_files(files)
+    page.get_by_role("button", name="Create album from upload").click()
+    expect(page.get_by_text("Added 2 photos to Upload of")).to_be_visible()
+    for album in system.stub.ListAlbums(pb.ListAlbumsRequest()).albums[-2:]:
+        system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=album.id))

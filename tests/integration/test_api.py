@@ -566,16 +566,18 @@ def upload(stub: Stub, *files: tuple[str, bytes]) -> pb.UploadAlbumResponse:
 
 def test_uploaded_photos_become_an_album(stub: Stub, album: Path) -> None:
     content = (album / "china-1-sharp.jpg").read_bytes()
-    made = upload(stub, ("../../a.jpg", content), ("b.jpg", content), ("b.jpg", content))
-    assert made.photo_count == 3
+    names = ("../../a.jpg", "b.jpg", "b.jpg", "day 1/./b.jpg")
+    made = upload(stub, *((name, content) for name in names), ("day 1/b.xmp", b"<x/>"))
+    assert made.photo_count == 4
     assert made.album.display_name == "From my phone"
     folder = Path(made.album.folder)
-    assert {path.name for path in folder.iterdir()} == {"_.._a.jpg", "b.jpg", "b (2).jpg"}
-    assert all(path.read_bytes() == content for path in folder.iterdir())
+    stored = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+    assert stored == {"a.jpg", "b.jpg", "b (2).jpg", "day 1/b.jpg", "day 1/b.xmp"}
+    assert all(path.read_bytes() == content for path in folder.rglob("*.jpg"))
     started = stub.StartRun(pb.StartRunRequest(album_id=made.album.id)).run
     assert watch_to_its_end(stub, started.id)[-1].state == pb.RUN_STATE_COMPLETED
     stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=made.album.id))
-    assert len(list(folder.iterdir())) == 3
+    assert len(list(folder.rglob("*.jpg"))) == 4
 
 
 def test_an_upload_that_fails_leaves_nothing(stub: Stub, album: Path) -> None:

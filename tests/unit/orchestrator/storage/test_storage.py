@@ -16,6 +16,8 @@ import alembic.config
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
@@ -767,3 +769,21 @@ def test_only_uploads_that_never_became_an_album_are_removed(tmp_path: Path) -> 
     assert left == {"stored", "stored-elsewhere", "kept", "link.partial"}
     assert [count_photos(uploads / name) for name in ("stored", "kept", "gone")] == [1, 1, 0]
     assert all(len(list((uploads / name).iterdir())) == 1 for name in ("stored", "kept"))
+
+
+PARTS = ("..", ".", "", "a", "b.jpg", "...", "x" * 300, "\x01:")
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=8))
+def test_an_uploaded_file_stays_below_its_folder_whatever_its_name(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str]
+) -> None:
+    data = tmp_path_factory.mktemp("upload")
+    with Upload(data, "album", 100) as upload:
+        for separator in "/\\":
+            upload.begin(separator.join([*parts, "c.jpg"]))
+            upload.write(b"x")
+        upload.finish()
+        upload.keep()
+    photos = [path for path in data.rglob("*.jpg") if path.is_file()]
+    assert len(photos) == count_photos(data / "uploads" / "album") == 2

@@ -27,6 +27,7 @@ from services.common.platform.processes import (
     STOP_SIGNALS,
     defer_signals,
     kill,
+    leave_terminal,
     receive_signals,
     set_name,
 )
@@ -187,7 +188,7 @@ def preload() -> None:
 
 def _serve_and_exit(control: socket.socket) -> None:
     try:
-        os.setsid()  # Ctrl-C must reach only the command, not a part that has just been forked
+        leave_terminal()  # Ctrl-C must reach only the command, not a part that has just been forked
         serve(control)
     finally:
         os._exit(0)

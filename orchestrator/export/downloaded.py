@@ -16,6 +16,7 @@ from orchestrator.export.output_folder import TABLE_NAMES
 from orchestrator.export.zip_names import zip_names
 from orchestrator.records import Album, ImageRecord
 from services.common.errors import InternalError, InvalidImageError
+from services.common.platform.files import set_mode
 from services.common.temporary import temporary_file
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class DownloadedSource:
         # The export copies times and permissions from the given file.
         modified = time.mktime((*entry.date_time, 0, 0, -1))
         os.utime(target.fileno(), (modified, modified))
-        os.fchmod(target.fileno(), entry.external_attr >> 16 & 0o777)
+        set_mode(target.fileno(), entry.external_attr >> 16 & 0o777)
         return target
 
     def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:

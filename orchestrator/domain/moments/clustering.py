@@ -25,7 +25,11 @@ from orchestrator.domain.moments.capture_time import Captures, parts_by_time
 from orchestrator.domain.moments.complete_linkage import complete_linkage
 from orchestrator.domain.moments.crowds import BLOCK_COUNT, crowd_groups
 from orchestrator.domain.moments.dbscan import dbscan_of_crowd
-from orchestrator.domain.moments.hdbscan_steps import link_by_distances, select_clusters
+from orchestrator.domain.moments.hdbscan_steps import (
+    HAS_HDBSCAN,
+    link_by_distances,
+    select_clusters,
+)
 from orchestrator.domain.moments.metric import from_cosine_distance, to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
@@ -181,9 +185,10 @@ def pairwise_distances(
 def _hdbscan(shots: _Shots, parameters: ClusterParameters) -> Labels:
     if len(shots) < max(2, parameters.min_cluster_size):
         return np.full(len(shots), NOISE, np.int64)
-    if len(shots) > DENSE_COUNT and (parameters.metric == "cosine" or shots.term is not None):
+    is_cosine = parameters.metric == "cosine"
+    if len(shots) > DENSE_COUNT and (is_cosine or shots.term is not None or not HAS_HDBSCAN):
         return select_clusters(_spanning_tree(shots, parameters), parameters)
-    if shots.term is not None:
+    if shots.term is not None or not HAS_HDBSCAN:
         tree = link_by_distances(shots.distances(parameters.metric), parameters.min_samples)
         return select_clusters(tree, parameters)
     import hdbscan

@@ -15,18 +15,21 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.domain.moments import hdbscan_python
 from orchestrator.domain.moments.parameters import ClusterParameters
 
+HAS_HDBSCAN = importlib.util.find_spec("hdbscan") is not None
 Doubles = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-def _load_compiled(*names: str) -> list[ModuleType]:
-    """Imports modules of hdbscan without running its `__init__`."""
+def _load_steps(*names: str) -> list[ModuleType]:
+    """Imports modules of hdbscan without running its `__init__`, or our own if it is missing."""
     if "hdbscan" in sys.modules:
         return [importlib.import_module(f"hdbscan.{name}") for name in names]
     spec = importlib.util.find_spec("hdbscan")
-    assert spec is not None
+    if spec is None:
+        return [hdbscan_python] * len(names)
     stand_in = ModuleType("hdbscan")
     stand_in.__path__ = list(spec.submodule_search_locations or [])
     sys.modules["hdbscan"] = stand_in
@@ -36,7 +39,7 @@ def _load_compiled(*names: str) -> list[ModuleType]:
         del sys.modules["hdbscan"]  # a later `import hdbscan` gets the real one
 
 
-_linkage, _tree = _load_compiled("_hdbscan_linkage", "_hdbscan_tree")
+_linkage, _tree = _load_steps("_hdbscan_linkage", "_hdbscan_tree")
 
 
 def link_by_distances(distances: Doubles, min_samples: int) -> Doubles:

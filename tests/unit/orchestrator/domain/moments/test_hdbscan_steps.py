@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from orchestrator.domain.moments import hdbscan_python, hdbscan_steps
 from orchestrator.domain.moments.hdbscan_steps import link_by_distances, select_clusters
 from orchestrator.domain.moments.parameters import WITHOUT_TIME, ClusterParameters, DbscanParameters
 
@@ -35,6 +37,17 @@ def distance_matrices(draw: st.DrawFn) -> NDArray[np.float64]:
     return (upper + upper.T) / 8
 
 
+@pytest.fixture(scope="module", params=["compiled", "python"])
+def steps(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs hdbscan's compiled steps, or ours, which replace them where it has no wheel."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "python":
+            patch.setattr(hdbscan_steps, "_linkage", hdbscan_python)
+            patch.setattr(hdbscan_steps, "_tree", hdbscan_python)
+        yield
+
+
+@pytest.mark.usefixtures("steps")
 @pytest.mark.parametrize("method", ["eom", "leaf"])
 @pytest.mark.parametrize("allow_single_cluster", [False, True])
 @given(distance_matrices(), st.integers(1, 5), st.integers(2, 5), st.sampled_from([0.0, 0.5, 2.0]))

@@ -48,7 +48,7 @@ def test_actions_are_named_by_version_and_get_only_the_rights_they_need(path: Pa
     )
     for job in workflow["jobs"].values():
         for step in job["steps"]:
-            assert "uses" not in step or re.search(r"@(v\d+|[0-9a-f]{40})", step["uses"])
+            assert "uses" not in step or re.search(r"@((release/)?v\d+|[0-9a-f]{40})", step["uses"])
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.name)

@@ -85,7 +85,7 @@ screenshots: .venv/.dev-stamp  ## take the README's screenshots with the browser
 
 docs: .venv/.dev-stamp  ## build the documentation into build/site, and check its links
 	PYTHONPATH=.:protos/gen NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo build/site/index.html
+	@echo 'to read it: $(BIN)/python -m http.server --directory build/site'
 
 packages: build/package-tools/stamp  ## build and check the wheels and source distributions in dist/
 	rm -rf dist
@@ -104,11 +104,13 @@ platforms: .venv/.dev-stamp  ## check that every dependency has a wheel for each
 images:  ## build and test every container image; as root, with buildah and debootstrap
 	tests/deploy/images.sh
 
-lint: .venv/.dev-stamp  ## check style, types and import rules
+lint: .venv/.dev-stamp  ## check style, types, import rules and the API's compatibility
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=.:protos/gen:client $(BIN)/lint-imports
+	$(BIN)/python protos/breaking.py
+	$(BIN)/python client/generate_sync.py --check
 	tests/commit_subjects.sh
 
 fix: .venv/.dev-stamp  ## apply ruff's automatic fixes and its formatter
@@ -123,8 +125,9 @@ $(PROTOC)/stamp:
 	$(PROTOC)/bin/pip install -q --disable-pip-version-check grpcio-tools==1.73.0 googleapis-common-protos
 	touch $@
 
-protos: $(PROTOC)/stamp  ## regenerate protos/gen
+protos: $(PROTOC)/stamp  ## regenerate protos/gen and the blocking client
 	$(PROTOC)/bin/python protos/generate.py
+	$(PYTHON) client/generate_sync.py
 
 verify-protos: $(PROTOC)/stamp  ## check that protos/gen is up to date
 	$(PROTOC)/bin/python protos/generate.py --check

@@ -211,7 +211,10 @@ class Curator:
         """Asks a run to stop, on any orchestrator."""
         await asyncio.to_thread(self._queue.cancel, run_id)
         self._worker.stop_cancelled(run_id)
-        return await self.run(run_id)
+        run = await self.run(run_id)
+        if run.state.is_final:  # it was waiting, so no worker ends it
+            self._worker.announce(run)
+        return run
 
     async def is_active(self, album_id: str) -> bool:
         """Whether a run of the album is queued or running."""

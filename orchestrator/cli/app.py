@@ -346,6 +346,7 @@ def up(
     from orchestrator.cli.launcher import launcher
     from orchestrator.cli.profile_choice import choose_profile
     from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
+    from orchestrator.config import OrchestratorSettings
     from services.common.config.layers import read_config_file
     from services.common.config.sections import SharedSettings, load_section
 
@@ -364,6 +365,11 @@ def up(
             console=console,
         )
     shared = load_section(configs, chosen, "shared", SharedSettings, layers)
+    scheme = "http" if shared.tls.certificate_file is None else "https"
+    own_layers = [file.section("services", "orchestrator") for file in files]
+    json_address = load_section(
+        configs, chosen, "orchestrator", OrchestratorSettings, own_layers
+    ).http_address
     common = ["--config-dir", str(configs), "--profile", chosen]
     supervisor = Supervisor(
         folder / "logs",
@@ -381,9 +387,10 @@ def up(
             supervisor.start("orchestrator", ["--data", str(folder), *flags])
             address = supervisor.wait_for_address("orchestrator")
             console.print(f"{'orchestrator':<13} {address}")
+            if json_address is not None:
+                console.print(f"{'JSON API':<13} {scheme}://{json_address}/api/v1/docs")
             if ui:
                 supervisor.start("ui", config_flags("ui", files))
-                scheme = "http" if shared.tls.certificate_file is None else "https"
                 page = f"{scheme}://{supervisor.wait_for_address('ui')}"
                 console.print(f"{'ui':<13} {page}")
             console.print(f"logs are in {folder / 'logs'}; press Ctrl-C to stop")

@@ -86,6 +86,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
         "database_url",
         "http_address",
         "resume_runs",
+        "webhook_urls",
         *(f"{name}_address" for name in MODEL_SERVICES),
     ),
     "ui": None,
@@ -371,7 +372,7 @@ def _create_secret() -> Iterator[tuple[str, Path]]:
         known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
         files = {"tokens_file": json.dumps(known), "token_file": token}
         for name, content in files.items():
-            (folder / name).write_text(content)
+            (folder / name).write_text(content, encoding="utf-8")
         paths = {name: str(folder / name) for name in files}
         secrets = folder / "secrets.yaml"
         secrets.write_text(json.dumps({"services": {"shared": paths}}))
@@ -389,6 +390,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
         *("--set", "resume_runs=false"),
         *("--set", "database_url=null"),  # a shared database has other orchestrators' runs
         *("--set", "http_address=null"),
+        *("--set", "webhook_urls=[]"),
         *("--set", f"allowed_roots={roots}"),
     ]
     for name in MODEL_SERVICES:

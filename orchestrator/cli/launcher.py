@@ -6,6 +6,7 @@ forks this process from itself, because it needs most of these modules too.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -16,13 +17,22 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkProcess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.parts import MODEL_SERVICES
+from services.common.platform.processes import (
+    CAN_FORK,
+    STOP_SIGNALS,
+    defer_signals,
+    kill,
+    receive_signals,
+    set_name,
+)
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkProcess  # Windows has none
 
 PRELOADED = (
     "orchestrator.run_service",
@@ -31,9 +41,6 @@ PRELOADED = (
     *(f"services.{name}.{module}" for name in MODEL_SERVICES for module in ("model", "servicer")),
 )
 """Modules that several parts, or a part and the command, import."""
-STOP_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-NAME_FILE = Path("/proc/self/comm")
-"""The process's name for ps and top: its command line is that of the process it was forked from."""
 LOST = 255
 """Stands for the exit code of a process whose launcher was killed first."""
 
@@ -77,8 +84,7 @@ class LaunchedProcess:
     def kill(self) -> None:
         """Kills it."""
         if self.exitcode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            kill(self.pid)
 
     def _read_exit_code(self) -> None:
         try:
@@ -106,7 +112,7 @@ class Launcher:
         To be called before this process has threads, locks or connections, which the helper and the
         parts would inherit. Without this call, the first `launch` starts a new interpreter.
         """
-        if self._control is not None or sys.platform != "linux":
+        if self._control is not None or not CAN_FORK:
             return
         preload()
         for stream in filter(None, (sys.stdout, sys.stderr)):
@@ -165,22 +171,9 @@ class Launcher:
         command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
         with theirs, defer_signals():
             self._interpreter = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
+        atexit.register(self.close)
         self.pid = self._interpreter.pid
         self._control = ours
-
-
-@contextlib.contextmanager
-def defer_signals() -> Iterator[None]:
-    """Defers signals that stop this process until the end of the block.
-
-    A process started in the block inherits that for good: signals to the whole process group, such
-    as Ctrl-C, must not end the helper before the parts.
-    """
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def preload() -> None:
@@ -194,6 +187,7 @@ def preload() -> None:
 
 def _serve_and_exit(control: socket.socket) -> None:
     try:
+        os.setsid()  # Ctrl-C must reach only the command, not a part that has just been forked
         serve(control)
     finally:
         os._exit(0)
@@ -205,8 +199,7 @@ def serve(control: socket.socket) -> None:
     A request is a byte with two descriptors: a channel, and the standard input of the process. The
     task comes through the channel; the process id and then the exit code go back.
     """
-    with contextlib.suppress(OSError):
-        NAME_FILE.write_text("bs-launcher")
+    set_name("bs-launcher")
     running: dict[int, tuple[ForkProcess, Connection]] = {}
     while True:
         for ready in wait([control, *running]):
@@ -274,7 +267,7 @@ def _run_task(
     for number in STOP_SIGNALS:
         if callable(signal.getsignal(number)):  # a handler of the command
             signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    receive_signals()
     function(*arguments, stdin)
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import multiprocessing
 import os
 import runpy
-import select
-import signal
 import sys
 import tempfile
 import threading
@@ -17,15 +13,18 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from orchestrator.cli.launcher import (
-    NAME_FILE,
-    STOP_SIGNALS,
-    LaunchedProcess,
-    Task,
-    defer_signals,
-    launcher,
-)
+from orchestrator.cli.launcher import LaunchedProcess, Task, launcher
 from orchestrator.cli.parts import part_module
+from services.common.platform.processes import (
+    CAN_FORK,
+    defer_signals,
+    descriptor_of,
+    duplicate_above_streams,
+    leave_terminal,
+    receive_signals,
+    set_name,
+    wait_or_kill,
+)
 
 ORPHAN_WAIT_S = 15.0
 
@@ -45,7 +44,7 @@ class PartProcess:
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
         self._closing = threading.Lock()
-        start = launcher.launch if sys.platform == "linux" else _spawn
+        start = launcher.launch if CAN_FORK else _spawn
         try:
             with stdin:
                 part = (name, list(arguments), dict(os.environ), str(log))
@@ -76,7 +75,7 @@ class PartProcess:
         self._process.join()
         self.close_stdin()
         if self.is_lost:
-            _wait_for_orphan(self.pid)
+            wait_or_kill(self.pid, ORPHAN_WAIT_S)
         assert self._process.exitcode is not None
         return self._process.exitcode
 
@@ -91,7 +90,7 @@ class PartProcess:
 
 
 def _spawn(task: Task, stdin: Connection) -> SpawnProcess:
-    """Runs a task in a new interpreter: the frameworks of macOS do not survive a fork."""
+    """Runs a task in a new interpreter, where processes cannot be forked."""
     # otherwise the current folder, which often holds someone else's photos, comes first on the
     # module path, and a yaml.py there would be executed
     os.environ["PYTHONSAFEPATH"] = "1"
@@ -116,20 +115,18 @@ def run_part(
         log: File to which its output is appended.
         stdin: Becomes its standard input.
     """
-    os.setsid()
-    with contextlib.suppress(OSError):
-        NAME_FILE.write_text(f"bs-{name}")  # the kernel keeps 15 characters
+    leave_terminal()
+    set_name(f"bs-{name}")  # the command line may be that of the process it was forked from
     module = part_module(name)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    receive_signals()
     os.environ.clear()  # the launcher has those from when it started
     os.environ.update(variables)
     tempfile.tempdir = None  # TMPDIR is among them
     # The command's own streams may have been closed. Then their objects are None, and files opened
     # since may have their descriptors.
-    source = fcntl.fcntl(stdin.fileno(), fcntl.F_DUPFD, 3)
-    stdin.close()
+    source = descriptor_of(stdin)
     opened = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    output = fcntl.fcntl(opened, fcntl.F_DUPFD, 3)
+    output = duplicate_above_streams(opened)
     os.close(opened)
     for number, descriptor in enumerate((source, output, output)):
         os.dup2(descriptor, number)
@@ -140,17 +137,3 @@ def run_part(
     sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def _wait_for_orphan(pid: int) -> None:
-    """Waits until a process that is not our child has ended, or kills it."""
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if not select.select([process], [], [], ORPHAN_WAIT_S)[0]:
-            signal.pidfd_send_signal(process, signal.SIGKILL)
-            select.select([process], [], [])
-    finally:
-        os.close(process)

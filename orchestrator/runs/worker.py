@@ -52,6 +52,9 @@ from services.common.process.tracing import span
 
 logger = logging.getLogger(__name__)
 
+Announce = Callable[[Run], None]
+"""Tells others about a run that has ended; it must not block."""
+
 POLL_S = 1.0
 """Interval between checks for runs that other orchestrators have queued or abandoned."""
 RENEW_S = 2.0
@@ -89,6 +92,7 @@ class Worker:
         open_source: Opens the photos of an album.
         metrics: Counts the runs that ended here.
         threads: Threads for reading and decoding photos; None = its own.
+        announce: Called with each run that has ended here, once its end is stored.
     """
 
     def __init__(
@@ -104,7 +108,9 @@ class Worker:
         open_source: Callable[[Album], PhotoSource],
         metrics: RunMetrics,
         threads: PhotoThreads | None = None,
+        announce: Announce | None = None,
     ) -> None:
+        self.announce = announce or (lambda run: None)
         self._threads = threads or PhotoThreads()
         self._queue = queue
         self._store = store
@@ -154,7 +160,8 @@ class Worker:
     async def _store_ends(self) -> None:
         for run in list(self._unstored.values()):
             try:
-                await asyncio.to_thread(self._queue.finish, run, None)
+                if await asyncio.to_thread(self._queue.finish, run, None):
+                    self.announce(run)
             except DATABASE_ERRORS:
                 raise
             except Exception:  # must not keep other runs from being claimed
@@ -281,6 +288,7 @@ class Worker:
         self._metrics.run_ended(
             run.state.value, {stage.stage: stage.elapsed_seconds for stage in run.stages}
         )
+        self.announce(run)
 
     def _describe_changes(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
         """Describes how the album has changed since its last run, if there was one."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import fcntl
 import importlib.util
 import logging
 import os
@@ -49,6 +49,7 @@ from services.common.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from services.common.platform.locks import lock_descriptor
 from services.common.user_files import read_user_text
 
 logger = logging.getLogger(__name__)
@@ -202,10 +203,12 @@ def lock_folder(folder: Path) -> IO[str]:
     except OSError as error:
         raise ConfigError(f"cannot write the data folder {folder}: {error.strerror}") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_descriptor(handle.fileno())
     except OSError as error:
         handle.seek(0)
-        holder = handle.read().strip()
+        holder = "unknown"
+        with contextlib.suppress(OSError):  # Windows lets nobody else read a locked file
+            holder = handle.read().strip()
         handle.close()
         raise FailedPreconditionError(
             f"the data folder {folder} is in use by another bestshot (pid {holder}); "

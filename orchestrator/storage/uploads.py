@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import IO
 
 from orchestrator.storage.containment import resolved_roots
-from orchestrator.storage.durability import sync_folder
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
+from services.common.platform.files import sync_folder
 from services.common.suffixes import PHOTO_SUFFIXES, UPLOAD_SUFFIXES
 
 UPLOADS_NAME = "uploads"

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from services.common.errors import ConfigError
+from services.common.platform import files
+from services.common.platform.files import Folder
 
 logger = logging.getLogger(__name__)
 
@@ -34,21 +36,22 @@ class NotRegularError(OSError):
     """The opened file is a folder, a pipe, a socket or a device."""
 
 
-def open_regular(path: Path | str, flags: int = 0, dir_fd: int | None = None) -> io.BufferedReader:
+def open_regular(
+    path: Path | str, *, follow: bool = True, folder: Folder | None = None
+) -> io.BufferedReader:
     """Opens a regular file for reading; refuses anything else without blocking.
 
     Args:
         path: The file, or a link to one.
-        flags: Added to those of `os.open`; O_NOFOLLOW refuses a link.
-        dir_fd: Descriptor of the folder that a relative path starts from.
+        follow: Whether it may be a link.
+        folder: The folder in which `path` is a name.
 
     Raises:
         NotRegularError: The path is not a regular file.
         OSError: The file cannot be opened.
     """
-    # Without O_NONBLOCK, opening a pipe without a writer would never return.
-    flags |= os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-    descriptor = os.open(path, flags, dir_fd=dir_fd)
+    flags = files.READ | files.NO_WAIT | (0 if follow else files.NO_FOLLOW)
+    descriptor = os.open(path, flags) if folder is None else folder.open(str(path), flags)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

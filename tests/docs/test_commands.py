@@ -72,7 +72,7 @@ def check_pip(command: Command) -> None:
     for word in command.words:
         project = ROOT / word if word.startswith("./") else ROOT
         assert (project / "pyproject.toml").is_file()
-        extras = re.match(r"bestshot\[([\w,]+)\]", word)
+        extras = re.match(r"(?:bestshot|\.)\[([\w,]+)\]", word)
         if extras:
             assert set(extras[1].split(",")) <= read_extras()
 

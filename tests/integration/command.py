@@ -19,7 +19,11 @@ from orchestrator.cli.launcher import PRELOADED
 from tests.waiting import LIMIT_S
 
 BESTSHOT = Path(sys.executable).with_name("bestshot")
-BUILTIN = {"BESTSHOT_PROFILE": "builtin"}
+BUILTIN = {
+    "BESTSHOT_PROFILE": "builtin",
+    # tests run side by side, so those that need the JSON API choose a port for it
+    "BESTSHOT_SERVICES__ORCHESTRATOR__HTTP_ADDRESS": "null",
+}
 
 forking = multiprocessing.get_context("forkserver")
 forking.set_forkserver_preload(

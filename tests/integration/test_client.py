@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import re
 import subprocess
 import sys
@@ -211,14 +210,6 @@ def me_files(files: object) -> tuple[Path, Path, Path]:
     return files.ca, files.certificate, files.key  # type: ignore[attr-defined]
 
 
-def test_both_clients_have_the_same_methods_and_channel_options() -> None:
-    def signatures(kind: type) -> dict[str, list[str]]:
-        return {
-            name: list(inspect.signature(member).parameters)
-            for name, member in vars(kind).items()
-            if not name.startswith("_")
-        }
-
-    assert signatures(Client) == signatures(AsyncClient)
+def test_the_library_has_the_channel_options_of_our_parts() -> None:
     assert client_channels.service_config("a.b") == channels._service_config("a.b")
     assert SHARED.max_message_bytes == client_channels.MAX_MESSAGE_BYTES

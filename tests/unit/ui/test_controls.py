@@ -11,6 +11,8 @@ from orchestrator.config import describe_settings
 from orchestrator.transport.converters import setting_message
 from ui.controls import COMPONENT_COUNT, CONTROLS, MAIN, fill
 
+pytestmark = pytest.mark.slow
+
 INTERNAL = re.compile(r"\w_\w|\bnull\b|`|--\w")
 """Key names, YAML and options of the command line, which the page has no use for."""
 

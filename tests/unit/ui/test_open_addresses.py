@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import pytest
 from starlette.routing import Route
 
 from ui.client import Orchestrator
@@ -12,6 +13,8 @@ from ui.news import news_router
 from ui.pairs.routes import pairs_router
 from ui.people.routes import people_router
 from ui.uploads import UploadLimits, upload_router
+
+pytestmark = pytest.mark.slow
 
 ROUTERS = (
     *(cull_router, grid_router, news_router, pairs_router, people_router),

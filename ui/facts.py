@@ -28,7 +28,9 @@ def _lines(image: pb.ImageResult) -> Iterator[str]:
 def _capture_time(image: pb.ImageResult) -> str:
     if not image.capture_time:
         return ""
-    words = [image.capture_time.replace("T", " "), image.capture_utc_offset]
+    seconds, point, fraction = image.capture_time.partition(".")
+    time = f"{seconds}{point}{fraction[:2]}".replace("T", " ")  # some cameras write microseconds
+    words = [time, image.capture_utc_offset]
     source = f"({image.capture_time_source})" if image.capture_time_source else ""
     return " ".join(filter(None, [*words, source]))
 

@@ -781,7 +781,8 @@ def _name_keeper(verdict: Verdict) -> str:
 
 def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:
     faults = [FAULT_WORDS[fault] for fault in face_faults(verdict.worst, penalties)]
-    return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults else ""
+    costs = round(verdict.person_penalty, 2) != 0
+    return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults and costs else ""
 
 
 def _describe_differences(

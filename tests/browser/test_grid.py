@@ -215,10 +215,14 @@ def test_axe_finds_nothing_serious_in_any_view(page: Page, grid: GridSystem) -> 
     page.locator(".card .name").first.click()
     page.locator(".detail .reason").wait_for()
     found["detail"] = serious_faults(page)
-    for view in ("grid", "cull", "pairs"):  # always dark
-        page.goto(f"{grid.url}{view}/{made.album_id}/{made.run_id}")
-        page.locator("body.ready").wait_for()
-        found[view] = serious_faults(page)
+    run = f"{made.album_id}/{made.run_id}"
+    views = [f"{view}/{run}" for view in ("grid", "cull", "pairs")]  # always dark
+    for view in (*views, ""):
+        page.goto(f"{grid.url}{view}")
+        page.locator("body.ready" if view else ".album-card").first.wait_for()
+        for size in (PHONE, DESKTOP):
+            page.set_viewport_size(size)  # type: ignore[arg-type]
+            found[f"{view}, {size['width']} px wide"] = serious_faults(page)
     assert not {view: faults for view, faults in found.items() if faults}
 
 

@@ -10,10 +10,13 @@ export function readAddress() {
   return { albumId, runId, photo };
 }
 
-export function writeAddress(photo) {
+// Puts a photo into the address, a little later unless it is needed at once.
+export function writeAddress(photo, wait = QUIET_MS) {
   clearTimeout(timer);
-  timer = setTimeout(() => {
+  const write = () => {
     const query = new URLSearchParams({ moment: photo.at.number, photo: photo.path });
     history.replaceState(null, "", `${location.pathname}?${query}`);
-  }, QUIET_MS);
+  };
+  if (wait) timer = setTimeout(write, wait);
+  else write();
 }

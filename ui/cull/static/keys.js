@@ -62,6 +62,7 @@ export const COMMANDS = [
   { name: "advance", text: "turn auto-advance on or off", keys: ["a"] },
   { name: "first", text: "first moment", keys: ["Home"] },
   { name: "last", text: "last moment", keys: ["End"] },
+  { name: "copy", text: "copy the link to this photo", keys: ["Shift+c"] },
   { name: "help", text: "show all keyboard shortcuts", keys: ["?"], hint: "shortcuts" },
 ];
 

@@ -2,6 +2,7 @@
 
 import { readAddress, writeAddress } from "./address.js";
 import { Album } from "./album.js";
+import { copyAddress } from "./clipboard.js";
 import { Decisions } from "./decisions.js";
 import { byId, plural } from "./elements.js";
 import { listenToDrags, listenToGestures } from "./gestures.js";
@@ -106,6 +107,7 @@ class Cull {
         return notify(
           this.advances ? "Auto-advance is on." : "Auto-advance is off.",
         );
+      case "copy": return this.#copyLink();
       case "help": return byId("keys").showModal();
     }
   }
@@ -139,6 +141,11 @@ class Cull {
   showFace(photo, index) {
     this.zoom.showFace(photo, index);
     this.show(photo);
+  }
+
+  async #copyLink() {
+    writeAddress(this.photo, 0);
+    if (await copyAddress()) notify("Link copied.");
   }
 
   #fit() {

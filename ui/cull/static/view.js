@@ -12,7 +12,7 @@ import { LARGE_PX } from "./pictures.js";
 const ALL_COUNT = 6;
 const UPCOMING_COUNT = 8;
 const EARLIER_COUNT = 2;
-const LATER_COUNT = 6;
+const LATER_COUNT = 60; // a lead that lasts when the machine becomes busy
 
 export class View {
   constructor(album, pictures, zoom) {
@@ -168,7 +168,7 @@ export class View {
   }
 
   // Returns the photos that the next keys may show: the next three shots, the previous one and the
-  // runner-up of the next moment; later, the rest of this moment and of the next one.
+  // runner-up of the next moment; later, the rest of this moment and many that follow.
   #prefetch(shown) {
     const next = this.album.momentAfter(this.photo.at, 1)?.photos ?? [];
     const wanted = [
@@ -176,7 +176,8 @@ export class View {
       ...next.slice(0, shown.length),
       this.album.after(this.photo, -1),
     ];
-    const later = [...this.photo.at.photos, ...next.slice(0, LATER_COUNT)];
+    const { index } = this.photo;
+    const later = [...this.photo.at.photos, ...this.album.photos.slice(index, index + LATER_COUNT)];
     this.pictures.prefetch(shown, wanted.filter(Boolean), later);
   }
 
@@ -318,11 +319,12 @@ export class View {
     const head = element(
       "tr",
       {},
-      element("th", { scope: "col", text: "Compared with" }),
+      element("th", { scope: "col", text: "Score" }),
       element("th", { scope: "col", text: "This" }),
-      element("th", { scope: "col", text: other.name, title: other.name }),
+      element("th", { scope: "col", text: "Other" }),
     );
-    return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
+    const caption = element("caption", { text: `Compared with ${other.name}` });
+    return element("table", {}, caption, element("thead", {}, head), element("tbody", {}, ...rows));
   }
 
   #renderCounts() {

@@ -1,5 +1,6 @@
 // Starts the grid and carries out the user's actions.
 
+import { copyAddress } from "/cull/files/clipboard.js";
 import { Decisions } from "/cull/files/decisions.js";
 import { byId, element, plural } from "/cull/files/elements.js";
 import { notify, showSaving, tell } from "/cull/files/notices.js";
@@ -8,7 +9,7 @@ import { Pictures } from "/cull/files/pictures.js";
 import { Queue } from "/cull/files/queue.js";
 import { Regrouped } from "/cull/files/regrouped.js";
 import { Stream } from "/cull/files/stream.js";
-import { copyAddress, readAddress, writeAddress } from "./address.js";
+import { readAddress, writeAddress } from "./address.js";
 import { neighbour } from "./layout.js";
 import { Tiles } from "./tiles.js";
 

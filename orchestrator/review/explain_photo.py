@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,11 +19,14 @@ from orchestrator.domain.explanation import (
     terms_of,
 )
 from orchestrator.domain.moments.clocks import describe_offsets
+from orchestrator.domain.moments.parameters import ClusterParameters
+from orchestrator.domain.moments.view_term import ViewTerm, doubtful_distances, view_term
 from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
-from orchestrator.ports import FeatureCache
+from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, check_completed, moments_of
+from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.recorded_settings import (
     read_calibration,
     read_corrections,
@@ -35,6 +39,8 @@ from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
 
 NEIGHBOUR_COUNT = 5
+VIEWED_COUNT = 64
+"""Number of photos most similar to a photo whose common features count in its explanation."""
 
 
 def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
@@ -65,14 +71,9 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
     captures, offsets = aligned_captures(captures_of(records), embeddings, clustering)
     own = [offset for offset in offsets if offset.camera == record.camera]
-    grouping = grouping_of(
-        index,
-        paths,
-        embeddings,
-        _labels([found.machine_cluster_id for found in records]),
-        captures,
-        clustering,
-    )
+    labels = _labels([found.machine_cluster_id for found in records])
+    views = _read_views(cache, records, index, embeddings, clustering)
+    grouping = grouping_of(index, paths, embeddings, labels, captures, clustering, views)
     found = Explanation(
         path=path,
         reason=record.reason,
@@ -99,11 +100,35 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
             _labels([found.cluster_id for found in records]),
             clustering,
             NEIGHBOUR_COUNT,
+            views,
         ),
         grouping=grouping,
         decisions=tuple(_decisions(run, record, records, read_corrections(run))),
     )
     return dataclasses.replace(found, lines=tuple(explanation_lines(found)))
+
+
+def _read_views(
+    cache: FeatureCache,
+    records: Sequence[ImageRecord],
+    index: int,
+    embeddings: Embedding,
+    parameters: ClusterParameters,
+) -> ViewTerm | None:
+    """Reads the common features that the run counted between a photo and the most similar ones."""
+    if doubtful_distances(parameters) is None:
+        return None
+    rows = np.sort(np.argsort(-(embeddings @ embeddings[index]), kind="stable")[:VIEWED_COUNT])
+    first, second = np.triu_indices(len(rows), 1)
+    digests = [record.content_digest for record in records]
+    counts = Overlaps(cache)
+    return view_term(
+        len(records),
+        rows[first],
+        rows[second],
+        parameters,
+        lambda pairs: counts.find_counts([(digests[one], digests[other]) for one, other in pairs]),
+    )
 
 
 def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import importlib.util
 import mmap
 import os
@@ -37,6 +36,7 @@ from services.common.inference.registry import (
     write_pin,
     write_source,
 )
+from services.common.platform.locks import lock_folder
 from services.common.user_files import open_user_file
 
 PARTIAL_SUFFIX = ".part"
@@ -241,13 +241,12 @@ def _is_complete(path: Path, file: StoredFile, expected: str | None) -> bool:
 @contextlib.contextmanager
 def _lock_folder(folder: Path, progress: Progress) -> Iterator[None]:
     """Locks a model's folder; the system releases the lock if the process is killed."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.note(f"another process is pulling {folder.name}; waiting for it")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor = lock_folder(folder)
+    except BlockingIOError:
+        progress.note(f"another process is pulling {folder.name}; waiting for it")
+        descriptor = lock_folder(folder, wait=True)
+    try:
         yield
     finally:
         os.close(descriptor)

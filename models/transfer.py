@@ -18,6 +18,7 @@ from tenacity import (
 )
 
 from services.common.errors import ConfigError, UnavailableError
+from services.common.platform import files
 
 TIMEOUT_S = 30.0
 ATTEMPTS = 5
@@ -51,7 +52,7 @@ def _gives_up(state: RetryCallState) -> bool:
 
 def open_partial(partial: Path, flags: int) -> IO[bytes]:
     """Opens a partial file for writing; refuses a link or a pipe."""
-    flags |= os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags |= files.WRITE | os.O_CREAT | files.NO_FOLLOW | files.NO_WAIT
     return os.fdopen(os.open(partial, flags, 0o666), "wb")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from sqlalchemy import Engine
 
+from orchestrator.clients.webhooks import Webhooks
 from orchestrator.config import OrchestratorSettings, PipelineConfig
 from orchestrator.data_folder import data_folder
 from orchestrator.storage.database import (
@@ -80,6 +81,22 @@ def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]
         yield engine
 
 
+def make_webhooks(settings: OrchestratorSettings) -> Webhooks | None:
+    """Builds what announces the ends of runs, if it has an address.
+
+    Raises:
+        ConfigError: There is no secret for the signatures.
+    """
+    if not settings.webhook_urls:
+        return None
+    if settings.webhook_secret_file is None:
+        raise ConfigError(
+            "orchestrator.webhook_urls needs orchestrator.webhook_secret_file, whose secret signs "
+            "the requests"
+        )
+    return Webhooks(settings.webhook_urls, settings.webhook_secret_file)
+
+
 @contextlib.asynccontextmanager
 async def serve_json(
     parts: Orchestrator,
@@ -87,7 +104,7 @@ async def serve_json(
     address: str | None,
     options: ServerOptions,
 ) -> AsyncIterator[None]:
-    """Serves the JSON mirror within the block, if it has an address.
+    """Serves the JSON API within the block, if it has an address.
 
     Raises:
         ConfigError: It cannot listen on the address, or it would be reachable by anyone.
@@ -95,11 +112,14 @@ async def serve_json(
     if address is None:
         yield
         return
-    from orchestrator.transport.json_api import JsonApi, build_json_app  # takes a fifth of a second
+    # imported only here, because it takes a fifth of a second
+    from orchestrator.transport.json_api import JsonApi, build_json_app
+    from orchestrator.transport.problems import PROBLEM_TYPE
 
     api = JsonApi(parts.reader, parts.curator)
     options.check_host(split_address(address)[0])
-    app = build_json_app(api, options.authorize, has_tokens=shared.tokens_file is not None)
+    has_tokens = shared.tokens_file is not None
+    app = build_json_app(api, parts.servicer, options.authorize, has_tokens=has_tokens)
     http = HttpServer(
         app,
         address=address,
@@ -107,6 +127,7 @@ async def serve_json(
         tls=shared.tls,
         allowed_hosts=shared.allowed_hosts,
         is_for_browsers=False,
+        problem_type=PROBLEM_TYPE,
     )
     await http.start()
     logger.info("orchestrator is listening for JSON on %s", http.address)
@@ -128,8 +149,16 @@ async def serve(
     """Connects all parts and serves until stopped."""
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)
+    webhooks = make_webhooks(settings)
     parts = build_orchestrator(
-        engine, invocation.folder, shared, settings, config, folder, metrics.registry
+        engine,
+        invocation.folder,
+        shared,
+        settings,
+        config,
+        folder,
+        metrics.registry,
+        announce=webhooks.announce if webhooks else None,
     )
     if is_shared(engine):
         remove_abandoned_uploads(folder, parts.store.album_folders, untouched_s=SHARED_UPLOAD_S)
@@ -163,6 +192,8 @@ async def serve(
         await asyncio.wait([working])
         for caller in parts.callers:
             await caller.close()
+        if webhooks is not None:
+            await webhooks.close()
     if not working.cancelled():
         working.result()  # raises the error that ended it, if any
 

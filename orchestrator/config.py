@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import ClusterParameters, ClusterSettings
@@ -46,6 +46,9 @@ ServiceTarget = Annotated[
 ]
 
 
+WebhookUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+
+
 class HostedEmbedding(Settings):
     """An embedding model on another server: id in models.yaml, and the graph's name there."""
 
@@ -71,7 +74,14 @@ class OrchestratorSettings(Settings):
     it can read the metrics; to listen on a non-loopback address, it needs the same protection as
     the part itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
-    """`host:port` of the JSON API (`/api/v1`); `null` for none"""
+    """`host:port` of the JSON API (`/api/v1`, with its description at `/api/v1/docs`); `null` for
+    none. `curate` and other commands that start an orchestrator for themselves serve none"""
+    webhook_urls: Annotated[list[WebhookUrl], Field(max_length=16)]
+    """addresses (`https://...`) that receive a signed POST when a run has ended; `[]` for none.
+    Only the operator can set them, and `curate` uses none"""
+    webhook_secret_file: UserPath | None
+    """file whose first line is the secret that signs webhooks: at least 16 bytes, or `whsec_` and
+    their base64. Required with `webhook_urls`; read again when it changes"""
     database_url: str | None
     """`postgresql://user@host:port/database`, which several orchestrators can share; `null`: SQLite
     in the data folder, for a single orchestrator"""
@@ -131,6 +141,18 @@ class PipelineSettings(Settings):
     keep_sets: SetParameters
     people: PeopleParameters
     select_best: SelectionParameters
+
+    @model_validator(mode="after")
+    def _check_people(self) -> Self:
+        if self.people.enabled:
+            return self
+        for key, is_used in (
+            ("people.split_moments", self.people.split_moments),
+            ("the goal `everybody`", self.select_best.goal.pick == "everybody"),
+        ):
+            if is_used:
+                raise ValueError(f"{key} needs people.enabled: true")
+        return self
 
 
 def describe_settings() -> list[SettingDescription]:

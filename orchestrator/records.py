@@ -137,6 +137,8 @@ class Run:
         decisions: The user's decisions on its photos at the last selection, by content digest.
         corrections: The user's corrections of moments at the last grouping; see `Correction`.
         notes: Sentences about how the results were made, for the user.
+        persons: The persons on its photos that the selection used, by id; see RunPerson in
+            orchestrator.proto.
     """
 
     id: str
@@ -158,6 +160,7 @@ class Run:
     decisions: dict[str, str] = field(default_factory=dict)
     corrections: list[dict[str, Any]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    persons: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def revise(self, **changes: Any) -> Run:  # noqa: ANN401
         """Returns the run with `changes` and the next revision."""
@@ -220,6 +223,11 @@ class ImageRecord:
     set_size: int | None = None
     altered_from_path: str = ""
     alterations: tuple[Edit, ...] = ()
+    person_ids: tuple[str, ...] = ()
+    judged_faces: tuple[int, ...] = ()
+    whole_moment_id: int | None = None
+    moment_people: str = ""
+    brought_in_for: tuple[str, ...] = ()
     user_mark: UserMark = field(default_factory=UserMark)
     person_names: tuple[str, ...] = ()
     face_people: tuple[FacePerson | None, ...] = ()
@@ -250,7 +258,7 @@ class ImageRecord:
 
     def face_signs(self, penalties: PersonPenalties) -> tuple[FaceSigns, ...]:
         """What is known about each face, with the thresholds of the run."""
-        signs = read_signs(self.faces, penalties)
+        signs = read_signs(self.faces, penalties, self.judged_faces)
         if not self.face_people:
             return signs
         return tuple(

@@ -35,6 +35,7 @@ from orchestrator.runs.recorded_settings import read_settings, record_config
 from orchestrator.runs.reference import find_reference
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
@@ -73,6 +74,7 @@ class Curator:
     Args:
         store: Runs and results.
         log: Decisions.
+        people: Persons.
         queue: The queued runs.
         cache: Features.
         ports: Model services.
@@ -86,6 +88,7 @@ class Curator:
         *,
         store: SqlRunStore,
         log: SqlDecisionLog,
+        people: SqlPeople,
         queue: SqlRunQueue,
         cache: FeatureCache,
         ports: ModelPorts,
@@ -100,7 +103,7 @@ class Curator:
         self._ports = ports
         self._config = config
         self._worker = worker
-        self._stores = Stores(store, log, cache)
+        self._stores = Stores(store, log, cache, people)
         self._watch = DecisionWatch(store, log)
 
     async def start_run(
@@ -208,7 +211,10 @@ class Curator:
         """Asks a run to stop, on any orchestrator."""
         await asyncio.to_thread(self._queue.cancel, run_id)
         self._worker.stop_cancelled(run_id)
-        return await self.run(run_id)
+        run = await self.run(run_id)
+        if run.state.is_final:  # it was waiting, so no worker ends it
+            self._worker.announce(run)
+        return run
 
     async def is_active(self, album_id: str) -> bool:
         """Whether a run of the album is queued or running."""

@@ -1,4 +1,8 @@
-"""Generates protos/gen from the .proto files, or checks that it is up to date (`--check`)."""
+"""Generates protos/gen from the .proto files, or checks that it is up to date (`--check`).
+
+Run it with `make protos`, which installs the version of grpcio-tools that clients depend on: the
+generated code needs at least the protobuf and grpcio of the grpcio-tools that generated it.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,7 @@ def generate(target: Path) -> None:
     for service in target.rglob("*_pb2_grpc.py"):
         if "Stub" not in service.read_text():
             service.unlink()
+    (target / "bestshot" / "py.typed").touch()  # type checkers use the stubs only beside this file
 
 
 def stale_files(fresh: Path) -> list[str]:
@@ -51,7 +56,7 @@ def stale_files(fresh: Path) -> list[str]:
     def names(root: Path) -> set[str]:
         return {
             str(path.relative_to(root))
-            for path in root.rglob("*.py*")
+            for path in root.rglob("*.py*")  # py.typed too
             if "__pycache__" not in path.parts
         }
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,23 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out files whose tests are all slow where those are not run: importing them is slow."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return True if "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() else None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keeps `make test-fast` fast."""
+    loaded = {"gradio", "torch"} & sys.modules.keys()
+    if session.config.option.markexpr == "not slow" and loaded:
+        raise pytest.UsageError(
+            f"a test that is not slow imports {', '.join(sorted(loaded))}, which takes seconds: "
+            "give its file the line `pytestmark = pytest.mark.slow`"
+        )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -10,10 +9,11 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator, OrchestratorError
 from ui.controls import COMPONENT_COUNT, Value
-from ui.inputs import CLEANUP_S, CheckedBlocks
+from ui.inputs import CheckedBlocks
 from ui.messages import make_error, report_errors, show_success
 from ui.pages import ACTIVE_STATES
 from ui.templating import html
+from ui.uploads import UploadLimits
 from ui.views import (
     albums,
     bar,
@@ -52,13 +52,11 @@ SECTIONS = ("albums", "run", "what-if", "compare", "decisions", "models")
 """Tabs, and sections of the first one, as in the page's address."""
 
 
-def build_app(api: Orchestrator) -> CheckedBlocks:
+def build_app(api: Orchestrator, limits: UploadLimits) -> CheckedBlocks:
     """Builds the page on top of the orchestrator's API."""
-    blocks = CheckedBlocks(
-        title="bestshot", analytics_enabled=False, fill_width=True, delete_cache=CLEANUP_S
-    )
+    blocks = CheckedBlocks(title="bestshot", analytics_enabled=False, fill_width=True)
     with blocks:
-        Page(api, blocks.delete_upload).wire(blocks)
+        Page(api, limits).wire(blocks)
     return blocks
 
 
@@ -69,7 +67,7 @@ class Page:
     shows the same content.
     """
 
-    def __init__(self, api: Orchestrator, delete_upload: Callable[[str], None]) -> None:
+    def __init__(self, api: Orchestrator, limits: UploadLimits) -> None:
         self._api = api
         # ids instead of dropdowns: Gradio rejects a value that was not offered in this session
         self.album = gr.Textbox("", visible="hidden", elem_id="album-id")
@@ -80,7 +78,7 @@ class Page:
         self.notices = html()
         with gr.Tabs() as self.tabs:
             with gr.Tab("Run Pipeline", id="run-pipeline"):
-                self._build_pipeline(delete_upload)
+                self._build_pipeline(limits)
             with gr.Tab("View Results", id="view-results"):
                 self.results = results.build()
             with gr.Tab("Metrics Table", id="metrics-table"):
@@ -94,12 +92,12 @@ class Page:
         self.finished = gr.State("")
         self.is_comparing = gr.State(False)
 
-    def _build_pipeline(self, delete_upload: Callable[[str], None]) -> None:
+    def _build_pipeline(self, limits: UploadLimits) -> None:
         with gr.Tabs(elem_classes="sections") as self.sections:
             with gr.Tab("Albums", id="albums"):
-                self.listing = albums.build(self._api, self.album, delete_upload)
+                self.listing = albums.build(self._api, self.album, limits)
             with gr.Tab("Run", id="run"):
-                self.running = run_view.build(self._api, self.album)
+                self.running = run_view.build(self._api, self.album, self.run)
             with gr.Tab("What if", id="what-if"):
                 self.trial = what_if.build()
             with gr.Tab(compare.TITLE, id=compare.SECTION):
@@ -113,7 +111,15 @@ class Page:
         """Connects events to handlers."""
         running, progress = self.running, self.running.outputs
         defaults = [running.profile, *running.settings]
-        address = [self.album, self.run, self.tabs, self.sections, self.panel, self.opened]
+        address = [
+            self.bar,
+            self.album,
+            self.run,
+            self.tabs,
+            self.sections,
+            self.panel,
+            self.opened,
+        ]
         loaded = self._on(blocks.load, self.load, [], [self.listing, *address, *defaults])
         self._on(loaded.then, self.offer_profiles, [running.profile], [running.profile])
         models_outputs = [self.badge, self.notices, self.models]
@@ -224,35 +230,37 @@ class Page:
         listed = await albums.render_list(self._api, wanted)
         try:
             album = await albums.choose_album(self._api, wanted)
-            shown = await self._open_address(query) if album == wanted else self._open_tab(query)
-            return [listed, album or gr.skip(), *shown, *await run_view.defaults(self._api)]
+            named = query if album == wanted else {}
+            run_id = await bar.find_run(self._api, album, named.get("run", ""))
+            shown = [
+                await bar.load_bar(self._api, album, run_id),
+                *(chosen or gr.skip() for chosen in (album, run_id)),
+                *self._open_tab(query.get("tab", "")),
+                *await self._open_photo(run_id, named.get("photo", "")),
+            ]
+            return [listed, *shown, *await run_view.defaults(self._api)]
         except OrchestratorError:
-            return [listed, *[gr.skip()] * (7 + COMPONENT_COUNT)]
+            return [listed, *[gr.skip()] * (8 + COMPONENT_COUNT)]
 
     async def offer_profiles(self, chosen: str | None) -> Any:  # noqa: ANN401
         """Offers the profiles whose models are served; may take as long as a service is frozen."""
         return await run_view.offer_profiles(self._api, chosen)
 
-    async def _open_address(self, query: dict[str, str]) -> Updates:
-        """Returns updates for the run, tab and photo that the page's address names."""
-        run_id, photo = query.get("run", ""), query.get("photo", "")
-        _, *tabs = self._open_tab(query)
+    async def _open_photo(self, run_id: str, path: str) -> Updates:
+        """Returns updates for the detail view of the photo that the page's address names."""
         try:
-            panel = await detail.render_detail(self._api, run_id, photo) if photo else ""
+            panel = await detail.render_detail(self._api, run_id, path) if path else ""
         except OrchestratorError:  # the photo was removed after the link was made
-            photo, panel = "", ""
-        return [run_id, *tabs[:2], panel, (run_id, photo) if photo else CLOSED]
+            panel = ""
+        return [panel, (run_id, path)] if panel else [gr.skip(), gr.skip()]
 
-    def _open_tab(self, query: dict[str, str]) -> Updates:
-        """Returns updates for the tab that the page's address names, without a run or photo."""
-        tab = query.get("tab", "")
+    @staticmethod
+    def _open_tab(tab: str) -> Updates:
+        """Returns updates for the tab and section that the page's address names."""
         outer = TABS[0] if tab in SECTIONS else tab
         return [
-            gr.skip(),
             gr.update(selected=outer) if outer in TABS else gr.skip(),
             gr.update(selected=tab) if tab in SECTIONS else gr.skip(),
-            gr.skip(),
-            gr.skip(),
         ]
 
     async def pick_album(self, event: gr.EventData) -> str:

@@ -28,6 +28,7 @@ class Control:
         maximum: Maximum of the slider, if the setting has no upper bound.
         help: Text below the label, where the setting's own description names keys and CSV columns.
         words: What the page calls the choices; those it does not name are shown as they are.
+        needs_people: Whether it is shown only if people are recognized.
     """
 
     key: str
@@ -36,8 +37,11 @@ class Control:
     maximum: float = 20
     help: str = ""
     words: Mapping[str, str] = field(default_factory=dict)
+    needs_people: bool = False
 
 
+PEOPLE_CHOICES = ("everybody",)
+"""Choices that are offered only if people are recognized."""
 MAIN = (
     Control(
         "select_best.goal.pick",
@@ -50,6 +54,7 @@ MAIN = (
             "count": "a number of photos from the whole album",
             "share": "a share of the photos in the album",
             "all_but_failures": "all except failed shots",
+            "everybody": "the best of each moment, and a good photo of everybody",
         },
     ),
     Control(
@@ -104,6 +109,14 @@ ADVANCED: dict[str, tuple[Control, ...]] = {
         Control("cluster_scenes.dbscan.eps", "DBSCAN eps", "number"),
         Control("cluster_scenes.capture_time.weight", "Weight of capture time", "number"),
         Control("cluster_scenes.capture_time.enabled", "Join bursts, split at pauses", "flag"),
+        Control(
+            "people.split_moments",
+            "Split moments by people",
+            "flag",
+            help="Shots of a moment with different people form moments of their own. People count "
+            "if they are named, important, or on 3 photos of the album or more.",
+            needs_people=True,
+        ),
     ),
     "Selection": (
         Control("select_best.include_noise", "Also select single shots", "flag"),
@@ -176,6 +189,7 @@ def build() -> list[gr.components.Component]:
 def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> list[Any]:
     """Returns updates for the components of `build`: values from `config`, help and bounds."""
     settings = {setting.key: setting for setting in described.settings}
+    has_people = bool(get(config, "people.enabled"))
     updates: list[Any] = []
     for control in CONTROLS:
         setting, value = settings[control.key], get(config, control.key)
@@ -184,10 +198,15 @@ def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> l
         high = setting.maximum if setting.HasField("maximum") else control.maximum
         match control.kind:
             case "choice":
-                choices = [(control.words.get(word, word), word) for word in setting.choices]
+                choices = [
+                    (control.words.get(word, word), word)
+                    for word in setting.choices
+                    if has_people or word not in PEOPLE_CHOICES
+                ]
                 updates.append(gr.update(value=value, choices=choices, info=info))
             case "flag":
-                updates.append(gr.update(value=value, info=info))
+                visible = has_people or not control.needs_people
+                updates.append(gr.update(value=value, info=info, visible=visible))
             case "distance":
                 mode = value if value == AUTO else NONE if value is None else NUMBER
                 number = value if mode == NUMBER else _resolve_auto(config, control.key)

@@ -19,6 +19,10 @@ def _lines(image: pb.ImageResult) -> Iterator[str]:
     yield _series(image.camera_facts)
     yield _size(image)
     yield _owner_mark(image.owner_mark)
+    if image.moment_people:
+        yield f"part of a moment that was split by people: {image.moment_people}"
+    if image.brought_in_for:
+        yield f"picked for {' and '.join(image.brought_in_for)}"
 
 
 def _capture_time(image: pb.ImageResult) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
@@ -18,49 +19,96 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 def news_router(api: Orchestrator) -> APIRouter:
     """Serves the events for a page that shows one album, or none."""
     router = APIRouter(prefix="/news")
+    news = News(api)
 
-    async def news(album: str = "") -> Response:
+    async def stream(album: str = "") -> Response:
         return StreamingResponse(
-            _events(api, album), media_type="text/event-stream", headers=HEADERS
+            news.follow(album), media_type="text/event-stream", headers=HEADERS
         )
 
-    router.add_api_route("", news)
+    router.add_api_route("", stream)
     return router
 
 
-async def _events(api: Orchestrator, album_id: str) -> AsyncIterator[str]:
-    """Yields "run" and "models" once at the start and then after each change.
+class News:
+    """Watches models and the newest run of each followed album, once for all pages that do."""
 
-    The page itself requests what it shows, so these events carry no data. The two are watched
-    separately, because a frozen model service delays the answer about models.
-    """
-    changed: asyncio.Queue[str] = asyncio.Queue()
+    def __init__(self, api: Orchestrator) -> None:
+        self._api = api
+        self._models = _Watch("models", self._list_models, MODELS_INTERVAL_S)
+        self._runs: dict[str, _Watch] = {}
 
-    async def newest_run() -> object:
-        return await api.runs(album_id, 1) if album_id else []
+    async def follow(self, album_id: str) -> AsyncGenerator[str]:
+        """Yields "run" and "models" once at the start and then after each change.
 
-    watchers = [
-        asyncio.create_task(_watch(newest_run, RUN_INTERVAL_S, changed, "run")),
-        asyncio.create_task(_watch(api.models, MODELS_INTERVAL_S, changed, "models")),
-    ]
-    try:
-        while True:
-            yield f"event: {await changed.get()}\ndata:\n\n"
-    finally:
-        for watcher in watchers:
-            watcher.cancel()
+        The page itself requests what it shows, so these events carry no data. The two are watched
+        separately, because a frozen model service delays the answer about models.
+        """
+        changed: asyncio.Queue[str] = asyncio.Queue()
+        with self._models.follow(changed), self._follow_runs(album_id, changed):
+            while True:
+                yield f"event: {await changed.get()}\ndata:\n\n"
 
+    async def _list_models(self) -> object:
+        return await self._api.models()
 
-async def _watch(
-    ask: Callable[[], Awaitable[object]], interval_s: float, changed: asyncio.Queue[str], name: str
-) -> None:
-    seen: object = None
-    while True:
+    @contextlib.contextmanager
+    def _follow_runs(self, album_id: str, changed: asyncio.Queue[str]) -> Iterator[None]:
+        if not album_id:
+            yield
+            return
+
+        async def newest_run() -> object:
+            return await self._api.runs(album_id, 1)
+
+        watch = self._runs.setdefault(album_id, _Watch("run", newest_run, RUN_INTERVAL_S))
         try:
-            now = await ask()
-        except OrchestratorError as error:
-            now = error.message
-        if now != seen:
-            changed.put_nowait(name)
-        seen = now
-        await asyncio.sleep(interval_s)
+            with watch.follow(changed):
+                yield
+        finally:
+            if not watch.is_followed:
+                self._runs.pop(album_id, None)
+
+
+class _Watch:
+    """Asks at intervals, for as long as anybody follows, and reports each change to all."""
+
+    def __init__(self, name: str, ask: Callable[[], Awaitable[object]], interval_s: float) -> None:
+        self._name = name
+        self._ask = ask
+        self._interval_s = interval_s
+        self._followers: list[asyncio.Queue[str]] = []
+        self._seen: object = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_followed(self) -> bool:
+        return bool(self._followers)
+
+    @contextlib.contextmanager
+    def follow(self, changed: asyncio.Queue[str]) -> Iterator[None]:
+        """Puts the name into `changed` once the first answer is known, and after each change."""
+        self._followers.append(changed)
+        if self._seen is not None:
+            changed.put_nowait(self._name)
+        if self._task is None:
+            self._task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            self._followers.remove(changed)
+            if not self._followers:
+                self._task.cancel()
+                self._task = self._seen = None
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                now = await self._ask()
+            except OrchestratorError as error:
+                now = error.message
+            if now != self._seen:
+                for changed in self._followers:
+                    changed.put_nowait(self._name)
+            self._seen = now
+            await asyncio.sleep(self._interval_s)

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator, Coroutine
-from pathlib import Path
 from typing import Annotated, Any
 
 import gradio as gr
@@ -14,7 +13,6 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 from gradio.queueing import Queue
-from gradio.utils import get_upload_folder
 from pydantic import Field
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,6 +28,7 @@ from ui.news import news_router
 from ui.pairs.routes import pairs_router
 from ui.people.routes import parse_box, people_router
 from ui.settings import Login
+from ui.uploads import MANIFEST_BYTES, MEGABYTE, UploadLimits, upload_router
 from ui.views.export import FORMATS
 
 Pixels = Annotated[int, Field(ge=0, lt=2**31)]
@@ -53,9 +52,10 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     Args:
         api: The orchestrator.
         login: User name and password; None = no login.
-        max_upload_mb: Maximum size of an uploaded file; all stored uploads together may take
-            UPLOADS_PER_LIMIT times as much.
+        max_upload_mb: Maximum size of an uploaded file; one upload may have UPLOADS_PER_LIMIT times
+            as much.
     """
+    limits = UploadLimits(max_upload_mb, UPLOADS_PER_LIMIT * max_upload_mb)
     server = FastAPI(openapi_url=None)
     refuse_invalid_requests(server)
 
@@ -114,8 +114,9 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     server.include_router(news_router(api))
     server.include_router(pairs_router(api))
     server.include_router(people_router(api))
+    server.include_router(upload_router(api, limits))
 
-    page = build_app(api)
+    page = build_app(api, limits)
     page.queue(default_concurrency_limit=16)
     look_rarely(page._queue)
     gr.mount_gradio_app(
@@ -126,15 +127,12 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         css_paths=theme.CSS_PATH,
         footer_links=[],
         ssr_mode=False,
-        max_file_size=f"{max_upload_mb}mb",
         allowed_paths=[],
         show_error=False,
     )
     # Only `launch` sets this, and without it Gradio does not check paths that a browser sends.
     page.has_launched = True
-    folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
-    limited = RequestLimits(server, page, folder, UPLOADS_PER_LIMIT * max_upload_mb * 10**6)
+    limited = RequestLimits(server, limits.total_mb * MEGABYTE + MANIFEST_BYTES)
     guarded: ASGIApp = _SecurityHeaders(limited)
     return _BasicLogin(guarded, login) if login else guarded
 

@@ -30,8 +30,7 @@ class UiSettings(Settings):
     password_file: Path | None
     """file whose first line is the password for `ui.username`"""
     max_upload_mb: Count
-    """maximum size of an uploaded file, in MB. All uploads that are not yet in an album may take up
-    fifty times as much; abandoned ones are deleted after a day"""
+    """maximum size of an uploaded file, in MB; one upload may have fifty times as much"""
 
 
 @dataclass(frozen=True)

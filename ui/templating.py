@@ -53,10 +53,11 @@ def problem(error: OrchestratorError) -> str:
 
 
 def no_results() -> str:
-    """Renders the placeholder for results before the first run."""
-    return empty("No results yet", "Start a run under Run Pipeline to see its photos here.")
+    """Renders the placeholder for results before the first run; while a run loads, it says so."""
+    title, advice = "No results yet", "Start a run under Run Pipeline to see its photos here."
+    return render("empty", title=title, advice=advice, is_until_run=True)
 
 
 def empty(title: str, advice: str) -> str:
     """Renders a placeholder with advice on what to do."""
-    return render("empty", title=title, advice=advice)
+    return render("empty", title=title, advice=advice, is_until_run=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
-import uuid
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import grpc
 from bestshot.embedding.v1 import embedding_pb2
@@ -16,7 +16,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2
 from bestshot.quality.v1 import quality_pb2
 from bestshot.siamese.v1 import siamese_pb2
 
-from bestshot_client._channels import MAX_ATTEMPTS
+from bestshot_client._errors import BestshotError, ImageError, image_error
 
 Picture = bytes | str | Path
 """A complete image file, or its path."""
@@ -28,71 +28,22 @@ BATCH_COUNT = 16
 BATCH_BYTES = 32 * 2**20
 UPLOAD_CHUNK_BYTES = 2**20
 PAGE_SIZE = 200
-REWATCH_S = 60.0
-"""How long to wait for an unreachable orchestrator: another one takes over within 15 s."""
-REWATCH_PAUSE_S = 0.5
 
 
-class BestshotError(Exception):
-    """A failed call or run.
-
-    Attributes:
-        code: gRPC status code.
-        message: What happened, as a sentence.
-    """
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(f"{code.name}: {message}")
-        self.code = code
-        self.message = message
-
-
-class ImageError(Exception):
-    """A picture could not be read or analysed; the other pictures in the call are not affected.
-
-    Attributes:
-        message: Why, as a sentence.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-def new_album(folder: Path | str | Sequence[Path | str]) -> orchestrator_pb2.CreateAlbumRequest:
+def new_album(
+    folder: Path | str | Sequence[Path | str], display_name: str
+) -> orchestrator_pb2.CreateAlbumRequest:
     """Builds the request for an album of one or more folders."""
+    request = orchestrator_pb2.CreateAlbumRequest(display_name=display_name)
     if isinstance(folder, Path | str):
-        return orchestrator_pb2.CreateAlbumRequest(folder=str(folder))
-    return orchestrator_pb2.CreateAlbumRequest(folders=map(str, folder))
+        request.folder = str(folder)
+    else:
+        request.folders.extend(map(str, folder))
+    return request
 
 
-def error_of(error: grpc.RpcError) -> BestshotError:
-    """Translates a failed call."""
-    return BestshotError(error.code(), error.details() or error.code().name)
-
-
-def is_repeatable(request: Any) -> bool:  # noqa: ANN401
-    """Whether a mutating request may be repeated; fills in its `request_id` if it has one."""
-    if not hasattr(request, "request_id"):
-        return False
-    request.request_id = request.request_id or str(uuid.uuid4())
-    return True
-
-
-def pause_after(error: grpc.RpcError, attempt: int) -> float | None:
-    """Returns the seconds to wait before repeating a request; None if it must not be repeated.
-
-    Args:
-        error: The error that the call raised.
-        attempt: Number of the attempt that failed, from 1.
-    """
-    if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt >= MAX_ATTEMPTS:
-        return None
-    return float(min(1.0, 0.1 * 2 ** (attempt - 1)))
-
-
-def batches(pictures: Sequence[Picture]) -> Iterator[list[image_pb2.Image]]:
-    """Reads pictures in chunks that fit into one call.
+def batches(request: Callable[..., Any], pictures: Sequence[Picture]) -> Iterator[Any]:
+    """Yields requests for pictures, which it reads one after the other, in chunks that fit.
 
     Raises:
         OSError: A file cannot be read.
@@ -102,12 +53,12 @@ def batches(pictures: Sequence[Picture]) -> Iterator[list[image_pb2.Image]]:
     for picture in pictures:
         content = _content(picture)
         if batch and (len(batch) == BATCH_COUNT or size + len(content) > BATCH_BYTES):
-            yield batch
+            yield request(images=batch)
             batch, size = [], 0
         batch.append(image_pb2.Image(encoded=content))
         size += len(content)
     if batch:
-        yield batch
+        yield request(images=batch)
 
 
 def comparisons(pairs: Sequence[tuple[Picture, Picture]]) -> Iterator[siamese_pb2.CompareRequest]:
@@ -135,9 +86,7 @@ def comparisons(pairs: Sequence[tuple[Picture, Picture]]) -> Iterator[siamese_pb
 
 def results(items: Sequence[Any], read: Callable[[Any], ResultT]) -> list[ResultT | ImageError]:
     """Returns each item's result or error."""
-    return [
-        ImageError(item.error.message) if item.HasField("error") else read(item) for item in items
-    ]
+    return [image_error(item.error) if item.HasField("error") else read(item) for item in items]
 
 
 def embedding(item: embedding_pb2.EmbedResult) -> Embedding:
@@ -161,10 +110,21 @@ def probability(item: siamese_pb2.CompareResult) -> float:
 
 
 def run_request(
-    album_id: str, profile: str, settings: Mapping[str, Any]
+    album_id: str, profile: str, settings: Mapping[str, Any] | None, reference_run_id: str | None
 ) -> orchestrator_pb2.StartRunRequest:
     """Builds the request for a run."""
-    request = orchestrator_pb2.StartRunRequest(album_id=album_id, profile=profile)
+    request = orchestrator_pb2.StartRunRequest(
+        album_id=album_id, profile=profile, reference_run_id=reference_run_id
+    )
+    request.config_overrides.update(settings or {})
+    return request
+
+
+def reselection(
+    run_id: str, settings: Mapping[str, Any], *, validate_only: bool
+) -> orchestrator_pb2.ReselectRequest:
+    """Builds the request for selecting again."""
+    request = orchestrator_pb2.ReselectRequest(run_id=run_id, validate_only=validate_only)
     request.config_overrides.update(settings)
     return request
 
@@ -185,24 +145,6 @@ def has_ended(run: orchestrator_pb2.Run) -> bool:
     return run.state not in active
 
 
-class Watching:
-    """Decides how long to keep resuming a broken watch, because orchestrators may be replaced."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def note_answer(self) -> None:
-        """Records that the orchestrator has answered."""
-        self._last = time.monotonic()
-
-    def pause_after(self, error: grpc.RpcError) -> float:
-        """Returns the seconds to wait before the next try; raises BestshotError to give up."""
-        is_passing = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-        if not is_passing or time.monotonic() - self._last > REWATCH_S:
-            raise error_of(error) from error
-        return REWATCH_PAUSE_S
-
-
 def upload(
     header: orchestrator_pb2.UploadHeader, files: Sequence[Path | str]
 ) -> Iterator[orchestrator_pb2.UploadAlbumRequest]:
@@ -216,14 +158,57 @@ def upload(
                 yield request(chunk=chunk)
 
 
-def images_request(
-    run_id: str, page_token: str, *, selected_only: bool
-) -> orchestrator_pb2.ListImagesRequest:
-    """Builds the request for a page of photos."""
-    return orchestrator_pb2.ListImagesRequest(
-        run_id=run_id, page_size=PAGE_SIZE, page_token=page_token, selected_only=selected_only
-    )
-
-
 def _content(picture: Picture) -> bytes:
     return picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+
+
+class FileDownload:
+    """Writes a file beside its target, and moves it there once it is complete.
+
+    Args:
+        target: The file, or a folder for a file with the server's name.
+    """
+
+    def __init__(self, target: Path | str) -> None:
+        self._target = Path(target)
+        self._partial: IO[bytes] | None = None
+        self._filename = ""
+
+    def write(self, message: orchestrator_pb2.DownloadRunResponse) -> None:
+        """Writes one message of the download.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        self._filename = self._filename or Path(message.filename).name
+        if self._partial is None:
+            folder = self._target if self._target.is_dir() else self._target.parent
+            self._partial = tempfile.NamedTemporaryFile(  # noqa: SIM115
+                dir=folder, prefix=".bestshot-", suffix=".part", delete=False
+            )
+        self._partial.write(message.chunk)
+
+    def finish(self) -> Path:
+        """Moves the complete file to its place, which it returns."""
+        assert self._partial is not None
+        is_folder = self._target.is_dir()
+        target = self._target / (self._filename or "download") if is_folder else self._target
+        self._partial.flush()
+        os.fsync(self._partial.fileno())
+        self._partial.close()
+        os.chmod(self._partial.name, 0o666 & ~_umask())  # temporary files are private
+        os.replace(self._partial.name, target)
+        self._partial = None
+        return target
+
+    def discard(self) -> None:
+        """Removes what is left of an incomplete file."""
+        if self._partial is not None:
+            self._partial.close()
+            Path(self._partial.name).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,7 +1,15 @@
 #!/bin/sh
-# Replaces this shell with the image's component, so that it receives the signals.
+# Replaces this shell with the image's component, so that it receives the signals. `probe` checks it.
 set -eu
 case "${COMPONENT}" in
+  all) part=ui ;;
+  *) part="${COMPONENT}" ;;
+esac
+if [ "${1:-}" = probe ]; then
+  exec python -P -m services.common.rpc.probe "${part}"
+fi
+case "${COMPONENT}" in
+  all) exec bestshot up --offline "$@" ;;
   orchestrator | ui) module="${COMPONENT}" ;;
   *) module="services.${COMPONENT}" ;;
 esac

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -170,7 +171,9 @@ GoalName = Annotated[
         "--goal",
         metavar="GOAL",
         help="moments: the best of each moment (the default). one_per_moment: only the best of "
-        "each. all_but_failures: everything except blurred, poor, rejected and copied photos.",
+        "each. all_but_failures: everything except blurred, poor, rejected and copied photos. "
+        "everybody: as moments, and at least one good photo of everybody, for runs with "
+        "people.enabled.",
     ),
 ]
 GoalCount = Annotated[
@@ -340,11 +343,14 @@ def up(
         raise ConfigError(
             "the web UI is not installed: install 'bestshot[ui]', or leave it out with --no-ui"
         )
+    from orchestrator.cli.launcher import launcher
     from orchestrator.cli.profile_choice import choose_profile
     from orchestrator.cli.supervisor import Supervisor, interrupt_on_sigterm
+    from orchestrator.config import OrchestratorSettings
     from services.common.config.layers import read_config_file
     from services.common.config.sections import SharedSettings, load_section
 
+    launcher.fork()
     console = open_console()
     folder = data_folder(data)
     configs = config_dir(config_dir_)
@@ -359,6 +365,11 @@ def up(
             console=console,
         )
     shared = load_section(configs, chosen, "shared", SharedSettings, layers)
+    scheme = "http" if shared.tls.certificate_file is None else "https"
+    own_layers = [file.section("services", "orchestrator") for file in files]
+    json_address = load_section(
+        configs, chosen, "orchestrator", OrchestratorSettings, own_layers
+    ).http_address
     common = ["--config-dir", str(configs), "--profile", chosen]
     supervisor = Supervisor(
         folder / "logs",
@@ -376,9 +387,10 @@ def up(
             supervisor.start("orchestrator", ["--data", str(folder), *flags])
             address = supervisor.wait_for_address("orchestrator")
             console.print(f"{'orchestrator':<13} {address}")
+            if json_address is not None:
+                console.print(f"{'JSON API':<13} {scheme}://{json_address}/api/v1/docs")
             if ui:
                 supervisor.start("ui", config_flags("ui", files))
-                scheme = "http" if shared.tls.certificate_file is None else "https"
                 page = f"{scheme}://{supervisor.wait_for_address('ui')}"
                 console.print(f"{'ui':<13} {page}")
             console.print(f"logs are in {folder / 'logs'}; press Ctrl-C to stop")
@@ -417,17 +429,25 @@ def token(
     scope: Annotated[
         ScopeName, typer.Option(help="What it allows; each scope includes those before it.")
     ],
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=36500, help="Days until it expires. Default: it never does."),
+    ] = None,
 ) -> None:
     """Create a token, and print it with its entry for shared.tokens_file."""
     if not re.fullmatch(r"[\w-]+", name):
         raise ConfigError(f"a name may contain only letters, digits, - and _ (got {name!r})")
+    from orchestrator.records import utc_now
     from services.common.rpc.auth import new_token, token_digest
 
     secret = new_token()
     console = open_console()
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
     console.print("for the server's shared.tokens_file, under `tokens:`:")
-    console.print(f"  {name}: {{sha256: {token_digest(secret)}, scope: {scope}}}")
+    entry = f"sha256: {token_digest(secret)}, scope: {scope}"
+    if days is not None:
+        entry += f", expires: {(utc_now() + timedelta(days)):%Y-%m-%dT%H:%M:%SZ}"
+    console.print(f"  {name}: {{{entry}}}", soft_wrap=True)
 
 
 @app.command()
@@ -502,6 +522,28 @@ def show(
         if members:
             console.print(f"\n{title}")
             _print_photos(members, console)
+
+
+@app.command()
+def delete_run(
+    run: RunId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Delete a run and its results; your decisions, photos and exported files stay."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = api.find_run(run)
+        folders = ", ".join(api.album(found.album_id).folders)
+        started = found.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
+        if not yes:
+            typer.confirm(f"Delete run {found.id} of {folders}, started {started}?", abort=True)
+        api.call(pb.DeleteRunRequest(run_id=found.id))
+    print(f"deleted run {found.id}")
 
 
 @app.command()
@@ -817,8 +859,11 @@ def reproduce(
     """
     from orchestrator.cli import reproduce as reproducing
     from orchestrator.cli.api import open_api
+    from orchestrator.cli.launcher import launcher
     from orchestrator.cli.run_diff_text import reproduction_lines
 
+    if orchestrator is None:
+        launcher.fork()
     console = Console(stderr=True) if as_json else open_console()
     configs = config_dir(config_dir_)
     with open_api(orchestrator, data, config_folder=configs) as api:

@@ -29,6 +29,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from orchestrator.cli.launcher import launcher
 from orchestrator.cli.output import print_notes
 from orchestrator.cli.parts import MODEL_SERVICES, config_flags
 from orchestrator.cli.profile_choice import choose_profile
@@ -85,6 +86,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...] | None] = {
         "database_url",
         "http_address",
         "resume_runs",
+        "webhook_urls",
         *(f"{name}_address" for name in MODEL_SERVICES),
     ),
     "ui": None,
@@ -155,6 +157,8 @@ def curate(request: Request, console: Console) -> pb.Run:
         BestshotError: Something failed; the message is for the user. Scores computed so far are
             kept for the next run.
     """
+    if request.orchestrator is None:
+        launcher.fork()
     with _check_request(request), interrupt_on_sigterm():
         profile = _own_profile(request, console)
         try:
@@ -268,7 +272,8 @@ async def _curate(request: Request, profile: str, console: Console) -> pb.Run:
     if request.orchestrator is not None:
         return await _call(request.orchestrator, options, request, console, None)
     with _own_orchestrator(request, profile, shared, console) as (address, token, supervisor):
-        options = dataclasses.replace(options, token=token or options.token)
+        if token:
+            options = dataclasses.replace(options, token=token, token_file=None)
         work = asyncio.ensure_future(_call(address, options, request, console, supervisor))
         failure = asyncio.ensure_future(asyncio.to_thread(supervisor.wait_for_failure))
         try:
@@ -367,7 +372,7 @@ def _create_secret() -> Iterator[tuple[str, Path]]:
         known = {"tokens": {"curate": {"sha256": token_digest(token), "scope": "admin"}}}
         files = {"tokens_file": json.dumps(known), "token_file": token}
         for name, content in files.items():
-            (folder / name).write_text(content)
+            (folder / name).write_text(content, encoding="utf-8")
         paths = {name: str(folder / name) for name in files}
         secrets = folder / "secrets.yaml"
         secrets.write_text(json.dumps({"services": {"shared": paths}}))
@@ -385,6 +390,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
         *("--set", "resume_runs=false"),
         *("--set", "database_url=null"),  # a shared database has other orchestrators' runs
         *("--set", "http_address=null"),
+        *("--set", "webhook_urls=[]"),
         *("--set", f"allowed_roots={roots}"),
     ]
     for name in MODEL_SERVICES:

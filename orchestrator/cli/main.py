@@ -5,6 +5,7 @@ Imports next to nothing, because Ctrl-C during an import before `main` runs stil
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        gc.freeze()  # or Python would search everything imported for garbage on exit
 
 
 def _exit_at_once(number: int, frame: FrameType | None) -> None:

@@ -52,8 +52,8 @@ def list_(as_json: AsJson = False, orchestrator: Address = None, data: Data = No
         return
     console = open_console()
     for one in people:
-        ignored = ", ignored" if one.is_ignored else ""
-        counts = f"{pluralize(one.photo_count, 'photo')}{ignored}"
+        mark = ", ignored" if one.is_ignored else ", important" if one.is_important else ""
+        counts = f"{pluralize(one.photo_count, 'photo')}{mark}"
         console.print(f"{one.id[:ID_LENGTH]}  {escape(one.name or '(no name)')}: {counts}")
     if not people:
         console.print("no people yet; run `bestshot curate --set people.enabled=true`")
@@ -171,6 +171,24 @@ def ignore(person: Name, orchestrator: Address = None, data: Data = None) -> Non
         found = _find(api, person)
         _correct(api, "IGNORE", person_id=found.id)
     print(f"ignored {_label(found)}")
+
+
+@app.command()
+def important(
+    person: Name,
+    off: Annotated[
+        bool, typer.Option("--off", help="The person is not important any more.")
+    ] = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Mark a person as important: later runs judge group shots by important people's faces."""
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = _find(api, person)
+        _correct(api, "NOT_IMPORTANT" if off else "IMPORTANT", person_id=found.id)
+    print(f"marked {_label(found)} as {'not important' if off else 'important'}")
 
 
 @app.command()

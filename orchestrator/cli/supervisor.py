@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from services.common.errors import (
     InternalError,
     UnavailableError,
 )
+from services.common.platform.locks import lock_folder
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
@@ -105,7 +105,7 @@ class _Part:
                 if self.process.poll() is not None:
                     return ""
                 time.sleep(_POLL_S)
-            return self._port_file.read_text()
+            return self._port_file.read_text(encoding="utf-8")
 
     def wait_until_ended(self) -> None:
         code = self.process.wait()
@@ -315,21 +315,17 @@ def _lock_logs(folder: Path) -> int | None:
     """Locks the log folder for this process; returns a descriptor that holds the lock."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise ConfigError(f"cannot write to the log folder {folder}: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_folder(folder)
     except BlockingIOError:
-        os.close(descriptor)
         raise FailedPreconditionError(
             f"another bestshot command is writing its logs to {folder}; wait for it to finish, or "
             f"use another folder"
         ) from None
     except OSError:  # some network file systems cannot lock folders
-        os.close(descriptor)
         return None
-    return descriptor
 
 
 def _describe(code: int) -> str:

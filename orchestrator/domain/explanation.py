@@ -161,6 +161,8 @@ class Explanation:
         neighbours: Most similar photos in the run, nearest first.
         grouping: The numbers behind `grouping_text`.
         decisions: Descriptions of the user's decisions on it that are in force.
+        judged_by: Whose faces count, in words, if its moment shows important persons; empty if all
+            count.
         lines: The whole explanation as text.
     """
 
@@ -183,6 +185,7 @@ class Explanation:
     neighbours: tuple[Neighbour, ...]
     grouping: Grouping
     decisions: tuple[str, ...]
+    judged_by: str = ""
     lines: tuple[str, ...] = ()
 
 
@@ -418,6 +421,8 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
     """Yields the reason, then the numbers behind it."""
     yield found.reason
     yield _score(found)
+    if found.judged_by:
+        yield f"Only the faces of {found.judged_by} count, because they may be important persons'."
     if found.penalties:
         yield _faces(found)
     if found.moment_size > 1:

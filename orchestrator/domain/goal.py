@@ -23,7 +23,7 @@ FAULT_COST = 1.0
 NEAR_SECONDS = 1800.0
 """Photos taken at most this far apart count as taken at about the same time."""
 
-Pick = Literal["moments", "one_per_moment", "count", "share", "all_but_failures"]
+Pick = Literal["moments", "one_per_moment", "count", "share", "all_but_failures", "everybody"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,11 @@ class Goal:
 
     pick: Pick
     """which photos to pick: `moments` = the best of each moment, up to `max_images_per_cluster`;
-    `one_per_moment` = only the best of each; `count` or `share` = that many photos from the whole
-    album, spread over moments and time; `all_but_failures` = every photo that clears the floors and
-    the minimum score"""
+    `one_per_moment` = only the best of each; `everybody` = as `moments`, and at least one good
+    photo of everybody (needs `people.enabled`): of each person who is named, important, or on 3
+    photos or more, and not well visible with open eyes in any of these picks; `count` or `share` =
+    that many photos from the whole album, spread over moments and time; `all_but_failures` = every
+    photo that clears the floors and the minimum score"""
     count: Count
     """number of photos for `count` (`--count 50`). Photos that you keep come first, and are all
     picked even if there are more; a set of photos that is kept as a whole counts as one"""
@@ -44,15 +46,20 @@ class Goal:
     @property
     def is_album_wide(self) -> bool:
         """Whether a pick in one moment depends on the other moments."""
+        return self.is_counted or self.pick == "everybody"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is a number of photos."""
         return self.pick in ("count", "share")
 
     @property
     def is_open(self) -> bool:
         """Whether a moment may have any number of picks."""
-        return self.is_album_wide or self.pick == "all_but_failures"
+        return self.is_counted or self.pick == "all_but_failures"
 
     def find_count(self, photo_count: int) -> int:
-        """Returns the number of photos to pick from an album, for an album-wide goal."""
+        """Returns the number of photos to pick from an album, if the goal is a number."""
         return self.count if self.pick == "count" else max(1, round(self.share * photo_count))
 
 
@@ -81,7 +88,7 @@ class Entrant:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How a photo did in the competition for an album-wide goal.
+    """How a photo did in the competition for a number of photos.
 
     Attributes:
         requested: Number of photos requested.

@@ -213,6 +213,7 @@ class Candidate:
         owner_mark: How its owner marked it in another program.
         frame_set: Its place in a set of photos that belong together; None if it is not in a set.
         alteration: How it was made from another photo; None if it was not.
+        person_ids: Whose each of `faces` is, "" if unknown; empty if nobody was recognized.
     """
 
     path: str
@@ -225,6 +226,7 @@ class Candidate:
     owner_mark: OwnerMark = field(default_factory=OwnerMark)
     frame_set: SetPlace | None = None
     alteration: Alteration | None = None
+    person_ids: tuple[str, ...] = ()
 
 
 class Decision(StrEnum):
@@ -276,6 +278,7 @@ class Reason(StrEnum):
     DUPLICATE = "DUPLICATE"
     BELOW_MIN_SCORE = "BELOW_MIN_SCORE"
     LOW_IQA = "LOW_IQA"
+    DAMAGED = "DAMAGED"
     BLURRED = "BLURRED"
     TOO_SIMILAR = "TOO_SIMILAR"
     UNREADABLE = "UNREADABLE"
@@ -294,6 +297,7 @@ class Reason(StrEnum):
     VERSION = "VERSION"
     SELECTED_VERSION = "SELECTED_VERSION"
     SELECTED_FOR_GOAL = "SELECTED_FOR_GOAL"
+    SELECTED_FOR_PERSON = "SELECTED_FOR_PERSON"
     BEYOND_GOAL = "BEYOND_GOAL"
     KEPT_FROM_LAST_RUN = "KEPT_FROM_LAST_RUN"
     NOT_BETTER_ENOUGH = "NOT_BETTER_ENOUGH"

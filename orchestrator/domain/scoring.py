@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -139,6 +140,52 @@ class FaceCheck:
         return self.penalty * sure * (SINGLE_SHARE + (1 - SINGLE_SHARE) * self.extent)
 
 
+def find_shown(
+    faces: Sequence[FaceScores], person_ids: Sequence[str], wanted: Collection[str]
+) -> frozenset[str]:
+    """Finds the wanted persons whose faces are large and certain enough to count."""
+    return frozenset(
+        person
+        for face, person in zip(faces, person_ids, strict=False)
+        if person in wanted and rate_trust(face) > 0
+    )
+
+
+def find_judged(
+    faces: Sequence[FaceScores], person_ids: Sequence[str], important: Collection[str]
+) -> tuple[int, ...]:
+    """Finds the faces by which a photo is judged if its moment shows important persons.
+
+    Only the faces of important persons count. As long as one of them is missing, faces that were
+    not recognized count too, because one of them may be theirs. If that leaves no face that counts,
+    all faces do.
+
+    Args:
+        faces: The faces.
+        person_ids: Whose they are, "" if unknown; empty if nobody was recognized.
+        important: The important persons in the moment.
+
+    Returns:
+        Positions in `faces`; empty if all count.
+    """
+    if not important:
+        return ()
+    people = person_ids or [""] * len(faces)
+    is_missing = find_shown(faces, people, important) != frozenset(important)
+    judged = [
+        place
+        for place, person in enumerate(people)
+        if person in important or (is_missing and not person)
+    ]
+    is_empty = not any(rate_trust(faces[place]) > 0 for place in judged)
+    return () if is_empty or len(judged) == len(faces) else tuple(judged)
+
+
+def take_judged(faces: Sequence[FaceScores], judged: Sequence[int]) -> Sequence[FaceScores]:
+    """Returns the faces that count; `judged` is as returned by `find_judged`."""
+    return [faces[place] for place in judged] if judged else faces
+
+
 def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> WorstFace | None:
     """Aggregates the prominent faces by a weighted minimum.
 
@@ -220,15 +267,20 @@ class FaceSigns:
     person_name: str = ""
 
 
-def read_signs(faces: Sequence[FaceScores], penalties: PersonPenalties) -> tuple[FaceSigns, ...]:
+def read_signs(
+    faces: Sequence[FaceScores], penalties: PersonPenalties, judged: Sequence[int] = ()
+) -> tuple[FaceSigns, ...]:
     """Reads each face's scores with the thresholds of a run, in the order of the faces.
 
     Faces that are too small or too uncertain to count are unknown, and so are eyes whose low score
-    may come from a lowered head or a laugh.
+    may come from a lowered head or a laugh. `judged` is as returned by `find_judged`.
     """
-    counting = [face.width for face in faces if rate_trust(face) > 0]
+    counting = [face.width for face in take_judged(faces, judged) if rate_trust(face) > 0]
     fewest = penalties.prominent_face_ratio * max(counting, default=0.0)
-    return tuple(_signs_of(face, penalties, fewest) for face in faces)
+    return tuple(
+        _signs_of(face, penalties, fewest if not judged or place in judged else math.inf)
+        for place, face in enumerate(faces)
+    )
 
 
 def _signs_of(face: FaceScores, penalties: PersonPenalties, prominent_width: float) -> FaceSigns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated
@@ -21,13 +21,19 @@ from orchestrator.domain.goal import Coverage, Entrant, Goal, spread
 from orchestrator.domain.moments.capture_time import capture_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import owner_decision
+from orchestrator.domain.people.everybody import BroughtIn, GroupShot, bring_in, find_missing
+from orchestrator.domain.people.persons import Persons, find_familiar
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, QualityScores, Reason
 from orchestrator.domain.scoring import (
     PersonPenalties,
     QualityWeights,
     WorstFace,
     composite_score,
+    find_judged,
+    find_shown,
     person_penalty,
+    read_signs,
+    take_judged,
     worst_face,
 )
 from orchestrator.domain.sets import WITHOUT_SETS, SetParameters
@@ -44,8 +50,17 @@ TECHNICAL_DIFFERENCE, NOISE_DIFFERENCE = 0.05, 1.0
 decide between two photos: it learned blur, noise and exposure, not what makes a shot good. Tilt is
 not measured, so the score decides between photos that differ only in tilt. A heuristic."""
 _MANY_TAKEN = 64
-_FLOORS = (Reason.BLURRED, Reason.LOW_IQA)
+_FLOORS = (Reason.DAMAGED, Reason.BLURRED, Reason.LOW_IQA)
 _BY_RANK = (Reason.SELECTED_BEST, Reason.SELECTED_DISTINCT, Reason.SELECTED_FOR_GOAL)
+_LEFT_OUT_FOR_BETTER = (
+    Reason.LOWER_SCORE,
+    Reason.LOST_COMPARISON,
+    Reason.DUPLICATE,
+    Reason.BELOW_MIN_SCORE,
+    Reason.TOO_SIMILAR,
+    Reason.NOT_BETTER_ENOUGH,
+    Reason.IN_SET,
+)
 _KEPT_IN_ANY_CASE = (Reason.USER_KEEP, Reason.OWNER_KEEP, Reason.CONTENT_KEPT)
 
 Pair = tuple[str, str]
@@ -92,7 +107,7 @@ class SelectionParameters:
 
     goal: Goal
     max_images_per_cluster: Count
-    """maximum number of photos selected from a moment, if the goal is `moments`"""
+    """maximum number of photos selected from a moment, if the goal is `moments` or `everybody`"""
     min_score_threshold: Annotated[float, Ge(-1), Le(1)]
     """minimum composite score for a second or later pick from a moment"""
     dissimilarity_threshold: Similarity
@@ -142,7 +157,9 @@ class Verdict:
             keeps it.
         outranked: Path of the best photo that ranks higher by score or comparison, but stays behind
             this one, a pick of an earlier run; None if there is none.
-        coverage: How it did in the competition for an album-wide goal; None if it took no part.
+        coverage: How it did in the competition for a number of photos; None if it took no part.
+        judged: The faces that count; see `find_judged`.
+        brought_in: For whom it was picked in addition; None if it was not.
     """
 
     path: str
@@ -162,6 +179,8 @@ class Verdict:
     copy_rule: CopyRule | None = None
     outranked: str | None = None
     coverage: Coverage | None = None
+    judged: tuple[int, ...] = ()
+    brought_in: BroughtIn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +214,7 @@ class _Scored:
     worst: WorstFace | None
     penalty: float
     composite: float
+    judged: tuple[int, ...]
 
     @property
     def path(self) -> str:
@@ -252,6 +272,7 @@ class Selection:
             provided that the parameters allow it.
         sets: How to treat photos that belong together.
         earlier_picks: Content digests of photos that an earlier run picked.
+        persons: The persons on the photos, by id; empty if they are not used.
     """
 
     candidates: Sequence[Candidate]
@@ -261,6 +282,7 @@ class Selection:
     decisions: Mapping[str, Decision]
     sets: SetParameters = WITHOUT_SETS
     earlier_picks: frozenset[str] = frozenset()
+    persons: Persons = field(default_factory=dict)
 
     def take(self, rows: Sequence[int]) -> Selection:
         """Returns a selection over some of the photos."""
@@ -295,8 +317,10 @@ class Selection:
             One verdict per candidate, in the order of `candidates`.
         """
         judged = [self._select_in_moment(moment, comparisons) for moment in self._moments()]
-        if self.parameters.goal.is_album_wide:
+        if self.parameters.goal.is_counted:
             judged = self._select_in_album(judged)
+        elif self.parameters.goal.pick == "everybody":
+            judged = self._bring_everybody_in(judged)
         found = {verdict.path: verdict for moment in judged for verdict in moment}
         return [found[candidate.path] for candidate in self.candidates]
 
@@ -317,6 +341,59 @@ class Selection:
             for moment, queue in zip(judged, queues, strict=True)
         ]
 
+    def find_missing(self, verdicts: Sequence[Verdict]) -> list[str]:
+        """Finds the persons without a pick because none of their photos may be picked."""
+        if self.parameters.goal.pick != "everybody":
+            return []
+        return find_missing(self._find_group_shots(verdicts), {})
+
+    def _bring_everybody_in(self, judged: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
+        """Adds picks, so that there is a good one of everybody."""
+        verdicts = [verdict for moment in judged for verdict in moment]
+        found = bring_in(self._find_group_shots(verdicts), self.persons)
+        return [
+            [
+                replace(
+                    verdict,
+                    is_selected=True,
+                    reason=Reason.SELECTED_FOR_PERSON,
+                    lost_to=None,
+                    similarity=None,
+                    probability=None,
+                    brought_in=found[verdict.path],
+                )
+                if verdict.path in found
+                else verdict
+                for verdict in moment
+            ]
+            for moment in judged
+        ]
+
+    def _find_group_shots(self, verdicts: Sequence[Verdict]) -> list[GroupShot]:
+        """Lists the photos with the persons that the goal is about."""
+        known = {candidate.path: candidate for candidate in self.candidates}
+        ids = {candidate.path: candidate.person_ids for candidate in self.candidates}
+        wanted = find_familiar(ids.values(), self.persons)
+        return [self._find_group_shot(known[verdict.path], verdict, wanted) for verdict in verdicts]
+
+    def _find_group_shot(
+        self, candidate: Candidate, verdict: Verdict, wanted: frozenset[str]
+    ) -> GroupShot:
+        signs = read_signs(candidate.faces, self.parameters.person_penalties)
+        well_shown = {
+            person
+            for person, face in zip(candidate.person_ids, signs, strict=False)
+            if person in wanted and face.is_prominent and face.eyes != "closed"
+        }
+        return GroupShot(
+            path=verdict.path,
+            score=verdict.composite_score,
+            people=find_shown(candidate.faces, candidate.person_ids, wanted),
+            well_shown=frozenset(well_shown if self._find_fault(candidate) is None else ()),
+            is_picked=verdict.is_selected,
+            may_be_picked=verdict.reason in _LEFT_OUT_FOR_BETTER,
+        )
+
     def _enter(self, candidate: Candidate, verdict: Verdict) -> Entrant:
         is_kept = verdict.reason in _KEPT_IN_ANY_CASE
         return Entrant(
@@ -329,15 +406,32 @@ class Selection:
 
     def _moments(self) -> list[list[_Scored]]:
         """Scores the photos and groups them by cluster; each noise photo is its own moment."""
-        penalties, weights = self.parameters.person_penalties, self.parameters.quality_weights
-        moments: dict[tuple[int, str], list[_Scored]] = {}
+        moments: dict[tuple[int, str], list[int]] = {}
         for index, candidate in enumerate(self.candidates):
-            worst = worst_face(candidate.faces, penalties.prominent_face_ratio)
+            key = (candidate.cluster_id, candidate.path if candidate.cluster_id == NOISE else "")
+            moments.setdefault(key, []).append(index)
+        return [self._score(moments[key]) for key in sorted(moments)]
+
+    def _score(self, moment: Sequence[int]) -> list[_Scored]:
+        """Scores the photos of a moment, given by their rows."""
+        penalties, weights = self.parameters.person_penalties, self.parameters.quality_weights
+        important = self._find_important([self.candidates[index] for index in moment])
+        found = []
+        for index in moment:
+            candidate = self.candidates[index]
+            judged = find_judged(candidate.faces, candidate.person_ids, important)
+            counting = take_judged(candidate.faces, judged)
+            worst = worst_face(counting, penalties.prominent_face_ratio)
             penalty = person_penalty(worst, penalties)
             composite = composite_score(candidate.quality, weights, penalty)
-            key = (candidate.cluster_id, candidate.path if candidate.cluster_id == NOISE else "")
-            moments.setdefault(key, []).append(_Scored(index, candidate, worst, penalty, composite))
-        return [moments[key] for key in sorted(moments)]
+            found.append(_Scored(index, candidate, worst, penalty, composite, judged))
+        return found
+
+    def _find_important(self, moment: Sequence[Candidate]) -> frozenset[str]:
+        """Finds the important persons in a moment."""
+        wanted = {key for key, person in self.persons.items() if person.is_important}
+        shown = (find_shown(one.faces, one.person_ids, wanted) for one in moment)
+        return frozenset().union(*shown) if wanted else frozenset()
 
     def _decision(self, photo: _Scored) -> Decision | None:
         """Returns the user's decision on a photo, or else its owner's from another program."""
@@ -390,7 +484,12 @@ class Selection:
         return None if fault is None else _Fall(fault)
 
     def _find_fault(self, candidate: Candidate) -> Reason | None:
-        """Returns the floor that a photo is below; None if it is above all of them."""
+        """Returns the floor that a photo is below; None if it is above all of them.
+
+        A damaged photo comes first, because its scores describe only the part that could be read.
+        """
+        if candidate.file.is_damaged:
+            return Reason.DAMAGED
         if candidate.quality.focus_score < self.filters.min_sharpness:
             return Reason.BLURRED
         if candidate.quality.iqa_score < self.filters.min_iqa_score:
@@ -794,4 +893,5 @@ def _verdict(photo: _Scored, reason: Reason, rank: int, moment_size: int) -> Ver
         points=None,
         rank=rank,
         moment_size=moment_size,
+        judged=photo.judged,
     )

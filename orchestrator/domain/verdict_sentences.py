@@ -19,11 +19,14 @@ from orchestrator.domain.goal import (
 from orchestrator.domain.moments.clocks import format_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
+from orchestrator.domain.people.everybody import BroughtIn
+from orchestrator.domain.people.persons import Persons, list_persons
 from orchestrator.domain.photo import Candidate, ContentClass, QualityScores, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
     PersonPenalties,
     face_faults,
+    find_shown,
     normalize_ava,
 )
 from orchestrator.domain.selection import (
@@ -33,7 +36,7 @@ from orchestrator.domain.selection import (
     SelectionParameters,
     Verdict,
 )
-from orchestrator.domain.wording import format_comparison, pluralize
+from orchestrator.domain.wording import format_comparison, list_words, pluralize
 
 _NAMES = {
     ContentClass.PHOTO: "a photo",
@@ -43,6 +46,7 @@ _NAMES = {
     ContentClass.BLANK: "a blank picture",
     ContentClass.MISFIRE: "a misfire",
 }
+_ALL_FAULTY = "all of them are damaged, blurred or of low quality"
 _KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
 _OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
@@ -61,8 +65,11 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
         for candidate, verdict in zip(selection.candidates, verdicts, strict=True)
     }
     highest = _find_highest(by_path.values())
+    companies = _describe_companies(by_path, selection.persons)
     return [
-        _write_sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
+        _explain_for_person(verdict, verdict.brought_in, selection.persons)
+        if verdict.brought_in is not None
+        else _write_sentence(candidate, verdict, by_path, selection.filters, selection.parameters)
         if verdict.reason is not Reason.SELECTED_BEST
         else _explain_best(
             candidate,
@@ -70,6 +77,8 @@ def explain(selection: Selection, verdicts: Sequence[Verdict]) -> list[str]:
             highest.get(candidate.cluster_id),
             selection.filters,
             selection.parameters,
+            companies.get(verdict.path, "")
+            + _describe_judged(candidate, verdict.judged, selection.persons),
         )
         for candidate, verdict in by_path.values()
     ]
@@ -112,7 +121,7 @@ def describe_shortfall(goal: Goal, photo_count: int, selected_count: int) -> tup
         selected_count: How many of them were picked.
     """
     requested = goal.find_count(photo_count)
-    if not goal.is_album_wide or selected_count >= requested:
+    if not goal.is_counted or selected_count >= requested:
         return ()
     return (f"Fewer photos qualify than the {requested} requested.",)
 
@@ -316,7 +325,7 @@ def _write_sentence(
             return "Not selected: you rejected this photo."
         case Reason.OWNER_REJECT:
             return f"Not selected: {describe_mark(candidate.owner_mark)}{_OWNER_SETTING}."
-        case Reason.BLURRED | Reason.LOW_IQA:
+        case Reason.DAMAGED | Reason.BLURRED | Reason.LOW_IQA:
             return (
                 f"Not selected: {_describe_fault(verdict, quality, filters)}{_name_rival(rival)}."
             )
@@ -336,6 +345,8 @@ def _write_sentence(
 
 
 def _describe_fault(verdict: Verdict, quality: QualityScores, filters: FilterParameters) -> str:
+    if verdict.reason is Reason.DAMAGED:
+        return "its file is damaged"
     if verdict.reason is Reason.BLURRED:
         value, limit = format_comparison(quality.focus_score, filters.min_sharpness)
         return f"blurred (sharpest region {value}, minimum {limit})"
@@ -404,8 +415,18 @@ def _explain_best(
     highest: Verdict | None,
     filters: FilterParameters,
     parameters: SelectionParameters,
+    company: str,
 ) -> str:
-    """Writes the sentence for a moment's pick; `highest` is the best-scoring photo not picked."""
+    """Writes the sentence for a moment's pick.
+
+    Args:
+        candidate: The pick.
+        verdict: Its verdict.
+        highest: The best-scoring photo of the moment that was not picked.
+        filters: The floors.
+        parameters: The rules.
+        company: What is remarkable about who is on it, to end the sentence.
+    """
     place = (
         "the only shot in its moment"
         if verdict.moment_size == 1
@@ -419,8 +440,87 @@ def _explain_best(
     return (
         f"Selected: {place}, score {score}"
         f"{_describe_faults(verdict, parameters.person_penalties)}{_describe_win(verdict)}"
-        f"{_describe_floor(candidate, verdict, filters)}{other}{_describe_place(verdict)}."
+        f"{_describe_floor(candidate, verdict, filters)}{company}{other}{_describe_place(verdict)}."
     )
+
+
+def _describe_companies(
+    by_path: Mapping[str, tuple[Candidate, Verdict]], persons: Persons
+) -> dict[str, str]:
+    """Says which picks are the only or the best ones of their moment with their named persons."""
+    named = {key for key, person in persons.items() if person.name and not person.is_ignored}
+    if not named:
+        return {}
+    moments: dict[int, list[tuple[frozenset[str], Verdict]]] = {}
+    for candidate, verdict in by_path.values():
+        if candidate.cluster_id != NOISE:
+            shown = find_shown(candidate.faces, candidate.person_ids, named)
+            moments.setdefault(candidate.cluster_id, []).append((shown, verdict))
+    return {
+        verdict.path: _describe_company(shown, verdict, moment, persons)
+        for moment in moments.values()
+        for shown, verdict in moment
+        if verdict.reason is Reason.SELECTED_BEST
+    }
+
+
+def _describe_company(
+    shown: frozenset[str],
+    verdict: Verdict,
+    moment: Sequence[tuple[frozenset[str], Verdict]],
+    persons: Persons,
+) -> str:
+    same = [other for people, other in moment if people >= shown]
+    if not shown or len(same) == len(moment):
+        return ""
+    names = f"{'both ' if len(shown) == 2 else ''}{list_persons(shown, persons)}"
+    if len(same) == 1:
+        return f"; the only one of them with {names}"
+    if verdict.composite_score < max(other.composite_score for other in same):
+        return ""
+    return f"; the best of the {len(same)} with {names}"
+
+
+def _describe_judged(candidate: Candidate, judged: Sequence[int], persons: Persons) -> str:
+    """Says whose faces count, if not all do; empty otherwise."""
+    words = describe_judged(candidate, judged, persons)
+    return f"; only the faces of {words} count" if words else ""
+
+
+def describe_judged(candidate: Candidate, judged: Sequence[int], persons: Persons) -> str:
+    """Lists whose faces count, if the moment shows important persons; empty if all count."""
+    people = {candidate.person_ids[place] for place in judged if candidate.person_ids}
+    named = list_persons(people - {""}, persons)
+    is_unknown = bool(judged) and (not people or "" in people)
+    return list_words([*filter(None, [named]), *(["people not recognized"] if is_unknown else [])])
+
+
+def _explain_for_person(verdict: Verdict, found: BroughtIn, persons: Persons) -> str:
+    """Writes the sentence for a photo that was picked because of a person on it."""
+    who, count = list_persons([found.person_id], persons), found.option_count
+    good = "good " if found.is_good else ""
+    if found.photo_count == 1:
+        rank = f"the only photo of {who}"
+    elif count == 1:
+        rank = f"the only {good}one of the {found.photo_count} photos of {who}"
+        rank += "" if good else " that can be picked"
+    else:
+        rank = f"the best of {count} {good}photos of {who}"
+    doubt = "" if good else ", although not a good one"
+    others = list_persons(found.other_ids, persons)
+    more = f"; it also brings in {others}" if others else ""
+    return (
+        f"Also selected: {rank}{doubt}, so that everybody is in a pick (score "
+        f"{verdict.composite_score:.2f}){more}."
+    )
+
+
+def describe_missing(person_ids: Sequence[str], persons: Persons) -> tuple[str, ...]:
+    """Writes a note about persons without a pick, if there are any."""
+    if not person_ids:
+        return ()
+    who = list_persons(person_ids, persons)
+    return (f"No pick shows {who}, because none of their photos can be picked.",)
 
 
 def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:
@@ -485,6 +585,8 @@ def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
 def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
     """Explains why a higher-scoring photo was not picked, to end a sentence; empty if tied."""
     match verdict.reason:
+        case Reason.DAMAGED:
+            return "its file is damaged"
         case Reason.BLURRED:
             return f"its sharpest region is below {filters.min_sharpness:g}"
         case Reason.LOW_IQA:
@@ -598,6 +700,9 @@ def _describe_comparison(verdict: Verdict) -> str:
 
 def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParameters) -> str:
     """Names the fault of a pick whose moment has no photo that passed the floors."""
+    if candidate.file.is_damaged:
+        # The damage of a single shot is described by `describe_damage`.
+        return "" if verdict.moment_size == 1 else f"; {_ALL_FAULTY}"
     quality = candidate.quality
     for name, score, floor, fault in (
         ("sharpest region", quality.focus_score, filters.min_sharpness, "blurred"),
@@ -607,10 +712,7 @@ def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParam
             value, limit = format_comparison(score, floor)
             if verdict.moment_size == 1:
                 return f"; it is {fault} ({name} {value}, minimum {limit})"
-            return (
-                f"; all of them are blurred or of low quality (this one's {name} {value}, "
-                f"minimum {limit})"
-            )
+            return f"; {_ALL_FAULTY} (this one's {name} {value}, minimum {limit})"
     return ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _MAX_DIGITS = 15
 """Beyond these, the digits of a float64 are noise."""
 
@@ -9,6 +11,11 @@ _MAX_DIGITS = 15
 def pluralize(count: int, noun: str) -> str:
     """Formats a count with its noun, for example "1 photo" or "2 photos"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def list_words(words: Sequence[str]) -> str:
+    """Lists words, for example "Ann, Bob and Cid"; empty without words."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def format_comparison(first: float, second: float, digits: int = 2) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from orchestrator.export.mounts import Place, find_places, read_mounts
 from orchestrator.storage.photo_io import report_progress
+from services.common.platform.files import Folder
 
 STAT_S = 2.0
 """How long an album's disk may take to identify the folder."""
@@ -57,10 +58,10 @@ class AlbumPlace:
         return folder in self.resolved.parents or (identity is not None and identity in self.above)
 
 
-def identity_of(path: Path | int) -> Identity | None:
+def identity_of(path: Path | Folder) -> Identity | None:
     """Returns the device and inode of a file, following links; None if it cannot be found."""
     try:
-        status = os.stat(path)
+        status = path.status() if isinstance(path, Folder) else os.stat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.export.mounts import find_place, is_below, read_mounts
-from orchestrator.storage.durability import sync_folder
 from services.common.errors import InvalidArgumentError
+from services.common.platform.files import sync_folder
 
 
 class FileTransfer(enum.StrEnum):

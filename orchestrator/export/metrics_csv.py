@@ -92,6 +92,10 @@ _FIXED_COLUMNS = (
     "Stars",
     "Label",
     "People",
+    "Whole_Moment",
+    "Moment_People",
+    "Judged_Faces",
+    "Brought_In_For",
 )
 """Columns in the order in which they were added, because readers may address them by position. New
 scores are added automatically. A new column that is not a score is appended here, after the columns
@@ -182,6 +186,12 @@ def _row(record: ImageRecord) -> dict[str, str]:
         "Label": record.user_mark.label,
         "People": json.dumps(record.person_names, ensure_ascii=False)
         if record.person_names
+        else "",
+        "Whole_Moment": _number(record.whole_moment_id),
+        "Moment_People": _text(record.moment_people),
+        "Judged_Faces": _list(record.judged_faces),
+        "Brought_In_For": json.dumps(record.brought_in_for, ensure_ascii=False)
+        if record.brought_in_for
         else "",
     }
 

@@ -63,7 +63,9 @@ def metrics_parquet(records: Sequence[ImageRecord]) -> bytes:
     fields += [("altered_from_path", pa.string()), ("alterations", pa.list_(pa.string()))]
     fields += [(name, pa.list_(pa.int64())) for name in ("luminance_grid", "detail_grid")]
     fields += [("user_mark", pa.struct([("stars", pa.int32()), ("label", pa.string())]))]
-    fields += [("person_names", pa.list_(pa.string()))]
+    fields += [("person_names", pa.list_(pa.string())), ("person_ids", pa.list_(pa.string()))]
+    fields += [("judged_faces", pa.list_(pa.int32())), ("whole_moment_id", pa.int32())]
+    fields += [("moment_people", pa.string()), ("brought_in_for", pa.list_(pa.string()))]
     schema = pa.schema(fields)
     table = pa.Table.from_pylist([_row(record) for record in records], schema=schema)
     target = io.BytesIO()

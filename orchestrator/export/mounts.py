@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.common.platform.files import FIND
+
 MOUNTS = Path("/proc/self/mountinfo")
 _HIDES_ROOTS = ("nfs", "nfs4")
 """File systems that report "/" as the root of every mount (`nfs_show_path` in Linux)."""
@@ -57,13 +59,13 @@ def find_place(folder: Path, mounts: Mapping[int, Mount]) -> Place | None:
     """
     for existing in (folder, *folder.parents):
         try:
-            opened = os.open(existing, getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+            opened = os.open(existing, FIND)
         except FileNotFoundError:
             continue
         except OSError:
             return None
         try:
-            facts = Path(f"/proc/self/fdinfo/{opened}").read_text()
+            facts = Path(f"/proc/self/fdinfo/{opened}").read_text(encoding="utf-8")
             mount = mounts[int(facts.split("mnt_id:")[1].split()[0])]
             below = folder.relative_to(mount.point)
         except (OSError, LookupError, ValueError):

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +23,6 @@ from orchestrator.export.album_places import AlbumPlace, Identity, identity_of, 
 from orchestrator.export.files import FileTransfer
 from orchestrator.export.mounts import find_places, overlap, read_mounts
 from orchestrator.storage.containment import check_inside
-from orchestrator.storage.durability import sync_file, sync_folder
 from orchestrator.storage.photo_io import report_progress
 from orchestrator.storage.results_manifest import (
     FORMAT_VERSION,
@@ -35,6 +32,9 @@ from orchestrator.storage.results_manifest import (
     read_manifest,
 )
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
+from services.common.platform import files as system_files
+from services.common.platform.files import Folder, open_folder
+from services.common.platform.locks import lock_descriptor
 from services.common.user_files import open_regular
 
 TABLE_NAMES = ("image_metrics.csv", "results.json", "run.json", "index.html")
@@ -46,7 +46,6 @@ _STAGED_NAME = re.compile(r"(new|old)\d+")
 _CHUNK_BYTES = 2**20
 _NAMED_COUNT = 3
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -100,8 +99,7 @@ def open_output(
     with contextlib.ExitStack() as stack:
         with translate_write_errors(resolved):
             resolved.mkdir(parents=True, exist_ok=True)
-            root = os.open(resolved, _OPEN_FOLDER)
-            stack.callback(os.close, root)
+            root = stack.enter_context(open_folder(resolved, follow=False))
             check_location(resolved, albums)  # a parent may have become a link
             stack.enter_context(_hold_lock(root, lock, resolved))
             output = OutputFolder(resolved, root, album)
@@ -110,7 +108,7 @@ def open_output(
                 output.remove_staging()
                 stack.callback(output.remove_staging)
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(_STAGING_NAME, dir_fd=root)
+                    root.make_folder(_STAGING_NAME)
         yield output
 
 
@@ -126,14 +124,14 @@ def translate_write_errors(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hold_lock(root: int, name: str, folder: Path) -> Iterator[None]:
+def _hold_lock(root: Folder, name: str, folder: Path) -> Iterator[None]:
     """Holds a lock file and never writes to it, because it may be a planted link to a photo."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = system_files.READ_WRITE | os.O_CREAT | system_files.NO_FOLLOW | system_files.NO_WAIT
     is_held = False
     while not is_held:
-        descriptor = os.open(name, flags, 0o666, dir_fd=root)
+        descriptor = root.open(name, flags)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_descriptor(descriptor)
             # The previous holder removes the file, so our lock may be on a file without a name.
             is_held = _is_named(descriptor, name, root)
         except BlockingIOError as error:
@@ -153,13 +151,13 @@ def _hold_lock(root: int, name: str, folder: Path) -> Iterator[None]:
     finally:
         if os.fstat(descriptor).st_size == 0:
             with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=root)
+                root.remove(name)
         os.close(descriptor)
 
 
-def _is_named(descriptor: int, name: str, root: int) -> bool:
+def _is_named(descriptor: int, name: str, root: Folder) -> bool:
     try:
-        named = os.stat(name, dir_fd=root, follow_symlinks=False)
+        named = root.status(name)
     except FileNotFoundError:
         return False
     return os.path.samestat(named, os.fstat(descriptor))
@@ -173,7 +171,7 @@ class OutputFolder:
     """
 
     path: Path
-    root: int
+    root: Folder
     album: Path
     _entries: dict[str, list[Entry]] = field(default_factory=dict)
     _is_marked: bool = False
@@ -202,8 +200,8 @@ class OutputFolder:
         self._guarded.update({known: path for known, path in albums.items() if known is not None})
         self._check_guarded(self.root, self.path)
 
-    def _check_guarded(self, descriptor: int, folder: Path) -> None:
-        identity = identity_of(descriptor)
+    def _check_guarded(self, opened: Folder, folder: Path) -> None:
+        identity = identity_of(opened)
         if identity in self._guarded:
             raise InvalidArgumentError(
                 "output_folder",
@@ -255,14 +253,14 @@ class OutputFolder:
     def _status(self, name: str) -> os.stat_result | None:
         try:
             with self._parent(name) as (parent, leaf):
-                return os.stat(leaf, dir_fd=parent, follow_symlinks=False)
+                return parent.status(leaf)
         except FileNotFoundError:
             return None
 
     def _is_ours(self, name: str) -> bool:
         """Whether an existing file is the one that we wrote according to the manifest."""
         with self._parent(name) as (parent, leaf):
-            status = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
+            status = parent.status(leaf)
             return any(
                 _matches(name, entry, parent, leaf, status) for entry in self._entries.get(name, ())
             )
@@ -276,7 +274,7 @@ class OutputFolder:
         try:
             with (
                 self._parent(name) as (parent, leaf),
-                open_regular(leaf, os.O_NOFOLLOW, parent) as opened,
+                open_regular(leaf, follow=False, folder=parent) as opened,
             ):
                 return opened.read()
         except FileNotFoundError:
@@ -317,16 +315,16 @@ class OutputFolder:
         digest, size = hashlib.sha256(), 0
         entry: Entry = {}
         with self._new_staged(name, entry) as (staging, place):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with open(os.open(place, flags, 0o600, dir_fd=staging), "wb") as target:
+            flags = system_files.WRITE | os.O_CREAT | os.O_EXCL
+            with open(staging.open(place, flags, 0o600), "wb") as target:
                 while chunk := source.read(_CHUNK_BYTES):
                     report_progress()
                     target.write(chunk)
                     digest.update(chunk)
                     size += len(chunk)
                 target.flush()
-                # Typed for paths, but accepts descriptors, whose files cannot be swapped.
-                shutil.copystat(source.fileno(), target.fileno())  # type: ignore[arg-type]
+                staged = self.path / _STAGING_NAME / place
+                system_files.copy_status(source.fileno(), target.fileno(), staged)
         entry.update(sha256=digest.hexdigest(), size=size)
         return digest.hexdigest()
 
@@ -356,10 +354,10 @@ class OutputFolder:
         try:
             with self._new_staged(name, entry) as (staging, place):
                 if not is_hard:
-                    os.symlink(path, place, dir_fd=staging)
+                    staging.add_symbolic_link(path, place)
                     return
-                os.link(real, place, dst_dir_fd=staging, follow_symlinks=False)
-                linked = os.stat(place, dir_fd=staging, follow_symlinks=False)
+                staging.add_hard_link(real, place)
+                linked = staging.status(place)
                 if not os.path.samestat(linked, os.fstat(source.fileno())):
                     raise FailedPreconditionError(f"{path} was replaced while it was being linked")
         except OSError as error:
@@ -375,15 +373,15 @@ class OutputFolder:
         return name in self._staged
 
     @contextlib.contextmanager
-    def _new_staged(self, name: str, entry: Entry) -> Iterator[tuple[int, str]]:
-        staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+    def _new_staged(self, name: str, entry: Entry) -> Iterator[tuple[Folder, str]]:
+        staging = self.root.open_folder(_STAGING_NAME)
         try:
             place = f"new{self._count}"
             self._count += 1
             yield staging, place
             self._staged[name] = place, entry
         finally:
-            os.close(staging)
+            staging.close()
 
     # Putting in place
 
@@ -419,13 +417,13 @@ class OutputFolder:
         for name in removed:
             self._remove(name, kept)
         self._sync_folders({*new, *removed})
-        staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+        staging = self.root.open_folder(_STAGING_NAME)
         try:
-            sync_file(staging, final_place)
-            os.replace(final_place, MANIFEST_NAME, src_dir_fd=staging, dst_dir_fd=self.root)
+            staging.sync_file(final_place)
+            staging.replace(final_place, self.root, MANIFEST_NAME)
         finally:
-            os.close(staging)
-        sync_folder(".", self.root)
+            staging.close()
+        self.root.sync()
         self._entries, self._staged, self._is_marked = final, {}, True
         return kept
 
@@ -437,15 +435,15 @@ class OutputFolder:
                 contextlib.suppress(FileNotFoundError),
                 self._parent(str(folder / "any")) as (opened, _),
             ):
-                sync_folder(".", opened)
+                opened.sync()
 
     def _put_all(self, journal_place: str) -> None:
-        staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+        staging = self.root.open_folder(_STAGING_NAME)
         done: list[tuple[str, str | None]] = []
         try:
             for place in (*(place for place, _ in self._staged.values()), journal_place):
                 report_progress()
-                sync_file(staging, place)
+                staging.sync_file(place)
             done.append((MANIFEST_NAME, self._put(MANIFEST_NAME, journal_place, staging)))
             for name, (place, _) in self._staged.items():
                 report_progress()
@@ -455,9 +453,9 @@ class OutputFolder:
                 self._put_back(name, old, staging)
             raise
         finally:
-            os.close(staging)
+            staging.close()
 
-    def _put(self, name: str, place: str, staging: int) -> str | None:
+    def _put(self, name: str, place: str, staging: Folder) -> str | None:
         """Renames a staged file into place; returns where the old one is kept, "" if it is not.
 
         The old file gets a second name first. On a file system without hard links it cannot be put
@@ -467,22 +465,20 @@ class OutputFolder:
         self._count += 1
         with self._parent(name) as (parent, leaf):
             try:
-                os.link(
-                    leaf, str(old), src_dir_fd=parent, dst_dir_fd=staging, follow_symlinks=False
-                )
+                parent.link(leaf, staging, str(old))
             except FileNotFoundError:
                 old = None
             except OSError:
                 old = ""
-            os.replace(place, leaf, src_dir_fd=staging, dst_dir_fd=parent)
+            staging.replace(place, parent, leaf)
         return old
 
-    def _put_back(self, name: str, old: str | None, staging: int) -> None:
+    def _put_back(self, name: str, old: str | None, staging: Folder) -> None:
         with contextlib.suppress(OSError), self._parent(name) as (parent, leaf):
             if old is None:
-                os.unlink(leaf, dir_fd=parent)
+                parent.remove(leaf)
             elif old:
-                os.replace(old, leaf, src_dir_fd=staging, dst_dir_fd=parent)
+                staging.replace(old, parent, leaf)
 
     def _may_remove(self, name: str, kept: list[str]) -> bool:
         if name not in self._entries or self._status(name) is None:
@@ -497,7 +493,7 @@ class OutputFolder:
     def _remove(self, name: str, kept: list[str]) -> None:
         try:
             with self._parent(name) as (parent, leaf):
-                os.unlink(leaf, dir_fd=parent)
+                parent.remove(leaf)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -507,11 +503,11 @@ class OutputFolder:
         content = {"written_by": "bestshot", "format": FORMAT_VERSION, "files": entries}
         place = f"new{self._count}"
         self._count += 1
-        staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+        staging = self.root.open_folder(_STAGING_NAME)
         try:
             _write_new(staging, place, json.dumps(content, sort_keys=True).encode(), None)
         finally:
-            os.close(staging)
+            staging.close()
         return place
 
     def names_below(self, folder: str) -> list[str]:
@@ -531,7 +527,7 @@ class OutputFolder:
                 self._parent(name, makes=True) as (parent, leaf),
                 contextlib.suppress(FileNotFoundError),
             ):
-                os.unlink(leaf, dir_fd=parent)
+                parent.remove(leaf)
         self.commit_entries({name: [{"log": True}] for name in names})
 
     def commit_entries(self, entries: dict[str, list[Entry]]) -> None:
@@ -542,7 +538,7 @@ class OutputFolder:
     # Paths
 
     @contextlib.contextmanager
-    def _parent(self, name: str, *, makes: bool = False) -> Iterator[tuple[int, str]]:
+    def _parent(self, name: str, *, makes: bool = False) -> Iterator[tuple[Folder, str]]:
         """Opens the folder of a path below the root, one component at a time, without links.
 
         Raises:
@@ -552,22 +548,22 @@ class OutputFolder:
         parts = name.split("/")
         if not is_plain(name):
             raise InvalidArgumentError("output_folder", f"{name!r} leads outside {self.path}")
-        current = os.dup(self.root)
+        current = self.root.duplicate()
         try:
             for number, part in enumerate(parts[:-1], start=1):
                 if makes:
                     with contextlib.suppress(FileExistsError):
-                        os.mkdir(part, dir_fd=current)
+                        current.make_folder(part)
                 following = self._open_below(current, part, parts[:number])
-                os.close(current)
+                current.close()
                 current = following
             yield current, parts[-1]
         finally:
-            os.close(current)
+            current.close()
 
-    def _open_below(self, parent: int, part: str, parts: list[str]) -> int:
+    def _open_below(self, parent: Folder, part: str, parts: list[str]) -> Folder:
         try:
-            found = os.open(part, _OPEN_FOLDER, dir_fd=parent)
+            found = parent.open_folder(part)
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
@@ -579,30 +575,30 @@ class OutputFolder:
         try:
             self._check_guarded(found, self.path.joinpath(*parts))
         except BaseException:
-            os.close(found)
+            found.close()
             raise
         return found
 
     def remove_staging(self) -> None:
         """Removes files staged by this process or by one that was killed, and nothing else."""
         try:
-            staging = os.open(_STAGING_NAME, _OPEN_FOLDER, dir_fd=self.root)
+            staging = self.root.open_folder(_STAGING_NAME)
         except FileNotFoundError:
             return
         try:
-            for name in os.listdir(staging):
+            for name in staging.names():
                 if _STAGED_NAME.fullmatch(name):
-                    os.unlink(name, dir_fd=staging)
+                    staging.remove(name)
         finally:
-            os.close(staging)
+            staging.close()
         with contextlib.suppress(OSError):  # a file manager may have put something there
-            os.rmdir(_STAGING_NAME, dir_fd=self.root)
+            self.root.remove_folder(_STAGING_NAME)
 
 
-def _matches(name: str, entry: Entry, parent: int, leaf: str, status: os.stat_result) -> bool:
+def _matches(name: str, entry: Entry, parent: Folder, leaf: str, status: os.stat_result) -> bool:
     """Whether a file matches an entry in the manifest."""
     if "symlink" in entry:
-        return stat.S_ISLNK(status.st_mode) and os.readlink(leaf, dir_fd=parent) == entry["symlink"]
+        return stat.S_ISLNK(status.st_mode) and parent.read_link(leaf) == entry["symlink"]
     if not stat.S_ISREG(status.st_mode):
         return False
     if "hardlink" in entry:
@@ -618,15 +614,15 @@ def _matches(name: str, entry: Entry, parent: int, leaf: str, status: os.stat_re
     if status.st_size != entry.get("size"):
         return False
     digest = hashlib.sha256()
-    with open_regular(leaf, os.O_NOFOLLOW, parent) as opened:
+    with open_regular(leaf, follow=False, folder=parent) as opened:
         while chunk := opened.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest() == entry.get("sha256")
 
 
-def _write_new(folder: int, name: str, content: bytes, mode: int | None) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with open(os.open(name, flags, 0o666, dir_fd=folder), "wb") as opened:
+def _write_new(folder: Folder, name: str, content: bytes, mode: int | None) -> None:
+    flags = system_files.WRITE | os.O_CREAT | os.O_EXCL
+    with open(folder.open(name, flags), "wb") as opened:
         opened.write(content)
         if mode is not None:
-            os.fchmod(opened.fileno(), mode)
+            system_files.set_mode(opened.fileno(), mode)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from orchestrator.domain.photo import CaptureTime
 
-_SEPARATOR = r"[:/.\-\s]\s?"
+_SEPARATOR = r"[:;/.\-\s]\s?"
 _DATE = rf"(\d{{4}}){_SEPARATOR}(\d{{1,2}}){_SEPARATOR}(\d{{1,2}})"
 _TIME = (
-    r"(\d{1,2})(?P<colon>[:/.\-\s])\s?(\d{1,2})(?:(?P=colon)\s?(\d{1,2})(?:[.,](\d+))?)?"
+    r"(\d{1,2})(?P<colon>[:;/.\-\s])\s?(\d{1,2})(?:(?P=colon)\s?(\d{1,2})(?:[.,](\d+))?)?"
     r"\s*([aApP][mM])?\s*(Z|[+-]\d\d:?\d\d)?"
 )
 _SEPARATED = re.compile(rf"\s*{_DATE}(?:[T,\s]\s*{_TIME})?")

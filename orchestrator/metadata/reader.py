@@ -33,7 +33,7 @@ from orchestrator.metadata.file_names import time_in_name
 from orchestrator.metadata.xmp_packet import find_rdf, get_items, get_property, parse_xmp
 from services.common.errors import InvalidArgumentError
 
-METADATA_VERSION = "3"
+METADATA_VERSION = "4"
 """Keys the feature cache: raise it whenever `read_metadata` returns something else."""
 
 IN_FILE = "the file"

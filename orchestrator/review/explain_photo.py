@@ -23,7 +23,7 @@ from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.moments.view_term import ViewTerm, doubtful_distances, view_term
 from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
-from orchestrator.domain.verdict_sentences import correction_texts, grouping_text
+from orchestrator.domain.verdict_sentences import correction_texts, describe_judged, grouping_text
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, check_completed, moments_of
 from orchestrator.runs.overlaps import Overlaps
@@ -35,6 +35,7 @@ from orchestrator.runs.recorded_settings import (
 from orchestrator.runs.reference import read_reference
 from orchestrator.runs.selection import aligned_captures, build_selection, captures_of
 from orchestrator.runs.stored_features import read_embeddings
+from orchestrator.runs.who_is_where import read_persons
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
 
@@ -65,19 +66,24 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     comparisons = store.comparisons(run.id, path)
     decisions = {digest: Decision(value) for digest, value in run.decisions.items()}
     reference = read_reference(store, run, settings)
-    selection = build_selection(records, embeddings, settings, decisions, reference).take(rows)
+    persons = read_persons(run)
+    selection = build_selection(records, embeddings, settings, decisions, reference, persons).take(
+        rows
+    )
     place = rows.index(index)
     candidate, verdict = selection.candidates[place], selection.verdicts(comparisons)[place]
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
     captures, offsets = aligned_captures(captures_of(records), embeddings, clustering)
     own = [offset for offset in offsets if offset.camera == record.camera]
-    labels = _labels([found.machine_cluster_id for found in records])
+    labels = _labels(_whole_moments(records))
     views = _read_views(cache, records, index, embeddings, clustering)
     grouping = grouping_of(index, paths, embeddings, labels, captures, clustering, views)
     found = Explanation(
         path=path,
         reason=record.reason,
-        grouping_text=" ".join([grouping_text(grouping), *describe_offsets(own)]),
+        grouping_text=" ".join(
+            [grouping_text(grouping), *describe_offsets(own), *_describe_split(record)]
+        ),
         terms=terms_of(candidate, parameters),
         penalties=penalties_of(verdict, parameters),
         person_penalty=verdict.person_penalty,
@@ -103,6 +109,7 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
             views,
         ),
         grouping=grouping,
+        judged_by=describe_judged(candidate, verdict.judged, persons),
         decisions=tuple(_decisions(run, record, records, read_corrections(run))),
     )
     return dataclasses.replace(found, lines=tuple(explanation_lines(found)))
@@ -129,6 +136,23 @@ def _read_views(
         parameters,
         lambda pairs: counts.find_counts([(digests[one], digests[other]) for one, other in pairs]),
     )
+
+
+def _whole_moments(records: list[ImageRecord]) -> list[int | None]:
+    """Returns the moments before they were split by persons, under any numbers."""
+    free = len(records)  # no moment has this number or a larger one
+    return [
+        found.machine_cluster_id if found.whole_moment_id is None else free + found.whole_moment_id
+        for found in records
+    ]
+
+
+def _describe_split(record: ImageRecord) -> list[str]:
+    if not record.moment_people:
+        return []
+    return [
+        f"The moment was split by who is on the photos; this part shows {record.moment_people}."
+    ]
 
 
 def _labels(values: list[int | None]) -> np.typing.NDArray[np.int64]:

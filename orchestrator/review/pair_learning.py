@@ -17,7 +17,7 @@ from orchestrator.domain.preferences import (
     WeightProposal,
     propose_weights,
 )
-from orchestrator.domain.scoring import score_terms, worst_face
+from orchestrator.domain.scoring import score_terms, take_judged, worst_face
 from orchestrator.domain.sets import SetKind
 from orchestrator.domain.wording import pluralize
 from orchestrator.records import ImageRecord, Run, check_completed
@@ -28,6 +28,7 @@ from orchestrator.storage.run_store import SqlRunStore
 
 _UNUSABLE = (
     Reason.MISFIRE,
+    Reason.DAMAGED,
     Reason.BLURRED,
     Reason.LOW_IQA,
     Reason.CONTENT_EXCLUDED,
@@ -226,7 +227,8 @@ def _shot(record: ImageRecord, settings: PipelineSettings) -> Shot:
     assert record.quality is not None
     assert record.composite_score is not None
     penalties = settings.select_best.person_penalties
-    worst = worst_face(record.faces, penalties.prominent_face_ratio)
+    counting = take_judged(record.faces, record.judged_faces)
+    worst = worst_face(counting, penalties.prominent_face_ratio)
     # the frames of a burst compete with each other; those of other sets belong together
     is_set = record.set_kind not in ("", SetKind.BURST)
     return Shot(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.domain.people.corrections import (
+    ABOUT_PERSONS,
     FacePlace,
     PeopleAction,
     PeopleEntry,
@@ -73,7 +74,7 @@ def _find_entry(people: SqlPeople, entry_id: str) -> PeopleEntry | None:
 
 
 def _new_entry(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEntry:
-    if said.action in (PeopleAction.NAME, PeopleAction.IGNORE, PeopleAction.MERGE):
+    if said.action in (*ABOUT_PERSONS, PeopleAction.MERGE):
         return _about_person(people, said, entry_id)
     return _about_faces(people, said, entry_id)
 

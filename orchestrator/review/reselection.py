@@ -18,8 +18,9 @@ from orchestrator.domain.decisions import (
     UserDecisions,
     find_origins,
 )
+from orchestrator.domain.people.persons import Persons
 from orchestrator.domain.selection import Comparisons, Pair
-from orchestrator.domain.verdict_sentences import describe_shortfall
+from orchestrator.domain.verdict_sentences import describe_missing, describe_shortfall
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now
 from orchestrator.runs.overlaps import Overlaps
@@ -33,23 +34,33 @@ from orchestrator.runs.recorded_settings import (
 from orchestrator.runs.reference import read_reference
 from orchestrator.runs.selection import (
     Moments,
-    add_verdicts,
     assign_moments,
     build_selection,
     find_moments,
+    select_photos,
 )
 from orchestrator.runs.stored_features import read_comparisons, read_embeddings, read_miniatures
+from orchestrator.runs.who_is_where import (
+    NOBODY,
+    read_people,
+    read_persons,
+    record_people,
+    split_moments,
+    store_persons,
+)
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.run_store import SqlRunStore
 
 
 @dataclass(frozen=True)
 class Stores:
-    """The stores that reselection uses: runs, decisions, features."""
+    """The stores that reselection uses: runs, decisions, features, persons."""
 
     runs: SqlRunStore
     log: SqlDecisionLog
     cache: FeatureCache
+    people: SqlPeople
 
 
 @dataclass(frozen=True)
@@ -108,10 +119,18 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         overlaps.count_features,
     )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
+    people = read_people(stores.people, readable) if settings.people.enabled else NOBODY
+    readable, moments = split_moments(
+        record_people(readable, people),
+        moments,
+        people.persons,
+        is_wanted=settings.people.split_moments,
+    )
     in_moments = assign_moments(readable, moments, decisions.corrections)
-    found = _select(stores, run, settings, in_moments, embeddings, decisions)
+    found = _select(stores, run, settings, in_moments, embeddings, decisions, people.persons)
     goal, picks = settings.select_best.goal, [one for one in found.records if one.is_selected]
     notes.extend(describe_shortfall(goal, len(readable), len(picks)))
+    notes.extend(describe_missing(found.missing_people, people.persons))
     broken = [record for record in before if not record.is_readable]
     records = sorted([*found.records, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
@@ -127,6 +146,7 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         source_run_id=run.id,
         decisions={digest: decision.value for digest, decision in decisions.photos.items()},
         corrections=record_corrections(decisions.corrections),
+        persons=store_persons(readable, people.persons),
         notes=tuple(notes),
     )
     known = stores.runs.find_run(new_run_id) if new_run_id else None
@@ -228,7 +248,8 @@ def _update(
         affected = _find_affected(before, after, content_digests)
     chosen = [record for record in after if record.path in affected]
     embeddings = read_embeddings(stores.cache, run, chosen)
-    found = _select(stores, run, read_settings(run), chosen, embeddings, decisions)
+    settings, persons = read_settings(run), read_persons(run)
+    found = _select(stores, run, settings, chosen, embeddings, decisions, persons)
     old = {record.path: record for record in before}
     renumbered = [
         record for record in after if record.path not in affected and record != old[record.path]
@@ -264,6 +285,7 @@ class _Selected:
     records: list[ImageRecord]
     comparisons: Comparisons
     missing_pairs: list[Pair]
+    missing_people: list[str]
 
 
 def _select(
@@ -273,12 +295,14 @@ def _select(
     records: Sequence[ImageRecord],
     embeddings: Embedding,
     decisions: UserDecisions,
+    persons: Persons,
 ) -> _Selected:
     """Selects using cached comparisons."""
     reference = read_reference(stores.runs, run, settings)
-    selection = build_selection(records, embeddings, settings, decisions.photos, reference)
+    selection = build_selection(records, embeddings, settings, decisions.photos, reference, persons)
     pairs = selection.pairs_to_compare()
     digests = {record.path: record.content_digest for record in records}
     comparisons = read_comparisons(stores.cache, run, pairs, digests)
     missing = [pair for pair in pairs if pair not in comparisons]
-    return _Selected(add_verdicts(records, selection, comparisons), comparisons, missing)
+    selected, missing_people = select_photos(records, selection, comparisons)
+    return _Selected(selected, comparisons, missing, missing_people)

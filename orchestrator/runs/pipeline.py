@@ -22,6 +22,7 @@ from orchestrator.domain.photo import FaceScores, QualityScores, Reason
 from orchestrator.domain.selection import Pair, Selection
 from orchestrator.domain.stability import NO_REFERENCE, Reference
 from orchestrator.domain.verdict_sentences import (
+    describe_missing,
     describe_shortfall,
     describe_unreadable,
     describe_unsupported,
@@ -56,11 +57,11 @@ from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.pair_comparison import PairComparer, split_into_blocks
 from orchestrator.runs.selection import (
     Moments,
-    add_verdicts,
     assign_moments,
     build_selection,
     file_facts,
     find_moments,
+    select_photos,
 )
 from orchestrator.runs.stored_features import (
     NO_MODEL,
@@ -70,6 +71,7 @@ from orchestrator.runs.stored_features import (
     stack_embeddings,
     stack_miniatures,
 )
+from orchestrator.runs.who_is_where import WhoIsWhere, record_people, split_moments
 from orchestrator.storage.companions import is_film, is_raw_file
 from orchestrator.storage.people_store import IDENTITY_ROLE
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
@@ -200,12 +202,17 @@ class Pipeline:
         self._notes: list[str] = []
         self._unused_sidecars: dict[str, str] = {}
 
-    async def run(self, read_decisions: Callable[[], Awaitable[UserDecisions]]) -> Outcome:
+    async def run(
+        self,
+        read_decisions: Callable[[], Awaitable[UserDecisions]],
+        find_people: Callable[[Sequence[ImageRecord]], Awaitable[WhoIsWhere]],
+    ) -> Outcome:
         """Curates the album.
 
         Args:
             read_decisions: Returns the user's decisions for the moments and the selection. Called
                 after scoring, so that those made in the meantime count.
+            find_people: Returns who is on the photos. Called after scoring too.
 
         Raises:
             BestshotError: The album contains no photos, or a service fails. Scores that are
@@ -221,16 +228,28 @@ class Pipeline:
             [photo.miniature for photo in scored if photo.miniature is not None]
         )
         moments = await self._cluster(embeddings, miniatures, readable)
+        known = await find_people(readable)
+        readable, moments = split_moments(
+            record_people(readable, known),
+            moments,
+            known.persons,
+            is_wanted=self._settings.people.split_moments,
+        )
         decisions = await read_decisions()
         records = assign_moments(readable, moments, decisions.corrections)
         selection = build_selection(
-            records, embeddings, self._settings, decisions.photos, self._reference
+            records,
+            embeddings,
+            self._settings,
+            decisions.photos,
+            self._reference,
+            known.persons,
         )
         comparisons = await self._compare(
             selection, {record.path: record.content_digest for record in records}
         )
         progress = _Stage("select", self._report, total=len(photos))
-        selected = add_verdicts(records, selection, comparisons)
+        selected, missing = select_photos(records, selection, comparisons)
         broken = [photo.record for photo in scored if photo.embedding is None]
         self._notes.extend(
             describe_unsupported(
@@ -244,6 +263,7 @@ class Pipeline:
         self._notes.extend(describe_unused_sidecars(self._unused_sidecars))
         goal, picks = self._settings.select_best.goal, [one for one in selected if one.is_selected]
         self._notes.extend(describe_shortfall(goal, len(selected), len(picks)))
+        self._notes.extend(describe_missing(missing, known.persons))
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(

@@ -29,7 +29,7 @@ _SINCE = Layer(
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
         },
         "keep_sets": dataclasses.asdict(WITHOUT_SETS),
-        "people": {"enabled": False},
+        "people": {"enabled": False, "split_moments": False},
         "select_best": {
             "goal": dataclasses.asdict(BEST_OF_MOMENTS),
             "stability_margin": 0.0,

@@ -61,7 +61,11 @@ def read_reference(store: SqlRunStore, run: Run, settings: PipelineSettings) -> 
 
 
 def _has_same_grouping(first: PipelineSettings, second: PipelineSettings) -> bool:
-    return (first.cluster_scenes, first.keep_sets) == (second.cluster_scenes, second.keep_sets)
+    return _grouping(first) == _grouping(second)
+
+
+def _grouping(settings: PipelineSettings) -> tuple[object, ...]:
+    return settings.cluster_scenes, settings.keep_sets, settings.people.split_moments
 
 
 def _digests(run: Run) -> dict[str, str]:

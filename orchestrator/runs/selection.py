@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,9 @@ from orchestrator.domain.moments.clocks import ClockOffset, align_clocks, descri
 from orchestrator.domain.moments.metric import to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.overlap import Overlap
+from orchestrator.domain.people.persons import Persons, list_persons
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
-from orchestrator.domain.scoring import PersonPenalties, face_faults
+from orchestrator.domain.scoring import face_faults
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
 from orchestrator.domain.stability import NO_REFERENCE, Reference, keep_moments
@@ -121,7 +123,7 @@ def find_moments(
         is_doubtful = dark_frames(miniatures) | is_page
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
         alterations = _find_alterations(records, embeddings, miniatures, measure)
-        labels = labels_of(join_pairs(labels, _family_pairs(records, alterations)))
+        labels = labels_of(join_pairs(labels, family_pairs(records, alterations)))
     if sets == WITHOUT_SETS:
         labels = keep_moments(labels, digests, reference.moments)
         return Moments(labels, [None] * len(records), alterations)
@@ -166,7 +168,7 @@ def _measure(
     return measure([(digests[one], digests[other]) for one, other in pairs])
 
 
-def _family_pairs(
+def family_pairs(
     records: Sequence[ImageRecord], alterations: Sequence[Alteration | None]
 ) -> list[tuple[int, int]]:
     """Pairs the rows of copies or versions of one picture with the first of them."""
@@ -236,6 +238,7 @@ def build_selection(
     settings: PipelineSettings,
     decisions: Mapping[str, Decision],
     reference: Reference = NO_REFERENCE,
+    persons: Persons = MappingProxyType({}),
 ) -> Selection:
     """Builds the selection from the photos in a run.
 
@@ -245,6 +248,7 @@ def build_selection(
         settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
         reference: The earlier run whose picks are kept unless a better photo is found.
+        persons: The persons on the photos, by id.
     """
     return Selection(
         [_candidate(record) for record in records],
@@ -254,6 +258,7 @@ def build_selection(
         decisions,
         settings.keep_sets,
         reference.picks,
+        persons,
     )
 
 
@@ -267,14 +272,21 @@ def add_verdicts(
         selection: The selection over these records.
         comparisons: Results for its `pairs_to_compare`.
     """
+    return select_photos(records, selection, comparisons)[0]
+
+
+def select_photos(
+    records: Sequence[ImageRecord], selection: Selection, comparisons: Comparisons
+) -> tuple[list[ImageRecord], list[str]]:
+    """Like `add_verdicts`; also returns the ids of persons whom the goal could not include."""
     verdicts = selection.verdicts(comparisons)
-    penalties = selection.parameters.person_penalties
-    return [
-        _add_verdict(record, verdict, reason, penalties)
+    completed = [
+        _add_verdict(record, verdict, reason, selection)
         for record, verdict, reason in zip(
             records, verdicts, explain(selection, verdicts), strict=True
         )
     ]
+    return completed, selection.find_missing(verdicts)
 
 
 def _candidate(record: ImageRecord) -> Candidate:
@@ -291,6 +303,7 @@ def _candidate(record: ImageRecord) -> Candidate:
         record.owner_mark,
         record.frame_set,
         record.alteration,
+        record.person_ids,
     )
 
 
@@ -313,9 +326,11 @@ def file_facts(record: ImageRecord) -> FileFacts:
 
 
 def _add_verdict(
-    record: ImageRecord, verdict: Verdict, reason: str, penalties: PersonPenalties
+    record: ImageRecord, verdict: Verdict, reason: str, selection: Selection
 ) -> ImageRecord:
-    worst = verdict.worst
+    worst, penalties = verdict.worst, selection.parameters.person_penalties
+    found = verdict.brought_in
+    people = (found.person_id, *found.other_ids) if found else ()
     return dataclasses.replace(
         record,
         pose_score=worst.pose_score if worst else None,
@@ -328,4 +343,6 @@ def _add_verdict(
         reason_code=verdict.reason.value,
         reason=f"{reason} {describe_damage(record.damage)}" if record.damage else reason,
         lost_to_path=verdict.lost_to or "",
+        judged_faces=verdict.judged,
+        brought_in_for=tuple(list_persons([one], selection.persons) for one in people),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,10 +14,18 @@ from orchestrator.domain.album_changes import describe_album_changes, find_album
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.metrics import RunMetrics
 from orchestrator.ports import FeatureCache, ModelIdentity, ModelPorts, PhotoSource
-from orchestrator.records import Album, Run, RunState, StageProgress, summarize, utc_now
+from orchestrator.records import (
+    Album,
+    ImageRecord,
+    Run,
+    RunState,
+    StageProgress,
+    summarize,
+    utc_now,
+)
 from orchestrator.runs.model_check import check_models, find_services
 from orchestrator.runs.pair_comparison import PairComparer
-from orchestrator.runs.pipeline import Concurrency, Outcome, Pipeline
+from orchestrator.runs.pipeline import Concurrency, Outcome, Pipeline, Services
 from orchestrator.runs.recorded_settings import (
     read_calibration,
     read_settings,
@@ -25,6 +33,13 @@ from orchestrator.runs.recorded_settings import (
 )
 from orchestrator.runs.reference import read_reference
 from orchestrator.runs.stored_features import joint_digest
+from orchestrator.runs.who_is_where import (
+    NOBODY,
+    WhoIsWhere,
+    read_people,
+    record_people,
+    store_persons,
+)
 from orchestrator.storage.database import DATABASE_ERRORS, DatabaseUnavailableError
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.people_store import SqlPeople
@@ -36,6 +51,9 @@ from services.common.process.request_id import request_id
 from services.common.process.tracing import span
 
 logger = logging.getLogger(__name__)
+
+Announce = Callable[[Run], None]
+"""Tells others about a run that has ended; it must not block."""
 
 POLL_S = 1.0
 """Interval between checks for runs that other orchestrators have queued or abandoned."""
@@ -74,6 +92,7 @@ class Worker:
         open_source: Opens the photos of an album.
         metrics: Counts the runs that ended here.
         threads: Threads for reading and decoding photos; None = its own.
+        announce: Called with each run that has ended here, once its end is stored.
     """
 
     def __init__(
@@ -89,7 +108,9 @@ class Worker:
         open_source: Callable[[Album], PhotoSource],
         metrics: RunMetrics,
         threads: PhotoThreads | None = None,
+        announce: Announce | None = None,
     ) -> None:
+        self.announce = announce or (lambda run: None)
         self._threads = threads or PhotoThreads()
         self._queue = queue
         self._store = store
@@ -139,7 +160,8 @@ class Worker:
     async def _store_ends(self) -> None:
         for run in list(self._unstored.values()):
             try:
-                await asyncio.to_thread(self._queue.finish, run, None)
+                if await asyncio.to_thread(self._queue.finish, run, None):
+                    self.announce(run)
             except DATABASE_ERRORS:
                 raise
             except Exception:  # must not keep other runs from being claimed
@@ -266,6 +288,7 @@ class Worker:
         self._metrics.run_ended(
             run.state.value, {stage.stage: stage.elapsed_seconds for stage in run.stages}
         )
+        self.announce(run)
 
     def _describe_changes(self, run: Run, outcome: Outcome) -> tuple[str, ...]:
         """Describes how the album has changed since its last run, if there was one."""
@@ -296,14 +319,23 @@ class Worker:
                 threads=self._threads,
                 reference=await asyncio.to_thread(read_reference, self._store, run, settings),
             )
-            outcome = await pipeline.run(partial(self._read_decisions, work))
-            if services.same_person_similarity is not None:
-                await asyncio.to_thread(
-                    self._people.use_model,
-                    joint_digest(services.models),
-                    services.same_person_similarity,
-                )
-            return outcome
+            return await pipeline.run(
+                partial(self._read_decisions, work), partial(self._find_people, work, services)
+            )
+
+    async def _find_people(
+        self, work: _Work, services: Services, records: Sequence[ImageRecord]
+    ) -> WhoIsWhere:
+        """Assigns all faces to persons, and records in the run who is on its photos."""
+        if services.same_person_similarity is None:
+            return NOBODY
+        await asyncio.to_thread(
+            self._people.use_model, joint_digest(services.models), services.same_person_similarity
+        )
+        known = await asyncio.to_thread(read_people, self._people, records)
+        persons = store_persons(record_people(records, known), known.persons)
+        await self._publish(work, work.run.revise(persons=persons))
+        return known
 
     async def _read_decisions(self, work: _Work) -> UserDecisions:
         """Reads the decisions that the run applies, and records them in the run."""

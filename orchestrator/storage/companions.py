@@ -8,38 +8,14 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-PICTURE_SUFFIXES = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-        *(".jif", ".jfi", ".mpo", ".insp", ".apng", ".dib"),
-        *(".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"),
-    }
+from services.common.suffixes import (
+    FILM_SUFFIXES,
+    OTHER_SUFFIXES,
+    PICTURE_SUFFIXES,
+    RAW_SUFFIXES,
+    SIDECAR_SUFFIXES,
+    XMP_SUFFIX,
 )
-RAW_SUFFIXES = frozenset(
-    {
-        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25"),
-        *(".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2"),
-        *(".rwl", ".sr2", ".srf", ".srw", ".x3f", ".gpr", ".ori", ".eip"),
-    }
-)
-OTHER_SUFFIXES = frozenset(
-    {
-        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".psd", ".psb"),
-        *(".jxl", ".jxr", ".wdp", ".hdp", ".bpg", ".xcf", ".exr", ".hdr", ".ico", ".svg"),
-        *(".pbm", ".pgm", ".pnm", ".ppm", ".pam", ".qoi", ".tga"),
-    }
-)
-"""Pictures that cameras do not write, so a RAW file of the same name is a separate photo. Some of
-these formats cannot be decoded; such files still become rows."""
-PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
-"""Suffixes of candidate files; their magic bytes decide what they really are."""
-FILM_SUFFIXES = frozenset({".mov", ".mp4", ".mp", ".aae"})
-"""Videos of Live Photos and of Google's motion photos, and Apple's edits. They have the photo's
-name with another suffix."""
-XMP_SUFFIX = ".xmp"
-SIDECAR_SUFFIXES = frozenset({XMP_SUFFIX, ".pp3", ".dop"})
-"""Sidecars of other programs (RawTherapee, DxO PhotoLab) too. The suffix follows the photo's whole
-name or replaces the photo's own."""
 
 _PIXEL_PARTS = re.compile(r"(\.raw-\d+)?(\.mp)?(\.(cover|original))?(?=$|~\d+$|-)")
 _PIXEL_MODE = re.compile(r"\.(?!raw-)([a-z_]+)-\d+(?:\.mp)?\.(cover|original)(?=$|~\d+$|-)")

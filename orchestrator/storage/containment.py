@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from services.common.errors import InvalidImageError
+from services.common.platform.files import path_of_descriptor
 from services.common.user_files import NotRegularError, open_regular
 
 
@@ -60,9 +61,9 @@ def open_inside(path: Path, folder: Path, roots: Sequence[Path]) -> IO[bytes]:
 
 def _check_opened(descriptor: int, path: Path, folder: Path, roots: Sequence[Path]) -> None:
     """Checks the location of an opened file."""
-    try:
-        _check_resolved(Path(os.readlink(f"/proc/self/fd/{descriptor}")), folder, roots)
-    except OSError:  # without /proc, check that the resolved path still names the opened file
-        real = check_inside(path, folder, roots)
-        if not os.path.samestat(os.fstat(descriptor), os.stat(real, follow_symlinks=False)):
-            raise InvalidImageError("the file was replaced while it was being opened") from None
+    if (opened := path_of_descriptor(descriptor)) is not None:
+        _check_resolved(opened, folder, roots)
+        return
+    real = check_inside(path, folder, roots)  # it must still name the opened file
+    if not os.path.samestat(os.fstat(descriptor), os.stat(real, follow_symlinks=False)):
+        raise InvalidImageError("the file was replaced while it was being opened")

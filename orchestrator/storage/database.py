@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import fcntl
 import importlib.util
 import logging
 import os
@@ -49,6 +49,7 @@ from services.common.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from services.common.platform.locks import lock_descriptor
 from services.common.user_files import read_user_text
 
 logger = logging.getLogger(__name__)
@@ -155,6 +156,25 @@ def is_shared(engine: Engine) -> bool:
     return engine.dialect.name == POSTGRESQL
 
 
+def purge_deleted(engine: Engine) -> None:
+    """Removes deleted features from the database's files, so that no backup will contain them.
+
+    Raises:
+        DatabaseUnavailableError: Another program keeps reading the write-ahead log of SQLite.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if is_shared(engine):
+            connection.execute(text("VACUUM FULL features"))
+            return
+        connection.execute(text("VACUUM"))
+        is_busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
+        if is_busy:
+            raise DatabaseUnavailableError(
+                "the vectors are deleted, but another program is reading the database, so its "
+                "log may still contain them; stop that program, and repeat the command"
+            )
+
+
 def insert(connection: Connection, table: Table) -> Any:  # noqa: ANN401
     """Returns the dialect's own INSERT, which supports ON CONFLICT."""
     if connection.dialect.name == POSTGRESQL:
@@ -183,10 +203,12 @@ def lock_folder(folder: Path) -> IO[str]:
     except OSError as error:
         raise ConfigError(f"cannot write the data folder {folder}: {error.strerror}") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_descriptor(handle.fileno())
     except OSError as error:
         handle.seek(0)
-        holder = handle.read().strip()
+        holder = "unknown"
+        with contextlib.suppress(OSError):  # Windows lets nobody else read a locked file
+            holder = handle.read().strip()
         handle.close()
         raise FailedPreconditionError(
             f"the data folder {folder} is in use by another bestshot (pid {holder}); "
@@ -293,7 +315,9 @@ def _say_what_is_wrong(context: ExceptionContext) -> None:
 
 def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # secure_delete: overwrites what is deleted or replaced, which may be biometric data
+    settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in settings:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.storage.album_rules import AlbumRules
-from orchestrator.storage.companions import PHOTO_SUFFIXES, group_files
+from orchestrator.storage.companions import group_files
 from orchestrator.storage.containment import resolved_roots
 from orchestrator.storage.photo_source import check_allowed, check_folder
+from services.common.suffixes import PHOTO_SUFFIXES
 
 MAX_FOLDERS = 1000
 """Folders in a listing: more than anyone reads, and few enough to count the photos in each."""

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,14 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
     update,
 )
 
 from orchestrator import features as codec
-from orchestrator.domain.people.assignment import Assignment, Person, assign_people
+from orchestrator.domain.people.assignment import Assignment, assign_people
 from orchestrator.domain.people.corrections import (
+    ABOUT_PERSONS,
+    MARKS,
     FaceFinder,
     FacePlace,
     PeopleAction,
@@ -35,11 +36,12 @@ from orchestrator.domain.people.corrections import (
     find_fault,
 )
 from orchestrator.domain.people.faces import Box, IdentifiedFace
+from orchestrator.domain.people.persons import Person
 from orchestrator.domain.people.questions import KnownFace, choose_questions
 from orchestrator.domain.photo import REJECTED
 from orchestrator.records import RunState
 from orchestrator.storage.answers import earlier_change, record_change
-from orchestrator.storage.database import DatabaseUnavailableError, is_shared
+from orchestrator.storage.database import purge_deleted
 from orchestrator.storage.rows import utc
 from orchestrator.storage.tables import (
     faces,
@@ -174,9 +176,14 @@ class SqlPeople:
             person = update(persons).where(persons.c.id == entry.person_id)
             if entry.action is PeopleAction.NAME:
                 connection.execute(person.values(name=entry.name))
-            elif entry.action is PeopleAction.IGNORE:
-                connection.execute(person.values(is_ignored=True))
-        if entry.action not in (PeopleAction.NAME, PeopleAction.IGNORE):
+            elif entry.action in MARKS:
+                connection.execute(
+                    person.values(
+                        is_ignored=entry.action is PeopleAction.IGNORE,
+                        is_important=entry.action is PeopleAction.IMPORTANT,
+                    )
+                )
+        if entry.action not in ABOUT_PERSONS:
             self.assign()  # takes seconds with many faces
 
     def list_people(self, limit: int | None = None, offset: int = 0) -> list[PersonSummary]:
@@ -193,7 +200,7 @@ class SqlPeople:
                 return []
             known = _read_known(connection, model.digest)
             rows = {row.id: row for row in connection.execute(_select_persons())}
-            named = {key: Person(key, row.name, row.is_ignored) for key, row in rows.items()}
+            named = {key: _person(row) for key, row in rows.items()}
             asked = choose_questions(known, named, model.same_person_similarity, limit)
             wanted = {question.person_id for question in asked}
             summaries = {
@@ -233,7 +240,7 @@ class SqlPeople:
             row = connection.execute(select(persons).where(persons.c.id == person_id)).one_or_none()
         if row is None:
             raise NotFoundError("person", person_id)
-        return Person(row.id, row.name, row.is_ignored)
+        return _person(row)
 
     def places(self, person_id: str) -> tuple[FacePlace, ...]:
         """Returns the places of a person's faces."""
@@ -261,6 +268,20 @@ class SqlPeople:
                 )
         return [known[number] for number in found.values() if number is not None]
 
+    def who_is_on(
+        self, digests: Collection[str]
+    ) -> tuple[dict[str, list[tuple[FacePlace, str]]], dict[str, Person]]:
+        """Returns the faces of persons on photos, by content digest, and all persons by id."""
+        assigned = select(faces).where(faces.c.person_id.is_not(None))
+        found: dict[str, list[tuple[FacePlace, str]]] = {}
+        with self._engine.connect() as connection:
+            known = {row.id: _person(row) for row in connection.execute(select(persons))}
+            for row in connection.execute(assigned.order_by(faces.c.content_digest, faces.c.place)):
+                if row.content_digest in digests and row.person_id in known:
+                    place = (_place(row), row.person_id)
+                    found.setdefault(row.content_digest, []).append(place)
+        return found, known
+
     def faces(self, person_id: str, limit: int | None = None, offset: int = 0) -> list[PersonFace]:
         """Returns a person's faces, the clearest first."""
         query = (
@@ -284,31 +305,11 @@ class SqlPeople:
         with self._assigning, self._engine.begin() as connection:
             earlier = earlier_change(connection)
             count = int(earlier["photo_count"]) if earlier is not None else _erase(connection)
-        self._vacuum()
+        purge_deleted(self._engine)
         return count
-
-    def _vacuum(self) -> None:
-        """Removes deleted rows from the file, and from SQLite's write-ahead log.
-
-        Raises:
-            DatabaseUnavailableError: Another program keeps reading the write-ahead log.
-        """
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if is_shared(self._engine):
-                connection.execute(text("VACUUM FULL features"))
-                return
-            connection.execute(text("VACUUM"))
-            is_busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()[0]
-            if is_busy:
-                raise DatabaseUnavailableError(
-                    "the vectors are deleted, but another program is reading the database, so "
-                    "its log may still contain them; stop that program, and erase again"
-                )
 
 
 def _erase(connection: Connection) -> int:
-    if connection.dialect.name == "sqlite":
-        connection.execute(text("PRAGMA secure_delete = ON"))
     gone = delete(features).where(features.c.role == IDENTITY_ROLE)
     count = connection.execute(gone).rowcount
     for table in (faces, persons, identity_models):
@@ -385,7 +386,7 @@ def _select_persons() -> Select[Any]:
     return (
         select(persons, func.count().label("face_count"), photo_count.label("photo_count"))
         .join(faces, faces.c.person_id == persons.c.id)
-        .group_by(persons.c.id, persons.c.name, persons.c.is_ignored)
+        .group_by(*persons.c)
         .order_by(
             persons.c.is_ignored,
             case((persons.c.name == "", 1), else_=0),
@@ -403,7 +404,7 @@ def _summarize(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonS
     best = _find_best(connection, ids)
     return [
         PersonSummary(
-            Person(row.id, row.name, row.is_ignored),
+            _person(row),
             row.face_count,
             row.photo_count,
             covers[row.id],
@@ -508,6 +509,10 @@ def _read_known(connection: Connection, digest: str) -> list[KnownFace]:
                 KnownFace(place, row.clarity, vector, row.person_id, is_confirmed, refused)
             )
     return known
+
+
+def _person(row: Row[Any]) -> Person:
+    return Person(row.id, row.name, row.is_ignored, row.is_important)
 
 
 def _place(row: Row[Any]) -> FacePlace:

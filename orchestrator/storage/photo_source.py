@@ -11,14 +11,7 @@ from typing import IO
 
 from orchestrator.ports import FoundPhotos, PhotoFile
 from orchestrator.storage.album_rules import IGNORE_FILE, AlbumRules
-from orchestrator.storage.companions import (
-    OTHER_SUFFIXES,
-    PHOTO_SUFFIXES,
-    PICTURE_SUFFIXES,
-    RAW_SUFFIXES,
-    FileGroup,
-    group_files,
-)
+from orchestrator.storage.companions import FileGroup, group_files
 from orchestrator.storage.containment import check_inside, open_inside, resolved_roots
 from orchestrator.storage.photo_io import report_progress
 from orchestrator.storage.results_manifest import MANIFEST_NAME, copies_in_results
@@ -31,6 +24,7 @@ from services.common.errors import (
 from services.common.imaging import decode as imaging
 from services.common.imaging.decode import CanonicalImage
 from services.common.imaging.memory_budget import MemoryBudget
+from services.common.suffixes import OTHER_SUFFIXES, PHOTO_SUFFIXES, PICTURE_SUFFIXES, RAW_SUFFIXES
 
 logger = logging.getLogger(__name__)
 

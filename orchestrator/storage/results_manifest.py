@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from services.common.platform.files import Folder, open_folder
 from services.common.user_files import open_regular
 
 MANIFEST_NAME = ".bestshot-manifest.json"
@@ -21,14 +22,14 @@ Entry = dict[str, Any]
 True}."""
 
 
-def read_manifest(folder: int, limit: int = _MAX_BYTES) -> dict[str, list[Entry]] | None:
+def read_manifest(folder: Folder, limit: int = _MAX_BYTES) -> dict[str, list[Entry]] | None:
     """Reads the manifest of an open folder.
 
     Returns:
         None if it does not exist, is not ours, or has more than `limit` bytes.
     """
     try:
-        with open_regular(MANIFEST_NAME, os.O_NOFOLLOW, folder) as opened:
+        with open_regular(MANIFEST_NAME, follow=False, folder=folder) as opened:
             found = json.loads(opened.read(limit))
         if found["written_by"] != "bestshot" or found["format"] != FORMAT_VERSION:
             return None
@@ -58,13 +59,10 @@ def copies_in_results(folder: Path) -> frozenset[str]:
     it is the only file of its kind.
     """
     try:
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with open_folder(folder) as opened:
+            manifest = read_manifest(opened, _MAX_ALBUM_BYTES) or {}
     except OSError:
         return frozenset()
-    try:
-        manifest = read_manifest(opened, _MAX_ALBUM_BYTES) or {}
-    finally:
-        os.close(opened)
     paths = {str(folder / name): entries for name, entries in manifest.items()}
     return frozenset(path for path, entries in paths.items() if _is_copy(path, entries))
 

@@ -36,6 +36,8 @@ from orchestrator.storage.tables import (
     user_marks,
 )
 
+_TUPLES = ("companion_paths", "person_ids", "judged_faces", "brought_in_for")
+"""Columns with lists of plain values."""
 HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
 """Heuristic models of version 0.1.0, whose runs do not record that they are heuristic."""
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
@@ -194,9 +196,10 @@ def image_from_row(row: Row[Any], people: Mapping[str, KnownFaces]) -> ImageReco
     values["camera_facts"] = CameraFacts(**values["camera_facts"])
     values["owner_mark"] = OwnerMark(**values["owner_mark"])
     values["user_mark"] = UserMark(values.pop("stars") or 0, values.pop("label") or "")
-    values["companion_paths"] = tuple(values["companion_paths"])
     values["face_faults"] = tuple(map(FaceFault, values["face_faults"]))
     values["alterations"] = tuple(map(Edit, values["alterations"]))
+    for name in _TUPLES:
+        values[name] = tuple(values[name])
     known = people.get(row.content_digest, ())
     values["person_names"] = tuple(sorted({person.name for _, person in known if person.name}))
     values["face_people"] = _match_people(row.content_digest, values["faces"], known)
@@ -211,7 +214,8 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values["camera_facts"] = dataclasses.asdict(record.camera_facts)
     values["owner_mark"] = dataclasses.asdict(record.owner_mark)
     del values["user_mark"]  # the album's, not the run's
-    values["companion_paths"] = list(record.companion_paths)
+    for name in _TUPLES:
+        values[name] = list(values[name])
     values["face_faults"] = list(record.face_faults)
     values["alterations"] = list(record.alterations)
     return values

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -15,14 +16,15 @@ from sqlalchemy import (
     Engine,
     Row,
     Select,
+    case,
     delete,
     func,
     select,
-    text,
     update,
 )
 
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.photo import REJECTED
 from orchestrator.domain.selection import Comparisons
 from orchestrator.records import (
     Album,
@@ -33,7 +35,7 @@ from orchestrator.records import (
     RunState,
 )
 from orchestrator.storage.answers import earlier_change, record_change
-from orchestrator.storage.database import insert, is_shared
+from orchestrator.storage.database import insert, is_shared, purge_deleted
 from orchestrator.storage.decision_log import carry_decisions
 from orchestrator.storage.image_query import (
     BEST_PATH,
@@ -59,7 +61,17 @@ from orchestrator.storage.rows import (
 from orchestrator.storage.stored_folders import album_folders
 from orchestrator.storage.tables import albums, faces, features, images, persons, runs
 from orchestrator.storage.tables import comparisons as comparisons_table
-from services.common.errors import NotFoundError
+from services.common.errors import FailedPreconditionError, NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCount:
+    """A person with their photos in a run; fields as in orchestrator.proto."""
+
+    person_id: str
+    name: str
+    image_count: int
+    best_path: str
 
 
 class SqlRunStore:
@@ -117,12 +129,15 @@ class SqlRunStore:
             NotFoundError: There is no such album.
         """
         with self._engine.begin() as connection:
-            if earlier_change(connection) is not None:
-                return
-            _delete_biometrics(connection, album_id)
-            if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
-                raise NotFoundError("album", album_id)
-            record_change(connection)
+            earlier = earlier_change(connection)
+            has_vectors = bool(earlier and earlier.get("has_vectors"))
+            if earlier is None:
+                has_vectors = _delete_biometrics(connection, runs.c.album_id == album_id) > 0
+                if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
+                    raise NotFoundError("album", album_id)
+                record_change(connection, has_vectors=has_vectors)
+        if has_vectors:
+            purge_deleted(self._engine)
 
     def find_album(self, album_id: str) -> Album | None:
         """Returns an album; None if there is none."""
@@ -168,6 +183,24 @@ class SqlRunStore:
         with contextlib.suppress(NotFoundError):
             return self.run(run_id)
         return None
+
+    def delete_run(self, run_id: str) -> None:
+        """Deletes a run with its results, and identity vectors of photos that no other run has.
+
+        Raises:
+            NotFoundError: There is no such run.
+            FailedPreconditionError: It is active, or the reference of another run.
+        """
+        with self._engine.begin() as connection:
+            earlier = earlier_change(connection)
+            has_vectors = bool(earlier and earlier.get("has_vectors"))
+            if earlier is None:
+                _check_unused(connection, run_id)
+                has_vectors = _delete_biometrics(connection, runs.c.id == run_id) > 0
+                _delete_ended(connection, run_id)
+                record_change(connection, has_vectors=has_vectors)
+        if has_vectors:
+            purge_deleted(self._engine)
 
     def list_runs(self, album_id: str, limit: int, offset: int) -> list[Run]:
         """Lists the runs of an album (empty = all albums), newest first."""
@@ -285,18 +318,30 @@ class SqlRunStore:
         """Returns the number of results of each known day, in order."""
         return self._count_by(CAPTURE_DATE, run_id)
 
-    def count_by_person(self, run_id: str) -> list[tuple[str, str, int]]:
-        """Id, name and number of results of each named person, ordered by name."""
+    def count_by_person(self, run_id: str) -> list[PersonCount]:
+        """The results of each named person, ordered by name."""
+        is_ranked = images.c.composite_score.is_not(None) & images.c.reason_code.not_in(REJECTED)
+        order = ((~is_ranked), images.c.composite_score.desc(), images.c.path)
+        shown = select(faces.c.person_id, faces.c.content_digest).distinct().subquery()
         query = (
-            select(persons.c.id, persons.c.name, func.count(images.c.path.distinct()))
-            .join(faces, faces.c.person_id == persons.c.id)
-            .join(images, images.c.content_digest == faces.c.content_digest)
+            select(
+                persons.c.id,
+                persons.c.name,
+                func.row_number().over(partition_by=persons.c.id, order_by=order).label("rank"),
+                func.count().over(partition_by=persons.c.id).label("photo_count"),
+                case((is_ranked, images.c.path), else_="").label("path"),
+            )
+            .join(shown, shown.c.person_id == persons.c.id)
+            .join(images, images.c.content_digest == shown.c.content_digest)
             .where(images.c.run_id == run_id, persons.c.name != "", persons.c.is_ignored.is_(False))
-            .group_by(persons.c.id, persons.c.name)
-            .order_by(persons.c.name)
+            .subquery()
         )
+        first = select(query).where(query.c.rank == 1).order_by(query.c.name)
         with self._engine.connect() as connection:
-            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+            return [
+                PersonCount(row.id, row.name, row.photo_count, row.path)
+                for row in connection.execute(first)
+            ]
 
     def _count_by(self, column: ColumnElement[str], run_id: str) -> dict[str, int]:
         value = column.label("value")
@@ -350,14 +395,27 @@ class SqlRunStore:
             return {row.path: row.content_digest for row in connection.execute(query)}
 
     def moments_and_reasons(self, run_id: str) -> list[tuple[str, int, str]]:
-        """Returns each readable photo's digest, the algorithm's moment, and the reason code."""
-        found = images.c.machine_cluster_id
-        query = select(images.c.content_digest, found, images.c.reason_code).where(
+        """Returns each readable photo's digest, the algorithm's moment, and the reason code.
+
+        The moments are those before they were split by persons, under any numbers.
+        """
+        found, whole = images.c.machine_cluster_id, images.c.whole_moment_id
+        query = select(images.c.content_digest, found, whole, images.c.reason_code).where(
             images.c.run_id == run_id, found.is_not(None)
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(images.c.path)).all()
-        return [(row.content_digest, row.machine_cluster_id, row.reason_code) for row in rows]
+        free = len(rows)  # no moment has this number or a larger one
+        return [
+            (
+                row.content_digest,
+                row.machine_cluster_id
+                if row.whole_moment_id is None
+                else free + row.whole_moment_id,
+                row.reason_code,
+            )
+            for row in rows
+        ]
 
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""
@@ -428,17 +486,41 @@ def _counts(run_id: str) -> Select[int, int, int]:
     ).where(images.c.run_id == run_id)
 
 
-def _delete_biometrics(connection: Connection, album_id: str) -> None:
-    """Deletes identity vectors and faces of photos that only this album has."""
-    if connection.dialect.name == "sqlite":
-        connection.execute(text("PRAGMA secure_delete = ON"))
+def _check_unused(connection: Connection, run_id: str) -> None:
+    """Checks that no other run refers to a run."""
+    users = select(runs.c.id).where(runs.c.reference_run_id == run_id)
+    user = connection.execute(users.order_by(runs.c.create_time.desc())).scalars().first()
+    if user is not None:
+        raise FailedPreconditionError(
+            f"run {run_id} is the reference of run {user}, whose picks depend on it; "
+            f"delete that run first"
+        )
+
+
+def _delete_ended(connection: Connection, run_id: str) -> None:
+    """Deletes a run that is not in progress."""
+    ended = runs.c.state.in_([state.value for state in RunState if state.is_final])
+    if connection.execute(delete(runs).where(runs.c.id == run_id, ended)).rowcount == 0:
+        if connection.execute(select(runs.c.id).where(runs.c.id == run_id)).first():
+            raise FailedPreconditionError(f"run {run_id} is in progress; cancel it first")
+        raise NotFoundError("run", run_id)
+
+
+def _delete_biometrics(connection: Connection, is_own: ColumnElement[bool]) -> int:
+    """Deletes identity vectors and faces of photos that only these runs have.
+
+    Returns:
+        Number of photos whose vectors were deleted.
+    """
     photos = select(images.c.content_digest).join(runs, runs.c.id == images.c.run_id)
-    own = photos.where(runs.c.album_id == album_id)
-    others = photos.where(runs.c.album_id != album_id)
+    own, others = photos.where(is_own), photos.where(~is_own)
+    found = {}
     for table in (features, faces):
         digest = table.c.content_digest
         gone = delete(table).where(digest.in_(own), digest.not_in(others))
-        is_identity = features.c.role == IDENTITY_ROLE
-        connection.execute(gone.where(is_identity) if table is features else gone)
+        if table is features:
+            gone = gone.where(features.c.role == IDENTITY_ROLE)
+        found[table] = connection.execute(gone).rowcount
     with_faces = select(faces.c.person_id).where(faces.c.person_id.is_not(None))
     connection.execute(delete(persons).where(persons.c.id.not_in(with_faces)))
+    return found[features]

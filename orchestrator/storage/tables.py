@@ -86,6 +86,7 @@ runs = Table(
     Column("decisions", JSON, nullable=False, server_default="{}"),
     Column("corrections", JSON, nullable=False, server_default="[]"),
     Column("notes", JSON, nullable=False, server_default="[]"),
+    Column("persons", JSON, nullable=False, server_default="{}"),
     Column("owner_id", Text),
     Column("lease_expire_time", DateTime(timezone=True)),
     Column("is_cancel_requested", Boolean, nullable=False, server_default=false()),
@@ -134,6 +135,11 @@ images = Table(
     Column("set_size", Integer),
     Column("altered_from_path", Text, nullable=False, server_default=""),
     Column("alterations", JSON, nullable=False, server_default="[]"),
+    Column("person_ids", JSON, nullable=False, server_default="[]"),
+    Column("judged_faces", JSON, nullable=False, server_default="[]"),
+    Column("whole_moment_id", Integer),
+    Column("moment_people", Text, nullable=False, server_default=""),
+    Column("brought_in_for", JSON, nullable=False, server_default="[]"),
 )
 
 comparisons = Table(
@@ -190,6 +196,7 @@ persons = Table(
     Column("id", String(32), primary_key=True),
     Column("name", Text, nullable=False),
     Column("is_ignored", Boolean, nullable=False),
+    Column("is_important", Boolean, nullable=False, server_default=false()),
 )
 """The people of all albums; like `faces` derived from the vectors and from `people_log`."""
 

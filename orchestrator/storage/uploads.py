@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from orchestrator.storage.companions import PHOTO_SUFFIXES
 from orchestrator.storage.containment import resolved_roots
-from orchestrator.storage.durability import sync_folder
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
+from services.common.platform.files import sync_folder
+from services.common.suffixes import PHOTO_SUFFIXES, UPLOAD_SUFFIXES
 
 UPLOADS_NAME = "uploads"
 _PARTIAL_SUFFIX = ".partial"
@@ -22,6 +22,7 @@ _MARK_NAME = ".no-album-yet"
 """Marker file in a folder until its album is stored. Without this file a folder is never removed:
 its album may be in a database that was moved away."""
 _MAX_NAME_BYTES = 200
+_MAX_DEPTH = 12
 
 
 def album_roots(allowed_roots: Sequence[Path], data_folder: Path) -> tuple[Path, ...]:
@@ -67,19 +68,20 @@ class Upload:
             raise self._not_stored(error) from error
 
     def begin(self, filename: str) -> None:
-        """Begins a photo.
+        """Begins a photo or a sidecar, in the folders that its name may contain.
 
         Raises:
-            InvalidArgumentError: The name is not that of a photo.
+            InvalidArgumentError: The name is not that of a photo or a sidecar.
         """
         self._close()
-        first = path = self._partial / _safe_name(filename)
+        first = path = self._partial / _safe_path(filename)
+        path.parent.mkdir(parents=True, exist_ok=True)
         count = 1
         while path.exists():
             count += 1
             path = first.with_stem(f"{first.stem} ({count})")
         self._open = path.open("xb")
-        self.photo_count += 1
+        self.photo_count += is_photo(path)
 
     def write(self, chunk: bytes) -> None:
         """Appends to the current photo.
@@ -107,7 +109,8 @@ class Upload:
         if not self.photo_count:
             raise InvalidArgumentError("filename", "the upload has no photos")
         self._close()
-        sync_folder(self._partial)
+        for folder in (self._partial, *_subfolders(self._partial)):
+            sync_folder(folder)
         self._partial.rename(self.folder)
         sync_folder(self.folder.parent)
 
@@ -130,10 +133,16 @@ class Upload:
 
 def count_photos(folder: Path) -> int:
     """Returns the number of photos that were uploaded into a folder; 0 if it is gone."""
-    try:
-        return sum(path.name != _MARK_NAME for path in folder.iterdir())
-    except OSError:
-        return 0
+    return sum(is_photo(path) and path.is_file() for path in folder.rglob("*"))
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a file is a photo, by its suffix, and not a sidecar."""
+    return path.suffix.lower() in PHOTO_SUFFIXES
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_dir()]
 
 
 def remove_abandoned_uploads(
@@ -157,21 +166,35 @@ def remove_abandoned_uploads(
         if folder.name in named:
             (folder / _MARK_NAME).unlink(missing_ok=True)
             continue
-        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
         if time.time() - newest >= untouched_s:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _safe_name(filename: str) -> str:
-    """Strips folders, control characters and leading dots from a name."""
-    name = re.sub(r"[\x00-\x1f/\\:]", "_", filename).strip().lstrip(".")
-    if Path(name).suffix.lower() not in PHOTO_SUFFIXES:
+def _safe_path(filename: str) -> Path:
+    """Returns a path below the upload's folder, without "..", control characters or leading dots.
+
+    Raises:
+        InvalidArgumentError: It is not the name of a photo or a sidecar, or is too deep.
+    """
+    parts = [_safe_name(part) for part in re.split(r"[/\\]", filename)]
+    parts = [part for part in parts if part]
+    if not parts or Path(parts[-1]).suffix.lower() not in UPLOAD_SUFFIXES:
         raise InvalidArgumentError(
             "filename",
             f"{filename!r} is not the name of a photo: it must end in one of "
-            f"{', '.join(sorted(PHOTO_SUFFIXES))}",
+            f"{', '.join(sorted(UPLOAD_SUFFIXES))}",
         )
-    stem, suffix = Path(name).stem, Path(name).suffix
+    if len(parts) > _MAX_DEPTH:
+        raise InvalidArgumentError(
+            "filename", f"{filename!r} is in {len(parts) - 1} folders; at most {_MAX_DEPTH - 1}"
+        )
+    return Path(*parts)
+
+
+def _safe_name(part: str) -> str:
+    name = Path(re.sub(r"[\x00-\x1f:]", "_", part).strip().lstrip(".") or ".")
+    stem, suffix = name.stem, name.suffix
     while len((stem + suffix).encode()) > _MAX_NAME_BYTES:
-        stem = stem[:-1]
+        stem, suffix = (stem[:-1], suffix) if stem else (suffix[:-1], "")
     return stem + suffix

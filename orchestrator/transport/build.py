@@ -19,7 +19,7 @@ from orchestrator.metrics import RunMetrics
 from orchestrator.records import Album
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import Concurrency
-from orchestrator.runs.worker import Worker
+from orchestrator.runs.worker import Announce, Worker
 from orchestrator.storage.album_folders import AlbumPhotoSource, open_folders
 from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.decision_log import SqlDecisionLog
@@ -73,6 +73,7 @@ def build_orchestrator(
     registry: CollectorRegistry,
     *,
     allowed_roots: Sequence[Path] | None = None,
+    announce: Announce | None = None,
 ) -> Orchestrator:
     """Assembles an orchestrator in the running event loop; starts nothing.
 
@@ -87,6 +88,7 @@ def build_orchestrator(
         allowed_roots: Folders that must contain new albums and exports. Set by commands of this
             machine's user, who may read every album; None = those in `settings`, which then apply
             to all albums.
+        announce: Called with each run that has ended here.
 
     Raises:
         ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
@@ -125,10 +127,12 @@ def build_orchestrator(
         open_source=open_source,
         metrics=run_metrics,
         threads=threads,
+        announce=announce,
     )
     curator = Curator(
         store=store,
         log=log,
+        people=people,
         queue=queue,
         cache=cache,
         ports=ports,

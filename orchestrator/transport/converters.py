@@ -100,6 +100,8 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
                 decision_message(Decision(value))
             )
         message.corrections.extend(map(_correction_message, read_corrections(run)))
+        for person_id, person in run.persons.items():
+            message.persons[person_id].CopyFrom(pb.RunPerson(**person))
     return message
 
 
@@ -215,6 +217,11 @@ def image_message(
         alterations=record.alterations,
         content_class=f"CONTENT_CLASS_{(record.content_class or 'unspecified').upper()}",
         person_names=record.person_names,
+        person_ids=record.person_ids,
+        judged_faces=record.judged_faces,
+        whole_moment_id=record.whole_moment_id,
+        moment_people=record.moment_people,
+        brought_in_for=record.brought_in_for,
     )
 
 
@@ -373,10 +380,7 @@ def statistics_message(found: Statistics) -> pb.GetRunStatisticsResponse:
         ],
         cameras=_value_counts(found.cameras),
         capture_dates=_value_counts(found.capture_dates),
-        people=[
-            pb.PersonCount(person_id=person_id, name=name, image_count=count)
-            for person_id, name, count in found.people
-        ],
+        people=[pb.PersonCount(**dataclasses.asdict(person)) for person in found.people],
     )
 
 

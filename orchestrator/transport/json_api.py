@@ -1,4 +1,4 @@
-"""/api/v1: the read calls of the orchestrator as JSON over HTTP, described by OpenAPI."""
+"""/api/v1: the calls of the orchestrator as JSON over HTTP, described by OpenAPI."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
-from orchestrator.config import describe_settings
 from orchestrator.domain.explanation import Explanation
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.pictures import MAX_LONG_SIDE_PX
@@ -26,21 +27,48 @@ from orchestrator.run_service import Curator
 from orchestrator.storage.image_query import ORDER_PATTERN, ImageQuery
 from orchestrator.storage.people_store import PersonSummary
 from orchestrator.transport import json_models as models
-from orchestrator.transport.pages import MAX_QUESTION_COUNT, Page, PageRequest, Reader, Result
-from services.common.errors import (
-    MAX_MESSAGE_BYTES,
-    BestshotError,
-    InvalidArgumentError,
-    shorten,
+from orchestrator.transport.json_calls import (
+    CALLS,
+    UPLOAD_PATH,
+    make_handler,
+    make_upload_handler,
 )
+from orchestrator.transport.json_messages import answer_model
+from orchestrator.transport.pages import Page, PageRequest, Reader, Result
+from orchestrator.transport.problems import (
+    DOCS_PATH,
+    PREFIX,
+    answer_error,
+    answer_http,
+    answer_invalid,
+    answer_unexpected,
+    render_docs,
+)
+from orchestrator.transport.servicer import OrchestratorServicer
+from services.common.errors import BestshotError, InvalidArgumentError
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
 from services.common.rpc.bounds import MAX_ITEMS, check_text
 from services.common.rpc.status import HTTP_STATUS
 
-PREFIX = "/api/v1"
 CHUNK_BYTES = 2**20
 MAX_INT = 2**31 - 1
 _SERVICE = "/bestshot.orchestrator.v1.OrchestratorService"
+_DESCRIPTION = """Albums, runs, results and decisions. Everything that the gRPC API offers, with the
+same names. POST and PATCH take application/json, uploads multipart/form-data. Changes take a
+`request_id`, a UUID that makes it safe to repeat them. Pages of other web sites may not call it."""
+_UPLOAD_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "photos": {"type": "array", "items": {"type": "string", "format": "binary"}}
+                },
+            }
+        }
+    },
+}
 _PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {
@@ -49,7 +77,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
             "application/problem+json": {"schema": _PROBLEM_SCHEMA},
         },
     }
-    for code in (*sorted(HTTP_STATUS.values()), 500)
+    for code in (*sorted({*HTTP_STATUS.values(), 413, 415}), 500)
 }
 
 
@@ -59,8 +87,8 @@ class PageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     # The bounds are only described here; the reader checks them, as it does for gRPC.
-    page_size: Annotated[int, Field(le=MAX_INT, json_schema_extra={"minimum": 0})] = 0
-    """maximum number of items to return, up to 1000; 0 means 50"""
+    page_size: Annotated[int, Field(json_schema_extra={"minimum": 0})] = 0
+    """maximum number of items to return; 0 means 50, and more than 1000 means 1000"""
     page_token: str = ""
     """next_page_token of the previous page"""
 
@@ -101,8 +129,8 @@ class ImagesQuery(SkippingQuery):
 PageSize = Annotated[
     int,
     Query(
-        description="Maximum number of questions, up to 100; 0 means 5.",
-        json_schema_extra={"minimum": 0, "maximum": MAX_QUESTION_COUNT},
+        description="Maximum number of questions; 0 means 5, and more than 100 means 100.",
+        json_schema_extra={"minimum": 0},
     ),
 ]
 PhotoPath = Annotated[str, Query(min_length=1, description="Path of the photo in its album.")]
@@ -203,7 +231,7 @@ class JsonApi:
 
     async def statistics(self, run_id: str) -> object:
         """Counts a run's photos: by filter, by score, by cluster size."""
-        return dataclasses.asdict(await self._reader.statistics(run_id))
+        return models.make_statistics(await self._reader.statistics(run_id))
 
     async def diff(self, run_id: str, other_run_id: str) -> object:
         """Returns how another run differs from this one."""
@@ -234,10 +262,6 @@ class JsonApi:
         """Lists the unanswered pairs of shots, beginning with those that are the least certain."""
         found = await self._reader.pairs(run_id, _page_request(query))
         return models.make_pairs(found)
-
-    async def proposed_weights(self, run_id: str) -> object:
-        """Proposes weights that predict more of the user's answers about pairs."""
-        return models.make_proposed_weights(await self._reader.learned_weights(run_id))
 
     async def thumbnail(
         self,
@@ -273,15 +297,6 @@ class JsonApi:
             else {"role": role, "model": answer, "error": ""}
             for role, answer in served.items()
         ]
-
-    async def settings(self, profile: str = "") -> object:
-        """Returns the settings of a profile; default: the orchestrator's own."""
-        found = await self._reader.settings(profile)
-        return {
-            "profile": found.profile,
-            "config": found.config,
-            "settings": describe_settings(),
-        }
 
     async def results(self, job_id: str, query: Annotated[ImagesQuery, Query()]) -> object:
         """Returns the photos in a run (a job) with their scores in a flat structure."""
@@ -348,12 +363,6 @@ _ROUTES = (
     _Route("/runs/{run_id}/explanation", JsonApi.explanation, "ExplainImage", Explanation),
     _Route("/runs/{run_id}/evaluation", JsonApi.evaluation, "EvaluateRun", models.EvaluatedRun),
     _Route("/runs/{run_id}/pairs", JsonApi.pairs, "ListPairs", models.Pairs),
-    _Route(
-        "/runs/{run_id}/proposed_weights",
-        JsonApi.proposed_weights,
-        "ProposeWeights",
-        models.ProposedWeights,
-    ),
     _Route("/runs/{run_id}/thumbnail", JsonApi.thumbnail, "GetThumbnail", None, "image/jpeg"),
     _Route(
         "/runs/{run_id}/files/{filename}",
@@ -363,26 +372,29 @@ _ROUTES = (
         "application/octet-stream",
     ),
     _Route("/models", JsonApi.models, "ListModels", list[models.ServedModel]),
-    _Route("/settings", JsonApi.settings, "DescribeSettings", models.ProfileSettings),
     _Route("/results/{job_id}/images", JsonApi.results, "ListImages", models.ResultImages),
 )
 
 
-def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> FastAPI:
+def build_json_app(
+    api: JsonApi, servicer: OrchestratorServicer, authorize: Authorize, *, has_tokens: bool
+) -> FastAPI:
     """Builds the application.
 
     Args:
-        api: The handlers.
+        api: The handlers of calls that read.
+        servicer: Handles all other calls.
         authorize: Authorizes a call by the gRPC method of the same name.
         has_tokens: Whether callers need a token.
     """
     app = FastAPI(
         title="bestshot",
         version="1",
-        description=__doc__ or "",
+        description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
+        servers=[{"url": "/", "description": "The server that this document is from."}],
     )
     bearer = [Depends(HTTPBearer(auto_error=False))] if has_tokens else []
     for route in _ROUTES:
@@ -396,10 +408,39 @@ def build_json_app(api: JsonApi, authorize: Authorize, *, has_tokens: bool) -> F
             responses=_PROBLEMS if route.model else {200: found, **_PROBLEMS},
             dependencies=[*bearer, Depends(_check(authorize, route.method))],
         )
-    app.add_exception_handler(BestshotError, _answer_error)
-    app.add_exception_handler(RequestValidationError, _answer_invalid)
-    app.add_exception_handler(HTTPException, _answer_http)
+    for call in CALLS:
+        app.add_api_route(
+            PREFIX + call.path,
+            make_handler(call, servicer),
+            methods=[call.verb],
+            operation_id=call.operation_id,
+            response_model=call.answer,
+            responses=_PROBLEMS,
+            dependencies=[*bearer, Depends(_check(authorize, call.method))],
+            openapi_extra=call.describe(),
+        )
+    app.add_api_route(
+        PREFIX + UPLOAD_PATH,
+        make_upload_handler(servicer),
+        methods=["POST"],
+        response_model=answer_model(pb.UploadAlbumResponse.DESCRIPTOR),
+        responses=_PROBLEMS,
+        dependencies=[*bearer, Depends(_check(authorize, "UploadAlbum"))],
+        openapi_extra={"requestBody": _UPLOAD_BODY},
+    )
+    for kind, answer in (
+        (BestshotError, answer_error),
+        (RequestValidationError, answer_invalid),
+        (HTTPException, answer_http),
+        (Exception, answer_unexpected),
+    ):
+        app.add_exception_handler(kind, answer)
     app.openapi = _describe(app)  # type: ignore[method-assign]
+
+    async def docs() -> Response:
+        return HTMLResponse(render_docs(app.openapi()))
+
+    app.add_api_route(DOCS_PATH, docs, include_in_schema=False)
     return app
 
 
@@ -430,6 +471,9 @@ def _describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
     def openapi() -> dict[str, Any]:
         document = made()
         schemas = document["components"]["schemas"]
+        bodies: list[Any] = [(call.body, "validation") for call in CALLS if call.has_body]
+        _, found = models_json_schema(bodies, ref_template="#/components/schemas/{model}")
+        schemas.update(found["$defs"])
         schemas["Problem"] = models.Problem.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
@@ -439,34 +483,3 @@ def _describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
         return document
 
     return openapi
-
-
-async def _answer_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, BestshotError)
-    status = HTTP_STATUS.get(error.code, 500)
-    field = error.field if isinstance(error, InvalidArgumentError) else ""
-    return _problem(status, error.message, error.reason, field)
-
-
-async def _answer_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    field = str(first["loc"][-1])
-    return _problem(400, f"{field}: {first['msg']}", InvalidArgumentError.reason, field)
-
-
-async def _answer_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    answer = _problem(error.status_code, str(error.detail), "HTTP")
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-def _problem(status: int, detail: str, reason: str, field: str = "") -> Response:
-    title = http.HTTPStatus(status).phrase
-    detail, field = shorten(detail, MAX_MESSAGE_BYTES), shorten(field, MAX_MESSAGE_BYTES)
-    content = models.Problem(status=status, title=title, detail=detail, reason=reason, field=field)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse(
-        content.model_dump(), status, headers, media_type="application/problem+json"
-    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_type_hints
 
+from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from pydantic import BaseModel, create_model
 
 from orchestrator.domain.decisions import DecidedPhoto, DecisionAction
@@ -12,12 +14,14 @@ from orchestrator.domain.scoring import FaceSigns, PersonPenalties
 from orchestrator.export.metrics_csv import status
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
-from orchestrator.review.evaluation import Counts, Evaluation
-from orchestrator.review.pair_learning import LearnedWeights, learning_lines
+from orchestrator.review.evaluation import Counts, Evaluation, evaluation_lines
 from orchestrator.review.run_statistics import Histogram
 from orchestrator.storage.people_store import PersonFace
+from orchestrator.storage.run_store import PersonCount
+from orchestrator.transport import values
+from orchestrator.transport.converters import decision_value
 from orchestrator.transport.pages import PairsPage
-from services.common.config.describe import SettingDescription
+from orchestrator.transport.pages import Statistics as Counted
 
 Status = Literal["selected", "not_selected", "unreadable"]
 
@@ -26,13 +30,15 @@ class Problem(BaseModel):
     """An error in the format of RFC 9457 (application/problem+json).
 
     Attributes:
+        type: Address of the reason's description, relative to this server.
         status: HTTP status.
-        title: Title of the status.
+        title: What the reason means.
         detail: Human-readable message.
         reason: Machine-readable reason, as in google.rpc.ErrorInfo.
         field: The invalid parameter; empty if the error is not about a parameter.
     """
 
+    type: str
     status: int
     title: str
     detail: str
@@ -88,6 +94,8 @@ _IMAGE_FIELDS: dict[str, Any] = {
     **get_type_hints(ImageRecord),
     "filename": str,
     "face_caption": str,
+    "exposure_caption": str,
+    "megapixels": float,
     "status": Status,
     "decision": Decision | None,
     "face_signs": list[FaceSigns],
@@ -101,15 +109,30 @@ Image: type[BaseModel] = create_model(  # type: ignore[call-overload]
 
 def image(record: ImageRecord, decision: Decision | None, penalties: PersonPenalties) -> BaseModel:
     """Returns a result with the user's decision; the penalties are those of its run."""
+    return _image(record, decision, record.face_signs(penalties))
+
+
+def image_of(message: pb.ImageResult) -> BaseModel:
+    """Returns the result in a message."""
+    return _image(
+        values.image_value(message),
+        decision_value(message.decision),
+        map(values.face_signs_value, message.face_signs),
+    )
+
+
+def _image(record: ImageRecord, decision: Decision | None, signs: Iterable[FaceSigns]) -> BaseModel:
     fields = {name: getattr(record, name) for name in get_type_hints(ImageRecord)}
     del fields["face_people"]
     return Image(
         **fields,
         filename=record.filename,
         face_caption=record.face_caption,
+        exposure_caption=record.exposure_caption,
+        megapixels=record.megapixels,
         status=status(record),
         decision=decision,
-        face_signs=list(record.face_signs(penalties)),
+        face_signs=list(signs),
     )
 
 
@@ -135,6 +158,7 @@ class CountedPerson(BaseModel):
     id: str
     name: str
     is_ignored: bool
+    is_important: bool
     face_count: int
     photo_count: int
     cover: PersonFace
@@ -174,6 +198,7 @@ class Statistics(BaseModel):
     cluster_sizes: list[tuple[int, int]]
     cameras: dict[str, int]
     capture_dates: dict[str, int]
+    people: list[PersonCount]
 
 
 class Disagreement(BaseModel):
@@ -191,6 +216,7 @@ class EvaluatedRun(BaseModel):
     moments_agreement: float
     corrected_image_count: int
     disagreements: list[Disagreement]
+    lines: list[str]
 
 
 def make_evaluated_run(found: Evaluation) -> EvaluatedRun:
@@ -203,6 +229,20 @@ def make_evaluated_run(found: Evaluation) -> EvaluatedRun:
             Disagreement(path=record.path, decision=decision, reason=record.reason)
             for record, decision in found.disagreements
         ],
+        lines=evaluation_lines(found),
+    )
+
+
+def make_statistics(found: Counted) -> Statistics:
+    """Translates the photo counts of a run."""
+    return Statistics(
+        image_count=found.image_count,
+        filter_counts=found.filter_counts,
+        histograms=found.histograms,
+        cluster_sizes=found.cluster_sizes,
+        cameras=found.cameras,
+        capture_dates=found.capture_dates,
+        people=found.people,
     )
 
 
@@ -241,61 +281,6 @@ def make_pairs(found: PairsPage) -> Pairs:
         choice_count=found.choice_count,
         unsure_count=found.unsure_count,
     )
-
-
-class WeightChange(BaseModel):
-    """A setting for which another value is proposed."""
-
-    key: str
-    before: float
-    after: float
-
-
-class ProposedWeights(BaseModel):
-    """Weights learned from answers about pairs; see ProposeWeightsResponse."""
-
-    proposed_settings: list[WeightChange]
-    choice_count: int
-    moment_count: int
-    unsure_count: int
-    missing_count: int
-    predicted_before_count: int
-    predicted_after_count: int
-    held_out_count: int
-    chance: float
-    fold_count: int
-    is_better: bool
-    lines: list[str]
-
-
-def make_proposed_weights(learned: LearnedWeights) -> ProposedWeights:
-    """Translates learned weights."""
-    found = learned.found
-    return ProposedWeights(
-        proposed_settings=[
-            WeightChange(key=key, before=before, after=after)
-            for key, (before, after) in learned.changes.items()
-        ],
-        choice_count=found.choice_count,
-        moment_count=found.moment_count,
-        unsure_count=learned.unsure_count,
-        missing_count=learned.missing_count,
-        predicted_before_count=found.predicted_before,
-        predicted_after_count=found.predicted_after,
-        held_out_count=found.held_out,
-        chance=found.chance,
-        fold_count=found.fold_count,
-        is_better=found.is_better,
-        lines=list(learning_lines(learned)),
-    )
-
-
-class ProfileSettings(BaseModel):
-    """The settings of a profile: values in force, and descriptions."""
-
-    profile: str
-    config: dict[str, Any]
-    settings: list[SettingDescription]
 
 
 class _Page(BaseModel):

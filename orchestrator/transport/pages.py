@@ -42,7 +42,7 @@ from orchestrator.storage.people_store import (
 )
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.rendition_files import RenditionFiles
-from orchestrator.storage.run_store import SqlRunStore
+from orchestrator.storage.run_store import PersonCount, SqlRunStore
 from orchestrator.transport import page_token
 from services.common.errors import InvalidArgumentError
 
@@ -99,7 +99,7 @@ class Statistics:
     cluster_sizes: list[tuple[int, int]]
     cameras: dict[str, int]
     capture_dates: dict[str, int]
-    people: list[tuple[str, str, int]]
+    people: list[PersonCount]
 
 
 @dataclass(frozen=True)
@@ -348,16 +348,13 @@ class Reader:
         return Page(found, _next_token(total - offset, size, offset, "people"), total)
 
     async def people_questions(self, count: int) -> list[PeopleQuestion]:
-        """The uncertain faces that matter most; 0 = as many as fit on a page.
+        """The uncertain faces that matter most; 0 = as many as fit on a page, at most 100.
 
         Raises:
-            InvalidArgumentError: `count` is out of bounds.
+            InvalidArgumentError: `count` is negative.
         """
-        if not 0 <= count <= MAX_QUESTION_COUNT:
-            raise InvalidArgumentError(
-                "page_size", f"{count} is not between 0 and {MAX_QUESTION_COUNT}"
-            )
-        return await asyncio.to_thread(self._people.questions, count or QUESTION_COUNT)
+        count = min(page_token.page_size(count), MAX_QUESTION_COUNT) if count else QUESTION_COUNT
+        return await asyncio.to_thread(self._people.questions, count)
 
     async def person_faces(self, person_id: str, wanted: PageRequest) -> Page[PersonFace]:
         """Returns the faces of a person, the clearest first."""

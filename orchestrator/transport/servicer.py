@@ -168,7 +168,12 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def UpdateAlbum(
         self, request: pb.UpdateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.UpdateAlbumResponse:
-        """Renames an album."""
+        """Changes an album: its name, which is all that can be changed."""
+        for field in request.update_mask.paths:
+            if field not in ("display_name", "*"):
+                raise InvalidArgumentError(
+                    "update_mask", f"{field!r} cannot be changed, only 'display_name'"
+                )
         name = request.display_name.strip()
         if not name:
             raise InvalidArgumentError("display_name", "must not be empty")
@@ -254,7 +259,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.CancelRunResponse:
         """Asks a run to stop."""
         run = await self._curator.cancel(request.run_id)
-        return pb.CancelRunResponse(run=converters.run_message(run, whole=False))
+        return pb.CancelRunResponse(run=converters.run_message(run, whole=True))
 
     @deduplicate
     async def ResumeRun(
@@ -262,7 +267,15 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.ResumeRunResponse:
         """Resumes an unfinished run."""
         run = await self._curator.resume(request.run_id)
-        return pb.ResumeRunResponse(run=converters.run_message(run, whole=False))
+        return pb.ResumeRunResponse(run=converters.run_message(run, whole=True))
+
+    @deduplicate
+    async def DeleteRun(
+        self, request: pb.DeleteRunRequest, context: grpc.aio.ServicerContext
+    ) -> pb.DeleteRunResponse:
+        """Deletes a run that has ended."""
+        await asyncio.to_thread(self._store.delete_run, request.run_id)
+        return pb.DeleteRunResponse()
 
     async def GetRun(
         self, request: pb.GetRunRequest, context: grpc.aio.ServicerContext

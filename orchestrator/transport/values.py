@@ -1,4 +1,4 @@
-"""Converts messages of bestshot.orchestrator.v1 back to our values, for the command line."""
+"""Converts messages of bestshot.orchestrator.v1 back to our values, for commands and for JSON."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ from orchestrator.domain.photo import (
     QualityScores,
     UserMark,
 )
-from orchestrator.domain.scoring import FaceFault
+from orchestrator.domain.scoring import FaceFault, FaceSigns
 from orchestrator.ports import ModelIdentity
-from orchestrator.records import Album, FacePerson, ImageRecord, Run, RunState, RunSummary
+from orchestrator.records import (
+    Album,
+    FacePerson,
+    ImageRecord,
+    Run,
+    RunState,
+    RunSummary,
+    StageProgress,
+)
 from orchestrator.review.run_diff import Change, Regrouping, RunDiff, Scalar
 from orchestrator.runs.recorded_settings import record_corrections
 from orchestrator.transport.converters import decision_action, decision_value, overrides_value
@@ -59,6 +67,11 @@ def run_value(message: pb.Run) -> Run:
         models={role: _model_value(message.models[role]) for role in _by_role(message.models)},
         versions=dict(message.versions),
         create_time=_time(message.create_time),
+        revision=message.revision,
+        start_time=_time(message.start_time) if message.HasField("start_time") else None,
+        end_time=_time(message.end_time) if message.HasField("end_time") else None,
+        stages=tuple(_plain(StageProgress, stage) for stage in message.stages),
+        notes=tuple(message.notes),
         error=message.error,
         summary=_plain(RunSummary, message.summary) if message.HasField("summary") else None,
         source_run_id=message.source_run_id,
@@ -101,6 +114,12 @@ def image_value(message: pb.ImageResult) -> ImageRecord:
         .replace("unspecified", ""),
         face_people=_face_people(message.face_signs),
     )
+    return value
+
+
+def face_signs_value(message: pb.FaceSigns) -> FaceSigns:
+    """Translates what is known about a face."""
+    value: FaceSigns = _plain(FaceSigns, message)
     return value
 
 

@@ -59,6 +59,11 @@ class BestshotError(Exception):
         """The message for people, who do not know the fields of a request."""
         return self.message
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The names in the message, for programs."""
+        return {}
+
 
 class ConfigError(BestshotError):
     """A setting is wrong: unknown key, bad value, missing file, port in use."""
@@ -82,6 +87,11 @@ class InvalidArgumentError(BestshotError):
         super().__init__(f"{field}: {problem}" if field else problem)
         self.field = field
         self._problem = problem
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The field, if the problem is about one."""
+        return {"field": self.field} if self.field else {}
 
     @property
     def sentence(self) -> str:
@@ -126,6 +136,16 @@ class PermissionDeniedError(BestshotError):
     code = "PERMISSION_DENIED"
     reason = "SCOPE_MISSING"
 
+    def __init__(self, method: str, scope: str) -> None:
+        super().__init__(f"{method} needs a token with the scope {scope!r}")
+        self.method = method
+        self.scope = scope
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The method, and the scope that it requires."""
+        return {"method": self.method, "required_scope": self.scope}
+
 
 class NotFoundError(BestshotError):
     """A named resource does not exist."""
@@ -137,6 +157,11 @@ class NotFoundError(BestshotError):
         super().__init__(f"there is no {resource_type} {name!r}")
         self.resource_type = resource_type
         self.name = name
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The kind of resource, and its name or id."""
+        return {"resource_type": self.resource_type, "resource_name": self.name}
 
 
 class FailedPreconditionError(BestshotError):

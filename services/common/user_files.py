@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from services.common.errors import ConfigError
+from services.common.platform import files
+from services.common.platform.files import Folder
+
+logger = logging.getLogger(__name__)
+
+ContentT = TypeVar("ContentT")
 
 SETTINGS_LIMIT_BYTES = 1_000_000
 """Limit for settings, tokens, passwords, keys and certificates; the largest we ship is 20 kB."""
@@ -27,21 +36,22 @@ class NotRegularError(OSError):
     """The opened file is a folder, a pipe, a socket or a device."""
 
 
-def open_regular(path: Path | str, flags: int = 0, dir_fd: int | None = None) -> io.BufferedReader:
+def open_regular(
+    path: Path | str, *, follow: bool = True, folder: Folder | None = None
+) -> io.BufferedReader:
     """Opens a regular file for reading; refuses anything else without blocking.
 
     Args:
         path: The file, or a link to one.
-        flags: Added to those of `os.open`; O_NOFOLLOW refuses a link.
-        dir_fd: Descriptor of the folder that a relative path starts from.
+        follow: Whether it may be a link.
+        folder: The folder in which `path` is a name.
 
     Raises:
         NotRegularError: The path is not a regular file.
         OSError: The file cannot be opened.
     """
-    # Without O_NONBLOCK, opening a pipe without a writer would never return.
-    flags |= os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-    descriptor = os.open(path, flags, dir_fd=dir_fd)
+    flags = files.READ | files.NO_WAIT | (0 if follow else files.NO_FOLLOW)
+    descriptor = os.open(path, flags) if folder is None else folder.open(str(path), flags)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -100,3 +110,46 @@ def read_user_text(path: Path, source: str = "", limit: int = SETTINGS_LIMIT_BYT
         line = content.count(b"\n", 0, error.start) + 1
         where = f"{source}: " if source else ""
         raise ConfigError(f"{where}{path}, line {line}: the text is not UTF-8") from error
+
+
+class WatchedFile(Generic[ContentT]):
+    """The content of a file that may be replaced while the process runs.
+
+    Args:
+        path: The file.
+        read: Reads it; raises ConfigError if it is missing or wrong.
+
+    Raises:
+        ConfigError: The file is missing or wrong now; later, only the log reports that.
+    """
+
+    def __init__(self, path: Path, read: Callable[[Path], ContentT]) -> None:
+        self._path = path
+        self._read = read
+        self._state = _file_state(path)
+        self._content = read(path)
+
+    def content(self) -> ContentT:
+        """Returns the content, read again if the file has changed since the last call.
+
+        While the new file is missing or wrong, it is the last one that was right; the log says so
+        once per change.
+        """
+        state = _file_state(self._path)
+        if state != self._state:
+            self._state = state
+            try:
+                self._content = self._read(self._path)
+                logger.info("read %s again, because it has changed", self._path)
+            except ConfigError as error:
+                logger.error("keeping the last content of %s: %s", self._path, error.message)
+        return self._content
+
+
+def _file_state(path: Path) -> tuple[int, ...]:
+    """Returns numbers that change whenever the file, or the file it links to, is replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns

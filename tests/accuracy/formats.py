@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from orchestrator.storage.companions import PHOTO_SUFFIXES, RAW_SUFFIXES
 from services.common.errors import InvalidImageError
 from services.common.imaging.decode import CanonicalImage, decode
+from services.common.suffixes import PHOTO_SUFFIXES, RAW_SUFFIXES
 
 MAX_PIXELS = 10**9
 PATCHES = 16

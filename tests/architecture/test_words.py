@@ -15,6 +15,7 @@ FOLDERS = (
     "client",
     "configs",
     "deploy",
+    "docs",
     "models",
     "orchestrator",
     "protos",

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.metadata.reader import assemble_facts, read_metadata
-from orchestrator.storage.companions import PHOTO_SUFFIXES
 from services.common.errors import InvalidImageError
 from services.common.imaging.decode import decode
+from services.common.suffixes import PHOTO_SUFFIXES
 
 TAGS = (
     ("ExifIFD:DateTimeOriginal", "IFD0:DateTimeOriginal"),

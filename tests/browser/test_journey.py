@@ -8,6 +8,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -276,7 +277,7 @@ def test_the_whole_journey(
 
     # comparison with the run that it was made from
     open_tab(page, "Compare")
-    expect(page.locator(".diff table").first).to_contain_text("select_best.max_images_per_cluster")
+    expect(page.locator(".diff table").first).to_contain_text("Maximum photos per moment")
     lost = [
         path
         for path, image in images_of(system, run.id).items()
@@ -290,9 +291,11 @@ def test_the_whole_journey(
 
     # the table, and the files behind it
     open_tab(page, "Metrics Table")
-    expect(page.locator(".metrics tbody tr")).to_have_count(16)
+    expect(page.locator(".metrics tbody tr:not(.because)")).to_have_count(16)
     page.get_by_role("button", name="Composite", exact=True).click()
-    expect(page.locator(".metrics tbody tr").first).to_have_attribute("data-photo", best.path)
+    expect(page.locator(".metrics tbody tr:not(.because)").first).to_have_attribute(
+        "data-photo", best.path
+    )
     shoot(page, "metrics")
     page.get_by_text("Score distributions").scroll_into_view_if_needed()
     expect(page.locator(".chart")).to_have_count(18)
@@ -304,13 +307,13 @@ def test_the_whole_journey(
     page.get_by_label("from", exact=True).fill("0.3")
     page.get_by_label("to", exact=True).fill("0,9")
     page.get_by_label("to", exact=True).press("Enter")
-    expect(page.locator(".metrics tbody tr")).to_have_count(len(focus))
+    expect(page.locator(".metrics tbody tr:not(.because)")).to_have_count(len(focus))
     page.get_by_label("With", exact=True).locator("visible=true").first.click()
     page.get_by_role("option", name="any score").click()
-    expect(page.locator(".metrics tbody tr")).to_have_count(16)
+    expect(page.locator(".metrics tbody tr:not(.because)")).to_have_count(16)
     page.get_by_label("Search names and reasons").fill("coffee")
     page.get_by_label("Search names and reasons").press("Enter")
-    expect(page.locator(".metrics tbody tr")).to_have_count(4)
+    expect(page.locator(".metrics tbody tr:not(.because)")).to_have_count(4)
     with page.expect_download() as downloading:
         page.get_by_text("Table (CSV)").locator("visible=true").first.click()
     rows = list(csv.DictReader(io.StringIO(downloading.value.path().read_bytes().decode())))
@@ -343,6 +346,14 @@ def test_the_whole_journey(
     expect(page.locator(".model .path").first).to_have_text(run_digest(system, run.id))
     shoot(page, "models")
 
+    open_tab(page, "Run")
+    count = len(system.stub.ListRuns(pb.ListRunsRequest()).runs)
+    page.get_by_text("Delete the selected run").click()
+    page.get_by_label("Yes, delete this run").check()
+    page.get_by_role("button", name="Delete run").click()
+    expect(page.get_by_label("Yes, delete this run")).not_to_be_checked()
+    assert len(system.stub.ListRuns(pb.ListRunsRequest()).runs) == count - 1
+
     open_tab(page, "Albums")
     page.get_by_text("Rename or delete the selected album").click()
     page.get_by_label("New name").fill("A weekend in space")
@@ -358,15 +369,42 @@ def run_digest(system: System, run_id: str) -> str:
     return system.stub.GetRun(pb.GetRunRequest(run_id=run_id)).run.models["embedding"].digest
 
 
-def test_photos_are_uploaded(page: Page, system: System) -> None:
-    photos = system.folder / "phone"
-    make_shots(photos)
+def drop(page: Page, path: Path) -> None:
+    """Drops a file or folder of this machine onto the page, as a file manager does."""
+    page.locator(".drop").scroll_into_view_if_needed()
+    box = page.locator(".drop").bounding_box()
+    assert box is not None
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    browser = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {"type": kind, "x": box["x"] + 40, "y": box["y"] + 20, "data": data}
+        browser.send("Input.dispatchDragEvent", event)
+
+
+def test_a_folder_is_dropped_and_photos_are_chosen(page: Page, system: System) -> None:
+    folder = system.folder / "Norway"
+    make_shots(folder / "day 1")
+    (folder / ".hidden.jpg").write_text("")
+    (folder / "day 1" / "coffee-1.xmp").write_text("<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    (folder / "notes.txt").write_text("Bergen")
     page.goto(system.url)
-    files = [str(photos / f"coffee-{suffix}.jpg") for suffix in ("1", "2")]
-    page.locator("input[type=file]").set_input_files(files)
-    expect(page.get_by_text("coffee-1")).to_be_visible()
-    page.get_by_role("button", name="Create album from uploads").click()
-    expect(page.get_by_text("Added 2 photos to")).to_be_visible()
-    albums = system.stub.ListAlbums(pb.ListAlbumsRequest()).albums
-    assert albums[-1].display_name.startswith("Upload of")
-    system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=albums[-1].id))
+    open_tab(page, "Albums")
+    drop(page, folder / "notes.txt")
+    expect(page.locator(".drop .state")).to_have_text("These files are not photos.")
+    drop(page, folder)
+    expect(page.locator(".drop .summary")).to_contain_text("17 files")
+    expect(page.locator(".drop .left-out")).to_have_text("2 other files will be left out.")
+    page.get_by_role("button", name="Create album from upload").click()
+    expect(page.get_by_text("Added 16 photos to Norway")).to_be_visible()
+    made = system.stub.ListAlbums(pb.ListAlbumsRequest()).albums[-1]
+    expect(page.locator(".album-card.chosen")).to_contain_text("Norway")
+    stored = {path.name for path in (Path(made.folder) / "day 1").iterdir()}
+    assert stored == {path.name for path in (folder / "day 1").iterdir()}
+    assert made.display_name == "Norway"
+
+    files = [folder / "day 1" / f"coffee-{number}.jpg" for number in (1, 2)]
+    page.locator(".drop input.photos").set_input_files(files)
+    page.get_by_role("button", name="Create album from upload").click()
+    expect(page.get_by_text("Added 2 photos to Upload of")).to_be_visible()
+    for album in system.stub.ListAlbums(pb.ListAlbumsRequest()).albums[-2:]:
+        system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=album.id))

@@ -25,8 +25,14 @@ from PIL import Image
 
 from orchestrator.cli.parts import MODEL_SERVICES
 from services.common.config.sections import SharedSettings, load_section, parse_arguments
-from services.common.errors import ConfigError
-from services.common.rpc.auth import _FOREIGN, new_token, required_scope, token_digest
+from services.common.errors import ConfigError, UnauthenticatedError
+from services.common.rpc.auth import (
+    _FOREIGN,
+    authorize_by,
+    new_token,
+    required_scope,
+    token_digest,
+)
 from services.common.rpc.channels import ClientOptions, call_metadata, client_options, open_channel
 from services.common.rpc.server import server_options
 from tests.conftest import ROOT
@@ -189,6 +195,51 @@ async def test_a_token_allows_only_calls_within_its_scope(
         assert info.model.digest
     text = caplog.text + "".join(str(record.args) for record in caplog.records)
     assert not any(token in text for token in tokens.values())
+
+
+def test_tokens_are_read_again_when_their_file_changes_and_may_expire(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tokens.yaml"
+    method = f"/{QUALITY}/GetModelInfo"
+
+    def write(name: str, secret: str, more: str = "") -> None:
+        entry = f"{{sha256: {token_digest(secret)}, scope: read{more}}}"
+        path.write_text(f"tokens: {{{name}: {entry}}}")
+
+    def ask(secret: str) -> str:
+        return authorize(method, [f"Bearer {secret}"])
+
+    write("old", "first")
+    authorize = authorize_by(path)
+    assert ask("first") == "old"
+    write("new", "second")
+    assert ask("second") == "new"
+    with pytest.raises(UnauthenticatedError, match="not known"):
+        ask("first")
+    for broken in ("tokens: {", ""):
+        path.write_text(broken)
+        caplog.clear()
+        assert [ask("second"), ask("second")] == ["new", "new"]
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+    path.unlink()
+    assert ask("second") == "new"
+    for expires in ("2020-01-01", "2020-01-01 10:00:00", "'2020-01-01T10:00:00+02:00'"):
+        write("late", "third", f", expires: {expires}")
+        with pytest.raises(UnauthenticatedError, match="'late' has expired"):
+            ask("third")
+    write("early", "third", ", expires: 2999-12-31T10:00:00Z")
+    assert ask("third") == "early"
+
+
+def test_a_new_token_in_a_callers_file_is_sent_at_once(tmp_path: Path, configure: Setter) -> None:
+    path = tmp_path / "token"
+    path.write_text("first")
+    configure(token_file=path)
+    options = client_options(shared())
+    assert ("authorization", "Bearer first") in call_metadata(options)
+    path.write_text("the second")
+    assert ("authorization", "Bearer the second") in call_metadata(options)
 
 
 async def test_one_authorization_header_is_accepted_and_its_scheme_is_case_insensitive(

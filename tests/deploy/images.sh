@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image of every component and checks that it serves as it will be deployed: as its own
-# user, on a read-only root file system. Run as root, with the Debian packages buildah and debootstrap:
+# user, on a read-only root file system; that of `all` as a user of the host. Prints how much the images
+# have in common. Run as root, with the Debian packages buildah and debootstrap:
 #
 #   tests/deploy/images.sh [COMPONENT...]
 #
@@ -8,8 +9,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 components=("$@")
-[ $# -gt 0 ] || components=(embedding quality face siamese orchestrator ui)
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+[ $# -gt 0 ] || components=(embedding quality face siamese orchestrator ui all)
+version=$(sed -n "s/^ARG VERSION=//p" deploy/docker/Dockerfile)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
@@ -31,17 +32,18 @@ if ! buildah pull -q "$base" > /dev/null 2>&1; then
   fi
 fi
 
-# Runs a command in a mounted image as its user, with its environment; only /tmp and /data are writable.
-exec_in() { # MOUNTED ENVIRONMENT COMMAND...
-  local root=$1 environment=$2
-  shift 2
+# Runs a command in a mounted image as a user, with its environment; only /tmp and /data are writable.
+exec_in() { # USER MOUNTED ENVIRONMENT COMMAND...
+  local root=$2 environment=$3
+  export user=$1
+  shift 3
   exec unshare --mount --pid --fork --kill-child sh -c '
     root=$1; environment=$2; shift 2
     mount --bind "$root" "$root" && mount -o remount,bind,ro "$root"
-    mount -t tmpfs tmpfs "$root/tmp" && mount -t tmpfs -o uid=65532,gid=65532 tmpfs "$root/data"
+    mount -t tmpfs tmpfs "$root/tmp" && mount -t tmpfs -o mode=1777 tmpfs "$root/data"
     mount --bind /etc/hosts "$root/etc/hosts"
     mount -t proc proc "$root/proc" && mount --rbind /dev "$root/dev"
-    exec chroot --userspec=65532:65532 "$root" env -i $environment "$@"
+    exec chroot --userspec=$user:$user "$root" env -i $environment "$@"
   ' run "$root" "$environment" "$@"
 }
 
@@ -53,11 +55,13 @@ for component in "${components[@]}"; do
   container=$(buildah from --pull-never "$image")
   root=$(buildah mount "$container")
   environment=$(buildah inspect --format '{{range .OCIv1.Config.Env}}{{.}} {{end}}' "$container")
-  exec_in "$root" "$environment" /bin/sh /usr/local/bin/bestshot-component > "$work/log" 2>&1 &
+  user=65532
+  [ "$component" != all ] || user=1026
+  exec_in "$user" "$root" "$environment" /bin/sh /usr/local/bin/bestshot-component > "$work/log" 2>&1 &
   part=$!
   for _ in $(seq 60); do
     sleep 1
-    if (exec_in "$root" "$environment" python -P -m services.common.rpc.probe "$component") 2> "$work/probe"; then
+    if (exec_in "$user" "$root" "$environment" /bin/sh /usr/local/bin/bestshot-component probe) 2> "$work/probe"; then
       size=$(du -sm "$root/opt/bestshot" | cut -f1)
       echo "$component serves; $size MiB on top of its base"
       served=yes
@@ -69,6 +73,7 @@ for component in "${components[@]}"; do
   stopped=0
   wait "$part" || stopped=$?
   buildah rm "$container" > /dev/null
+  [ "$component" != all ] || [ "$stopped" != 130 ] || stopped=0  # `up` was interrupted
   if [ "$served" = yes ] && [ "$stopped" != 0 ]; then
     echo "$component does not stop cleanly: exit code $stopped"
     exit 1
@@ -79,3 +84,16 @@ for component in "${components[@]}"; do
     exit 1
   fi
 done
+
+# Layers of different images with one digest are downloaded and stored once.
+for component in "${components[@]}"; do
+  buildah inspect --type image --format '{{.Manifest}}' "localhost/bestshot-$component:$version" > "$work/$component.json"
+done
+python3 - "$work"/*.json << 'EOT'
+import json, sys
+
+layers = [one for path in sys.argv[1:] for one in json.load(open(path))["layers"]]
+distinct = {one["digest"]: one["size"] for one in layers}
+total = sum(one["size"] for one in layers)
+print(f"{total >> 20} MiB with their base, of which {sum(distinct.values()) >> 20} MiB are distinct")
+EOT

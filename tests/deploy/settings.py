@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -37,6 +38,14 @@ def load_all(environment: Mapping[str, str], profile: str) -> dict[str, Settings
         return {
             name: load_section(folder, profile, name, section) for name, section in SECTIONS.items()
         }
+
+
+def image_version() -> str:
+    """Returns the version of the images, by default."""
+    dockerfile = (ROOT / "deploy" / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    found = re.search(r"^ARG VERSION=(.+)", dockerfile, re.MULTILINE)
+    assert found is not None
+    return found[1]
 
 
 def port_of(settings: Mapping[str, Settings], part: str) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +16,7 @@ from services.common.config.layers import Settings, merge
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,
+    image_version,
     load_all,
     metrics_port_of,
     port_of,
@@ -29,8 +29,9 @@ Document = dict[str, Any]
 
 
 def load(file_name: str) -> Document:
-    """Loads a file with every variable set."""
+    """Loads a file with every required variable set, and the defaults of the others."""
     text = re.sub(r"\$\{\w+:\?[^}]+\}", "/set/by/the/user", (COMPOSE / file_name).read_text())
+    text = re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", text)
     document = yaml.safe_load(text)
     return {key: value for key, value in document.items() if not key.startswith("x-")}
 
@@ -77,7 +78,7 @@ def test_the_code_reads_every_setting_and_finds_every_part(overrides: tuple[str,
 
 @pytest.mark.parametrize("overrides", STACKS)
 def test_images_are_built_by_the_dockerfile(overrides: tuple[str, ...]) -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version = image_version()
     document = stack(overrides)
     for name in PARTS:
         service = document["services"][name]
@@ -140,3 +141,45 @@ def test_models_come_from_the_image_unless_a_volume_is_mounted(
         else:
             assert "volumes" not in service
             assert "BESTSHOT_MODELS_DIR" not in service["environment"]
+
+
+def test_one_container_runs_everything_behind_a_password() -> None:
+    document = load("nas.yaml")
+    compose_spec.PyCompose.from_yaml(yaml.safe_dump(document)).validate()
+    service = document["services"]["bestshot"]
+    assert (service["image"], service["build"]["args"]["COMPONENT"]) == (
+        f"bestshot-all:{image_version()}",
+        "all",
+    )
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "command" not in service, "nothing is reachable without the password"
+    settings = load_all(service["environment"], DEFAULT_PROFILE)
+    assert service["ports"] == [f"7860:{port_of(settings, 'ui')}"]
+    ui = settings["ui"]
+    assert ui.username  # type: ignore[attr-defined]
+    secret = service["environment"]["BESTSHOT_SERVICES__UI__PASSWORD_FILE"]
+    assert secret.removeprefix("/run/secrets/") in document["secrets"]
+
+
+def test_exports_and_photos_are_in_folders_that_bestshot_may_use() -> None:
+    for file_name, name in (("compose.yaml", "orchestrator"), ("nas.yaml", "bestshot")):
+        service = load(file_name)["services"][name]
+        roots = service["environment"]["BESTSHOT_SERVICES__ORCHESTRATOR__ALLOWED_ROOTS"]
+        assert yaml.safe_load(roots) == ["/photos", "/exports"]
+        mounts = {
+            mount["target"] if isinstance(mount, dict) else mount.split(":")[1]
+            for mount in service["volumes"]
+        }
+        assert mounts == {"/photos", "/exports", "/data"}
+
+
+def test_every_variable_is_in_the_example() -> None:
+    example = (COMPOSE / ".env.example").read_text()
+    listed = set(re.findall(r"^#?(\w+)=", example, re.MULTILINE))
+    used = {
+        name
+        for file_name in ("compose.yaml", "nas.yaml")
+        for name in re.findall(r"\$\{(\w+)", (COMPOSE / file_name).read_text())
+    }
+    assert used == listed

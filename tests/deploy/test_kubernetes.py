@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from services.common.rpc.channels import service_name
 from tests.conftest import ROOT
 from tests.deploy.settings import (
     called_addresses,
+    image_version,
     load_all,
     metrics_port_of,
     port_of,
@@ -171,12 +171,11 @@ def test_probes_check_the_services_in_the_code(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_images_match_the_dockerfile(overlay: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for name, container in parts(overlay).items():
         image, tag = container["image"].rsplit(":", 1)
         assert image.rsplit("/", 1)[-1] == f"bestshot-{name}"
         cuda = "-cuda" if overlay == "gpu" and name in MODEL_SERVICES else ""
-        assert tag == project["version"] + cuda
+        assert tag == image_version() + cuda
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -395,6 +394,18 @@ def test_an_ingress_and_a_disruption_budget_find_pods(overlay: str) -> None:
             backend = path["backend"]["service"]
             ports = named(overlay, "Service", backend["name"])["spec"]["ports"]
             assert backend["port"]["name"] in {port["name"] for port in ports}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_can_ask_for_names_in_the_cluster_and_on_its_node(overlay: str) -> None:
+    policy = named(overlay, "NetworkPolicy", "names")["spec"]
+    assert policy["podSelector"] == {}
+    (rule,) = policy["egress"]
+    ports = {(port["protocol"], port["port"]) for port in rule["ports"]}
+    assert ports == {("UDP", 53), ("TCP", 53)}
+    in_cluster = {"kubernetes.io/metadata.name": "kube-system"}  # CoreDNS, also that of k3s
+    assert {"namespaceSelector": {"matchLabels": in_cluster}} in rule["to"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]  # NodeLocal DNSCache
 
 
 @pytest.mark.parametrize("overlay", ["local", "gpu"])

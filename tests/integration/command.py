@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
-import multiprocessing.forkserver
-import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -17,17 +15,22 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
 
-from orchestrator.cli.part_process import PRELOADED, STOP_SIGNALS
+from orchestrator.cli.launcher import PRELOADED
 from tests.waiting import LIMIT_S
 
 BESTSHOT = Path(sys.executable).with_name("bestshot")
-BUILTIN = {"BESTSHOT_PROFILE": "builtin"}
+BUILTIN = {
+    "BESTSHOT_PROFILE": "builtin",
+    # tests run side by side, so those that need the JSON API choose a port for it
+    "BESTSHOT_SERVICES__ORCHESTRATOR__HTTP_ADDRESS": "null",
+}
 
 forking = multiprocessing.get_context("forkserver")
 forking.set_forkserver_preload(
     [
         *PRELOADED,
-        *("orchestrator.cli.app", "orchestrator.cli.reproduce", "orchestrator.cli.run_diff_text"),
+        *("orchestrator.cli.main", "orchestrator.cli.app", "orchestrator.cli.curate"),
+        *("orchestrator.cli.reproduce", "orchestrator.cli.run_diff_text"),
         *("models.pull", "models.profiles", "alembic.command", "gradio", "gradio.routes"),
     ]
 )
@@ -172,11 +175,6 @@ def _main(command: list[str], variables: dict[str, str], output: Connection, fol
     """Does the same as the installed script."""
     from orchestrator.cli.main import main
 
-    # according to its documentation, a process and its children share the fork server, but Python
-    # 3.11 to 3.13 start a second one
-    server = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
-    server.ensure_running = multiprocessing.resource_tracker.ensure_running
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # a part may have started the server
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())
     output.close()

@@ -129,7 +129,7 @@ class HostedPart:
         """Starts it and waits until it serves."""
         self._port_file.unlink(missing_ok=True)
         stdin, self._stdin = multiprocessing.Pipe(duplex=False)
-        run = (self.name, self._arguments, self._environment, stdin, str(self._log))
+        run = (self.name, self._arguments, self._environment, str(self._log), stdin)
         process = forking.Process(target=_run_on, args=(self.host, *run))
         with stdin:
             process.start()
@@ -161,11 +161,11 @@ def _run_on(
     name: str,
     arguments: list[str],
     variables: dict[str, str],
-    stdin: Connection,
     log: str,
+    stdin: Connection,
 ) -> None:
     host.enter()
-    run_part(name, arguments, variables, stdin, log)
+    run_part(name, arguments, variables, log, stdin)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
+from google.protobuf import struct_pb2
 
 from orchestrator.cli.parts import MODEL_SERVICES
 from orchestrator.cli.supervisor import Supervisor
@@ -114,10 +115,11 @@ class Orchestrator(Part):
         self.channel = self.channel or grpc.insecure_channel(self.address)
         return orchestrator_pb2_grpc.OrchestratorServiceStub(self.channel)
 
-    def begin(self) -> str:
+    def begin(self, overrides: struct_pb2.Struct | None = None) -> str:
         """Starts a run on the photos; returns its id."""
         album = self.stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(self._photos))).album
-        return str(self.stub.StartRun(pb.StartRunRequest(album_id=album.id)).run.id)
+        request = pb.StartRunRequest(album_id=album.id, config_overrides=overrides)
+        return str(self.stub.StartRun(request).run.id)
 
     def until(self, run_id: str, stage: str, count: int) -> None:
         """Waits until a stage of a run has processed some items."""

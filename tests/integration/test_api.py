@@ -542,10 +542,15 @@ def test_every_photo_is_explained_with_the_numbers_that_were_used(stub: Stub, ru
 def test_an_album_is_renamed(stub: Stub, run: pb.Run) -> None:
     for name in ("Summer", "Trip"):
         request = pb.UpdateAlbumRequest(album_id=run.album_id, display_name=f" {name} ")
-        assert stub.UpdateAlbum(request).album.display_name == name
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.UpdateAlbum(pb.UpdateAlbumRequest(album_id=run.album_id, display_name=" "))
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        for paths in ([], ["display_name"], ["*"]):
+            request.update_mask.paths[:] = paths
+            assert stub.UpdateAlbum(request).album.display_name == name
+    request.update_mask.paths[:] = ["folder"]
+    nameless = pb.UpdateAlbumRequest(album_id=run.album_id, display_name=" ")
+    for wrong, field in ((request, "update_mask"), (nameless, "display_name")):
+        with pytest.raises(grpc.RpcError, match=field) as caught:
+            stub.UpdateAlbum(wrong)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def upload(stub: Stub, *files: tuple[str, bytes]) -> pb.UploadAlbumResponse:
@@ -561,16 +566,18 @@ def upload(stub: Stub, *files: tuple[str, bytes]) -> pb.UploadAlbumResponse:
 
 def test_uploaded_photos_become_an_album(stub: Stub, album: Path) -> None:
     content = (album / "china-1-sharp.jpg").read_bytes()
-    made = upload(stub, ("../../a.jpg", content), ("b.jpg", content), ("b.jpg", content))
-    assert made.photo_count == 3
+    names = ("../../a.jpg", "b.jpg", "b.jpg", "day 1/./b.jpg")
+    made = upload(stub, *((name, content) for name in names), ("day 1/b.xmp", b"<x/>"))
+    assert made.photo_count == 4
     assert made.album.display_name == "From my phone"
     folder = Path(made.album.folder)
-    assert {path.name for path in folder.iterdir()} == {"_.._a.jpg", "b.jpg", "b (2).jpg"}
-    assert all(path.read_bytes() == content for path in folder.iterdir())
+    stored = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+    assert stored == {"a.jpg", "b.jpg", "b (2).jpg", "day 1/b.jpg", "day 1/b.xmp"}
+    assert all(path.read_bytes() == content for path in folder.rglob("*.jpg"))
     started = stub.StartRun(pb.StartRunRequest(album_id=made.album.id)).run
     assert watch_to_its_end(stub, started.id)[-1].state == pb.RUN_STATE_COMPLETED
     stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=made.album.id))
-    assert len(list(folder.iterdir())) == 3
+    assert len(list(folder.rglob("*.jpg"))) == 4
 
 
 def test_an_upload_that_fails_leaves_nothing(stub: Stub, album: Path) -> None:
@@ -768,6 +775,11 @@ def test_a_run_can_be_cancelled_and_its_album_deleted(stub: Stub, album: Path) -
     with pytest.raises(grpc.RpcError) as caught:
         stub.CancelRun(pb.CancelRunRequest(run_id=started.id))
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    deletion = pb.DeleteRunRequest(run_id=started.id, request_id=str(uuid.uuid4()))
+    assert stub.DeleteRun(deletion) == stub.DeleteRun(deletion)
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.DeleteRun(pb.DeleteRunRequest(run_id=started.id))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=created.id))
     assert len(list(folder.iterdir())) == 40
     with pytest.raises(grpc.RpcError) as caught:

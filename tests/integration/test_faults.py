@@ -238,8 +238,7 @@ def test_ctrl_c_while_the_parts_start_prints_one_line(
     photos: Path, tmp_path: Path, temporary: Path
 ) -> None:
     with group(photos, tmp_path, temporary) as process:
-        # the fork server creates its folder before the imports, which take a second
-        wait_until(lambda: any(temporary.glob("pymp-*")), processes=[process])
+        wait_until(lambda: any((tmp_path / "out").glob("logs/*.log")), processes=[process])
         os.killpg(process.pid, signal.SIGINT)
         text, _ = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 130, text
@@ -260,10 +259,10 @@ def test_sigterm_to_all_processes_stops_them_and_leaves_no_temporary_files(
     assert process.returncode == -signal.SIGTERM, text
     assert "Traceback" not in text
     left = [path.name for path in temporary.iterdir()]
-    assert not [name for name in left if name.startswith(("bestshot", "pymp"))]
+    assert not [name for name in left if name.startswith("bestshot")]
 
 
-def test_a_command_survives_or_reports_a_killed_fork_server(
+def test_a_command_survives_or_reports_a_killed_launcher(
     photos: Path, tmp_path: Path, temporary: Path
 ) -> None:
     with group(photos, tmp_path, temporary) as process:
@@ -272,7 +271,7 @@ def test_a_command_survives_or_reports_a_killed_fork_server(
             with contextlib.suppress(OSError):
                 if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) != process.pid:
                     continue
-                if b"multiprocessing.forkserver" in (folder / "cmdline").read_bytes():
+                if (folder / "comm").read_text() == "bs-launcher\n":
                     os.kill(int(folder.name), signal.SIGKILL)
         text, _ = process.communicate(timeout=LIMIT_S)
     assert "restarting" in text

@@ -327,8 +327,8 @@ def test_no_field_of_any_call_causes_an_internal_error(
                     request = message_factory.GetMessageClass(method.input_type)()
                     for name in request.DESCRIPTOR.fields_by_name.keys() & known.keys():
                         setattr(request, name, known[name])
-                    if method.name == "DeleteAlbum":
-                        request.album_id = "none"  # other fields require it
+                    if method.name in ("DeleteAlbum", "DeleteRun"):  # other calls need them
+                        setattr(request, request.DESCRIPTOR.fields[0].name, "none")
                     contents = [one.SerializeToString() for one in attempts(request)]
                     for content in (b"\xff", b"\x0a\x02\xff\xfe", *contents):
                         code, details = end_code(channel, method, content)

@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> Files:
 def protected(files: Files, tmp_path: Path) -> dict[str, str]:
     """Settings of all parts, created with the commands in the README."""
     made = subprocess.run(
-        [BESTSHOT, "token", "parts", "--scope", "admin"],
+        [BESTSHOT, "token", "parts", "--scope", "admin", "--days", "2"],
         capture_output=True,
         text=True,
         check=True,

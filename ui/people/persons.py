@@ -15,6 +15,7 @@ def person_json(person: pb.Person) -> Json:
         "id": person.id,
         "name": person.name,
         "ignored": person.is_ignored,
+        "important": person.is_important,
         "faces": person.face_count,
         "photos": person.photo_count,
         "cover": face_json(person.cover),

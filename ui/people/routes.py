@@ -44,7 +44,9 @@ class Change(BaseModel):
 class Correction(Change):
     """What the user says; see CorrectPeopleRequest in orchestrator.proto."""
 
-    action: Literal["name", "merge", "move", "not_person", "not_face", "ignore"]
+    action: Literal[
+        "name", "merge", "move", "not_person", "not_face", "ignore", "important", "not_important"
+    ]
     person_id: str = ""
     other_person_id: str = ""
     faces: list[Face] = []

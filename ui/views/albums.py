@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
+from services.common.suffixes import UPLOAD_SUFFIXES
 from ui.captions import pluralize
 from ui.client import Orchestrator, OrchestratorError
 from ui.messages import make_error, report_errors, show_success, show_warning
 from ui.pages import STATE_WORDS
 from ui.templating import empty, html, problem, render
+from ui.uploads import UploadLimits
 
-CHUNK_BYTES = 2**20
 
-
-def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], None]) -> gr.HTML:
+def build(api: Orchestrator, album: gr.Textbox, limits: UploadLimits) -> gr.HTML:
     """Adds the section's content; returns the list of albums, for `render_list`."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
@@ -52,15 +51,9 @@ def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], N
                 browser = html(render("folders", listing=None), "rows.js")
                 folder_name = gr.Textbox(label="Name", placeholder="same as the folder", value="")
                 create = gr.Button("Create album from folder", variant="primary")
-            with gr.Group():
-                files = gr.File(
-                    label="Or upload photos",
-                    file_count="multiple",
-                    type="filepath",
-                    height=150,
-                )
-                upload_name = gr.Textbox(label="Name", placeholder="Today's upload", value="")
-                upload = gr.Button("Create album from uploads")
+            dropped = html(
+                render("drop", limits=limits, suffixes=sorted(UPLOAD_SUFFIXES)), "drop.js"
+            )
 
     async def create_album(path: str, name: str, chosen: str | None) -> list[Any]:
         lines = [line.strip() for line in path.splitlines() if line.strip()]
@@ -69,14 +62,9 @@ def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], N
         _report_creation(made)
         return ["", "", *await _both(api, made.album.id)]
 
-    async def upload_album(paths: list[str] | None, name: str) -> list[Any]:
-        if not paths:
-            raise make_error("Choose photos to upload first.")
-        made = await report_errors(api.call(api.stub.UploadAlbum, _parts(paths, name.strip())))
-        for path in paths:
-            delete_upload(path)
-        show_success(f"Added {pluralize(made.photo_count, 'photo')} to {made.album.display_name}.")
-        return [None, "", *await _both(api, made.album.id)]
+    async def show_upload(event: gr.EventData) -> list[Any]:
+        show_success(f"Added {pluralize(int(event.photos), 'photo')} to {event.name}.")
+        return await _both(api, str(event.album))
 
     async def rename_album(chosen: str | None, name: str) -> list[Any]:
         if not chosen:
@@ -97,7 +85,7 @@ def build(api: Orchestrator, album: gr.Textbox, delete_upload: Callable[[str], N
     create.click(create_album, [folder, folder_name, album], [folder, folder_name, album, listing])
     folder.submit(create_album, [folder, folder_name, album], [folder, folder_name, album, listing])
     _wire_browser(api, browser, folder)
-    upload.click(upload_album, [files, upload_name], [files, upload_name, album, listing])
+    dropped.uploaded(show_upload, None, [album, listing])
     rename.click(rename_album, [album, new_name], [new_name, album, listing])
     sure.change(lambda yes: gr.update(interactive=yes), sure, delete)
     delete.click(delete_album, album, [sure, album, listing])
@@ -194,12 +182,3 @@ def _creation_time(album: pb.Album) -> str:
 async def _both(api: Orchestrator, wanted: str | None) -> list[Any]:
     chosen = await choose_album(api, wanted or "")
     return [chosen, await render_list(api, chosen)]
-
-
-async def _parts(paths: list[str], name: str) -> AsyncIterator[pb.UploadAlbumRequest]:
-    yield pb.UploadAlbumRequest(header=pb.UploadHeader(display_name=name))
-    for path in paths:
-        yield pb.UploadAlbumRequest(filename=os.path.basename(path))
-        with open(path, "rb") as opened:
-            while chunk := opened.read(CHUNK_BYTES):
-                yield pb.UploadAlbumRequest(chunk=chunk)

@@ -19,7 +19,7 @@ from ui.views.albums import dropdown_names
 
 def build() -> gr.HTML:
     """Adds the bar. Its script also keeps the page's address up to date."""
-    return html(render_bar([], [], "", ""), "bar.js")
+    return html(render_bar([], [], "", "", is_loaded=False), "bar.js")
 
 
 async def load_bar(api: Orchestrator, album_id: str, run_id: str) -> Any:  # noqa: ANN401
@@ -41,6 +41,7 @@ def render_bar(
     run_id: str,
     *,
     has_people: bool = False,
+    is_loaded: bool = True,
 ) -> str:
     """Renders the bar with the choices and the current selection."""
     completed = {run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED}
@@ -50,20 +51,26 @@ def render_bar(
         runs=[(run_title(run), run.id) for run in runs],
         album_id=album_id,
         run_id=run_id,
+        is_loaded=is_loaded,
         cull_url=cull_url(album_id, run_id) if run_id in completed else "",
         grid_url=grid_url(album_id, run_id) if run_id in completed else "",
         people_url=PEOPLE_URL if has_people else "",
     )
 
 
-async def choose_run(api: Orchestrator, album_id: str, wanted: str) -> Any:  # noqa: ANN401
+async def find_run(api: Orchestrator, album_id: str, wanted: str) -> str:
     """Returns `wanted` if it is a run of the album, else its newest completed or newest run."""
-    try:
-        runs = await api.runs(album_id) if album_id else []
-    except OrchestratorError:
-        return gr.skip()
+    runs = await api.runs(album_id) if album_id else []
     known = [run.id for run in runs]
     if wanted in known:
         return wanted
     completed = [run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED]
     return next(iter([*completed, *known]), "")
+
+
+async def choose_run(api: Orchestrator, album_id: str, wanted: str) -> Any:  # noqa: ANN401
+    """Returns what `find_run` finds; leaves the choice as it is while the orchestrator is away."""
+    try:
+        return await find_run(api, album_id, wanted)
+    except OrchestratorError:
+        return gr.skip()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from google.protobuf import json_format, struct_pb2
 
 from ui.client import Orchestrator, OrchestratorError
+from ui.field_words import Plain, name_photo_field, name_setting, word_setting, word_value
 from ui.pages import run_title
 from ui.templating import empty, html, no_results, problem, render
 
@@ -86,9 +87,9 @@ async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | Non
         "diff",
         run_id=run_id,
         inputs=[
-            ("Settings", _rows(diff.settings)),
-            ("Models", _rows(diff.models)),
-            ("Versions", _rows(diff.versions)),
+            ("Settings", _rows(diff.settings, name_setting, word_setting)),
+            ("Models", _rows(diff.models, name_photo_field)),
+            ("Versions", _rows(diff.versions, name_photo_field)),
         ],
         photos=[
             _strip("Newly selected", "gained", diff.gained_paths),
@@ -101,28 +102,30 @@ async def render_diff(api: Orchestrator, run_id: str | None, other_id: str | Non
             {"before": _moments(one.before), "after": _moments(one.after)}
             for one in diff.regroupings
         ],
-        changes=_rows(diff.photo_changes),
+        changes=_rows(diff.photo_changes, name_photo_field),
         more=diff.total_change_count - len(diff.photo_changes),
     )
 
 
-def _rows(changes: Sequence[pb.ValueChange]) -> list[dict[str, Any]]:
+def _rows(
+    changes: Sequence[pb.ValueChange],
+    name_field: Callable[[str], str],
+    word: Callable[[str, Plain], str] = lambda _, value: word_value(value),
+) -> list[dict[str, Any]]:
     return [
         {
             "path": change.path,
-            "field": change.field,
-            "before": _text(change.before),
-            "after": _text(change.after),
+            "key": change.field,
+            "field": name_field(change.field),
+            "before": word(change.field, _plain(change.before)),
+            "after": word(change.field, _plain(change.after)),
         }
         for change in changes
     ]
 
 
-def _text(value: struct_pb2.Value) -> str:
-    plain = json_format.MessageToDict(value)
-    if plain is None:
-        return "none"
-    return f"{plain:.6g}" if isinstance(plain, float) else str(plain)
+def _plain(value: struct_pb2.Value) -> Plain:
+    return cast(Plain, json_format.MessageToDict(value))
 
 
 def _strip(title: str, kind: str, paths: Sequence[str]) -> dict[str, Any]:

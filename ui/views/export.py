@@ -57,6 +57,9 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
             beside = gr.Checkbox(
                 False, label="XMP sidecars beside your photos, merged into existing ones"
             )
+            by_person = gr.Checkbox(
+                False, label="Also by person, in people/NAME/, for people with a name"
+            )
             parquet = gr.Checkbox(False, label="Parquet table")
             force = gr.Checkbox(
                 False, label="Replace files that bestshot did not write or that have changed since"
@@ -70,6 +73,7 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
         way: str,
         xmp: bool,
         xmp_beside: bool,
+        with_people: bool,
         with_parquet: bool,
         replaces: bool,
     ) -> str:
@@ -81,6 +85,7 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
             selected_transfer=TRANSFERS[way],
             write_xmp=xmp,
             write_xmp_beside_photos=xmp_beside,
+            by_person=with_people,
             write_parquet=with_parquet,
             overwrite_foreign_files=replaces,
         )
@@ -88,13 +93,18 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
         count = pluralize(answer.copied_count, "photo")
         preposition = "of" if way == "copies" else "to"
         photos = f", and {way} {preposition} {count} in `selected/`" if answer.copied_count else ""
+        people = pluralize(answer.person_count, "folder")
+        if with_people:
+            photos += f", and {people} in `people/`"
         text = f"Wrote to `{path.strip()}`: {', '.join(answer.paths)}{photos}."
         if answer.warning_count:
             shown = "".join(f"\n- {warning}" for warning in answer.warnings)
             text += f"\n\n{pluralize(answer.warning_count, 'file')} could not be written:\n{shown}"
         return text
 
-    write.click(export, [run, folder, transfer, sidecars, beside, parquet, force], written)
+    write.click(
+        export, [run, folder, transfer, sidecars, beside, by_person, parquet, force], written
+    )
     return downloads
 
 

@@ -15,6 +15,7 @@ from ui.client import Orchestrator, OrchestratorError
 from ui.messages import make_error, report_errors
 from ui.pages import ACTIVE_STATES, HEADLINES, stages
 from ui.templating import empty, html, problem, render
+from ui.views.bar import choose_run
 
 _ADVICE = {
     pb.RUN_STATE_FAILED: "Scores computed so far are kept: fix the problem, then resume the run.",
@@ -50,7 +51,7 @@ class RunView:
         return [self.progress, self.start, self.cancel, self.resume]
 
 
-def build(api: Orchestrator, album: gr.Textbox) -> RunView:
+def build(api: Orchestrator, album: gr.Textbox, run: gr.Textbox) -> RunView:
     """Adds the section's content."""
     with gr.Row():
         with gr.Column(scale=3, min_width=340):
@@ -59,6 +60,7 @@ def build(api: Orchestrator, album: gr.Textbox) -> RunView:
                 start = gr.Button("Start run", variant="primary")
                 cancel = gr.Button("Cancel run", interactive=False)
                 resume = gr.Button("Resume run", visible=False)
+            sure, delete = _add_deletion()
         with gr.Column(scale=2, min_width=340):
             profile = gr.Dropdown(label="Profile")
             settings = controls.build()
@@ -92,12 +94,45 @@ def build(api: Orchestrator, album: gr.Textbox) -> RunView:
     start.click(start_run, [album, profile, *settings], view.outputs)
     cancel.click(cancel_run, album, view.outputs)
     resume.click(resume_run, album, view.outputs)
+    _wire_deletion(api, album, run, view, sure, delete)
 
     async def offer(chosen: str | None) -> Any:  # noqa: ANN401
         return await offer_profiles(api, chosen)
 
     profile.input(fill, profile, [profile, *settings]).then(offer, profile, profile)
     return view
+
+
+def _add_deletion() -> tuple[gr.Checkbox, gr.Button]:
+    """Adds what deletes a run: a box that confirms it, and the button."""
+    with gr.Accordion("Delete the selected run", open=False):
+        gr.Markdown(
+            "Deletes the results of the run that is selected at the top. Your decisions, your "
+            "photos and exported files are kept."
+        )
+        with gr.Row():
+            sure = gr.Checkbox(label="Yes, delete this run", scale=3)
+            delete = gr.Button("Delete run", variant="stop", interactive=False, scale=1)
+    return sure, delete
+
+
+def _wire_deletion(
+    api: Orchestrator,
+    album: gr.Textbox,
+    run: gr.Textbox,
+    view: RunView,
+    sure: gr.Checkbox,
+    delete: gr.Button,
+) -> None:
+    async def delete_run(chosen: str | None, shown: str | None) -> Any:  # noqa: ANN401
+        if not chosen or not shown:
+            raise make_error("Choose a run first.")
+        await report_errors(api.call(api.stub.DeleteRun, pb.DeleteRunRequest(run_id=shown)))
+        next_shown = await report_errors(choose_run(api, chosen, ""))
+        return [False, next_shown, *await newest(api, chosen)]
+
+    sure.change(lambda yes: gr.update(interactive=yes), sure, delete)
+    delete.click(delete_run, [album, run], [sure, run, *view.outputs])
 
 
 async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:

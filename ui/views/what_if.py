@@ -36,7 +36,7 @@ class WhatIfView:
 
 def build() -> WhatIfView:
     """Adds the section's content."""
-    with gr.Row():
+    with gr.Row(elem_classes="trial"):
         with gr.Column(scale=2, min_width=340):
             settings = controls.build()
         with gr.Column(scale=3, min_width=340):

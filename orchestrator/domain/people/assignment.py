@@ -23,6 +23,7 @@ from orchestrator.domain.people.grouping import (
     Vectors,
     group_by_person,
 )
+from orchestrator.domain.people.persons import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,6 @@ class AssignedFace:
     clarity: float
     person_id: str | None
     similarity: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A person; `name` is empty until the user gives one."""
-
-    id: str
-    name: str
-    is_ignored: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +84,8 @@ def assign_people(
         same_person_similarity,
         _by_number(known, rows),
     )
-    said = {*known.names, *known.ignored, *(one for ids in known.refused.values() for one in ids)}
+    refused = (one for ids in known.refused.values() for one in ids)
+    said = {*known.names, *known.ignored, *known.important, *refused}
     ids = _find_ids(labels, confirmed, _find_former(former, places), said, new_id)
     similarities = _measure(vectors, np.maximum(clarities, 1e-3), labels)
     persons = dict.fromkeys(person for person in ids if person is not None)
@@ -104,7 +97,12 @@ def assign_people(
             )
         ),
         tuple(
-            Person(person, known.names.get(person, ""), person in known.ignored)
+            Person(
+                person,
+                known.names.get(person, ""),
+                is_ignored=person in known.ignored,
+                is_important=person in known.important,
+            )
             for person in persons
         ),
     )

@@ -27,7 +27,15 @@ class PeopleAction(StrEnum):
     NOT_PERSON = "not_person"
     NOT_FACE = "not_face"
     IGNORE = "ignore"
+    IMPORTANT = "important"
+    NOT_IMPORTANT = "not_important"
     UNDO = "undo"
+
+
+MARKS = (PeopleAction.IGNORE, PeopleAction.IMPORTANT, PeopleAction.NOT_IMPORTANT)
+"""Actions that mark a person; of several, the last one counts."""
+ABOUT_PERSONS = (PeopleAction.NAME, *MARKS)
+"""Actions that apply to all faces of a person and move none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +51,20 @@ class PeopleEntry:
     """An entry in the log.
 
     An entry also confirms who the faces are that the user saw: all faces of a person that is named,
-    merged or ignored, and those that stay with a person when others leave it.
+    merged, ignored or marked as important or not, and those that stay with a person when others
+    leave it.
 
     Attributes:
         id: Unique.
-        action: NAME and IGNORE apply to the person. MERGE makes `other_person_id` the same person.
-            MOVE gives `faces` to the person, who may be new. NOT_PERSON takes `faces` from the
-            person. NOT_FACE says that `faces` are not faces. UNDO reverts `undone_id`, which may
-            itself be an UNDO.
+        action: NAME, IGNORE, IMPORTANT and NOT_IMPORTANT apply to the person; an ignored person is
+            not important, and an important one not ignored. MERGE makes `other_person_id` the same
+            person. MOVE gives `faces` to the person, who may be new. NOT_PERSON takes `faces` from
+            the person. NOT_FACE says that `faces` are not faces. UNDO reverts `undone_id`, which
+            may itself be an UNDO.
         create_time: When it was said.
         person_id: The person; empty for NOT_FACE and UNDO.
-        faces: NAME, IGNORE, MERGE: all faces of the person, after the merge; otherwise those that
-            the entry is about.
+        faces: The faces that MOVE, NOT_PERSON or NOT_FACE is about; otherwise all faces of the
+            person, after a merge.
         other_person_id: MERGE: the person that ends; MOVE: the one whom the faces leave, or empty.
         rest: MOVE, NOT_PERSON: the faces that stay with the person whom `faces` leave.
         name: NAME: the new name; MERGE, MOVE: the person's name, or empty to keep it.
@@ -84,6 +94,7 @@ class KnownFaces:
         not_faces: Those that are not faces.
         names: Names of persons, by id.
         ignored: Ids of persons whom the user ignores.
+        important: Ids of persons who are important to the user.
     """
 
     persons: dict[int, str] = field(default_factory=dict)
@@ -91,6 +102,7 @@ class KnownFaces:
     not_faces: set[int] = field(default_factory=set)
     names: dict[str, str] = field(default_factory=dict)
     ignored: set[str] = field(default_factory=set)
+    important: set[str] = field(default_factory=set)
 
 
 def apply_log(log: Sequence[PeopleEntry], faces: Sequence[FacePlace]) -> KnownFaces:
@@ -146,10 +158,19 @@ def _apply(known: KnownFaces, entry: PeopleEntry, finder: FaceFinder) -> None:
         case _:  # an UNDO has no faces
             _confirm(known, faces, entry.person_id)
             _confirm(known, rest, entry.other_person_id)
-    if entry.action is PeopleAction.IGNORE:
-        known.ignored.add(entry.person_id)
+    if entry.action in MARKS:
+        _mark(known, entry.person_id, entry.action)
     if entry.name:
         known.names[entry.person_id] = entry.name
+
+
+def _mark(known: KnownFaces, person_id: str, mark: PeopleAction) -> None:
+    known.ignored.discard(person_id)
+    known.important.discard(person_id)
+    if mark is PeopleAction.IGNORE:
+        known.ignored.add(person_id)
+    elif mark is PeopleAction.IMPORTANT:
+        known.important.add(person_id)
 
 
 def _refuse(known: KnownFaces, faces: Iterable[int], person_id: str | None) -> None:
@@ -183,6 +204,9 @@ def _merge(known: KnownFaces, person_id: str, other_id: str) -> None:
             known.refused.get(face, set()).discard(person_id)
     known.names.pop(other_id, None)
     known.ignored.discard(other_id)
+    if other_id in known.important and person_id not in known.ignored:
+        known.important.add(person_id)
+    known.important.discard(other_id)
 
 
 class FaceFinder:

@@ -13,3 +13,6 @@ class PeopleParameters:
     """whether to recognize the people in the photos. This computes and stores a vector of each
     face, which is biometric data; `bestshot people erase` deletes all of them. It needs the
     identity model of the face service (`bestshot models pull mobilefacenet`)"""
+    split_moments: bool
+    """whether shots of a moment with different people form moments of their own (needs `enabled`).
+    People count if they are named, important, or on 3 photos of the album or more"""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.domain.people.assignment import Person
 from orchestrator.domain.people.corrections import FacePlace
 from orchestrator.domain.people.faces import Vector
 from orchestrator.domain.people.grouping import Vectors
+from orchestrator.domain.people.persons import Person
 
 UNSURE_MARGIN = 0.1
 """How far from the threshold a similarity is uncertain."""

@@ -65,11 +65,14 @@ class SharedSettings(Settings):
     other names are refused, so that no web site can reach the servers through a browser"""
     tls: TlsSettings
     tokens_file: UserPath | None
-    """YAML file of accepted tokens, by name: `sha256` and `scope` (`read` < `run` < `admin`);
-    `bestshot token` creates a token. `null`: no token is required"""
+    """YAML file of accepted tokens, by name: `sha256`, `scope` (`read` < `run` < `admin`) and,
+    optionally, `expires`, the day or time (UTC unless it has an offset) from which the token is
+    refused; `bestshot token` creates a token. A changed file applies from the next call; while it
+    is missing or wrong, the last tokens stay in force and the log says why. `null`: no token is
+    required"""
     token_file: UserPath | None
-    """file whose first line is the token that a part sends with its calls to other parts; `null`
-    for none"""
+    """file whose first line is the token that a part sends with its calls to other parts, read
+    again when it changes; `null` for none"""
     allow_plaintext_token: bool
     """whether tokens may be sent between machines without TLS. `false`: a server with `tokens_file`
     but no certificate listens only on loopback, and a part with `token_file` but no `ca_file` calls
@@ -113,9 +116,9 @@ class ModelServiceSettings(Settings):
     raise both together"""
     execution_providers: Annotated[list[str], Field(min_length=1)]
     """ONNX Runtime execution providers, in order of preference (formulas and cascades use none).
-    Unavailable ones are skipped with a warning; `GetModelInfo` and the run report those in use. For
-    TensorRT: `[TensorrtExecutionProvider, CUDAExecutionProvider, CPUExecutionProvider]`; its
-    engines are kept in the user's cache folder"""
+    Unavailable ones are skipped, and the log says so; `GetModelInfo` and the run report those in
+    use. For TensorRT: `[TensorrtExecutionProvider, CUDAExecutionProvider, CPUExecutionProvider]`;
+    its engines are kept in the user's cache folder"""
     strict_providers: bool
     """whether the service refuses to start if a provider is unavailable"""
     device_id: Annotated[int, Field(ge=0)]

@@ -115,6 +115,12 @@ class ModelHost:
                 intra_op_threads=settings.intra_op_threads,
             ),
         )
+        if session.missing_providers and not self._sessions:  # once, not for every graph
+            logger.info(
+                "%s cannot be used on this machine; using %s",
+                ", ".join(session.missing_providers),
+                ", ".join(session.providers),
+            )
         self._sessions.append(session)
         return session
 
@@ -132,10 +138,6 @@ class ModelHost:
             if self._sessions  # if there are several graphs, reports those of the first
             else ((), ())
         )
-        if missing:
-            logger.warning(
-                "%s not available here, using %s", ", ".join(missing), ", ".join(providers)
-            )
         model = model or self.model
         whole = (model, *model.parts.values())
         info = model_pb2.ModelInfo(

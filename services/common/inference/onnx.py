@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,18 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import onnxruntime
 import platformdirs
 from numpy.typing import NDArray
 
 from services.common.errors import ConfigError
 
+try:
+    import onnxruntime
+except ImportError:  # reported once a graph is loaded; models of formulas need none
+    onnxruntime = None
+
+DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
+"""Both have the module onnxruntime; the extras `cpu` and `gpu` install one each."""
 FloatArray = NDArray[np.float32]
 
 
@@ -81,11 +88,12 @@ class OrtSession:
         options: How to run it.
 
     Raises:
-        ConfigError: No requested provider is available, one is missing and `strict_providers` is
-            set, or the file is not a valid graph.
+        ConfigError: ONNX Runtime is missing or installed twice, no requested provider is available,
+            one is missing and `strict_providers` is set, or the file is not a valid graph.
     """
 
     def __init__(self, path: Path, options: SessionOptions) -> None:
+        check_runtime()
         available = _usable_providers()
         usable = [name for name in options.execution_providers if name in available]
         if not usable:
@@ -143,6 +151,33 @@ class OrtSession:
     def run(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
         """Runs the graph once; thread-safe."""
         return list(self._session.run(None, dict(inputs)))
+
+
+def check_runtime() -> None:
+    """Checks that ONNX Runtime is installed, and only once.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if onnxruntime is None:
+        raise ConfigError(
+            "ONNX Runtime is not installed: install 'bestshot[cpu]', or 'bestshot[gpu]' for an "
+            "NVIDIA GPU"
+        )
+    if all(map(_is_installed, DISTRIBUTIONS)):
+        raise ConfigError(
+            f"{' and '.join(DISTRIBUTIONS)} are both installed, and each overwrites files of the "
+            f"other: run `pip uninstall {' '.join(DISTRIBUTIONS)}`, then install 'bestshot[cpu]' "
+            f"or 'bestshot[gpu]'"
+        )
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def run_items(session: ModelSession, items: Sequence[Mapping[str, FloatArray]]) -> list[FloatArray]:

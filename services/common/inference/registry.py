@@ -6,7 +6,6 @@ A model's files are inside installed packages (`files`) or published elsewhere (
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.resources
 import json
@@ -23,6 +22,7 @@ from pydantic import Field, RootModel, ValidationError, model_validator
 
 from services.common.config.layers import Layer, Settings, load, nearest, read_yaml
 from services.common.errors import ConfigError
+from services.common.platform.locks import hold_folder
 from services.common.user_files import open_user_file, read_user_text
 
 logger = logging.getLogger(__name__)
@@ -428,16 +428,12 @@ def read_pins(models_folder: Path) -> dict[str, dict[str, str]]:
 
 def write_pin(models_folder: Path, model_id: str, key: str, digest: str) -> None:
     """Stores a digest accepted by the user, or produced by an export or a conversion."""
-    descriptor = os.open(models_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process may be pinning a different model
+    with hold_folder(models_folder):  # another process may be pinning a different model
         pins = read_pins(models_folder)
         pins.setdefault(model_id, {})[key] = digest
         written = models_folder / f"{PINS_NAME}.partial"
         written.write_text(yaml.safe_dump(pins), encoding="utf-8")
         written.replace(models_folder / PINS_NAME)
-    finally:
-        os.close(descriptor)
 
 
 def write_source(path: Path, digest: str, source: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from services.common.errors import ConfigError
+from services.common.platform.processes import call_on_stop
 
 
 def install_stop_handlers(
@@ -25,8 +25,7 @@ def install_stop_handlers(
             ignore that.
     """
     loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, request_stop)
+    call_on_stop(loop, request_stop)
 
     def watch_stdin() -> None:
         # not through sys.stdin: a daemon thread that holds its lock would make the interpreter
@@ -44,7 +43,7 @@ def write_address(port_file: Path | None, address: str) -> None:
     """Writes the bound address atomically into the file that a parent waits for."""
     if port_file is not None:
         partial = port_file.with_suffix(".partial")
-        partial.write_text(address)
+        partial.write_text(address, encoding="utf-8")
         partial.replace(port_file)
 
 

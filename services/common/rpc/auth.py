@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import hmac
 import secrets
@@ -16,7 +17,7 @@ from pydantic import ConfigDict, Field
 from services.common.config.layers import Layer, Settings, load, read_yaml
 from services.common.errors import ConfigError, PermissionDeniedError, UnauthenticatedError
 from services.common.rpc.scopes import ScopeName
-from services.common.user_files import read_user_text
+from services.common.user_files import WatchedFile, read_user_text
 
 AUTHORIZATION_KEY = "authorization"
 _RANKS: Mapping[str, int] = {
@@ -57,10 +58,19 @@ class TokenSettings(Settings):
     Attributes:
         sha256: Hex digest of the token; the server's files never contain the token itself.
         scope: Its permissions: read < run < admin.
+        expires: Day or time from which it is refused, in UTC unless it has an offset; None = never.
     """
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     scope: ScopeName
+    expires: datetime.datetime | None = None
+
+    def has_expired(self) -> bool:
+        """Whether it is refused from now on."""
+        if self.expires is None:
+            return False
+        zone = self.expires.tzinfo or datetime.UTC
+        return datetime.datetime.now(datetime.UTC) >= self.expires.replace(tzinfo=zone)
 
 
 class TokensFile(Settings):
@@ -102,24 +112,31 @@ def allow_all(method: str, headers: Sequence[str | bytes]) -> str:
 def authorize_by(path: Path | None) -> Authorize:
     """Builds an Authorize from a file of tokens; without a file, it allows every call.
 
+    A changed file applies from the next call; see `WatchedFile`.
+
     Raises:
         ConfigError: The file is missing or wrong.
     """
     if path is None:
         return allow_all
-    tokens = load(TokensFile, [Layer(str(path), read_yaml(path))]).tokens
+    watched = WatchedFile(path, _read_tokens)
 
     def authorize(method: str, headers: Sequence[str | bytes]) -> str:
         required = required_scope(method)
         if required == auth_pb2.SCOPE_UNSPECIFIED:
             return ""
+        tokens = watched.content()
         name = _find_token(tokens, headers)
         if _RANKS[tokens[name].scope] < required:
             scope = auth_pb2.Scope.Name(required).removeprefix("SCOPE_").lower()
-            raise PermissionDeniedError(f"{method} needs a token with the scope {scope!r}")
+            raise PermissionDeniedError(method, scope)
         return name
 
     return authorize
+
+
+def _read_tokens(path: Path) -> Mapping[str, TokenSettings]:
+    return load(TokensFile, [Layer(str(path), read_yaml(path))]).tokens
 
 
 def required_scope(method: str) -> int:
@@ -157,4 +174,6 @@ def _find_token(tokens: Mapping[str, TokenSettings], headers: Sequence[str | byt
             found = name
     if found is None:
         raise UnauthenticatedError("the token is not known to this server")
+    if tokens[found].has_expired():
+        raise UnauthenticatedError(f"the token {found!r} has expired; ask for a new one")
     return found

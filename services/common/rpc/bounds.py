@@ -97,7 +97,7 @@ _CHECKED_ITEMS = (
 
 
 def _check_required(message: Message, path: str) -> None:
-    required = _required_fields(message.DESCRIPTOR)
+    required = required_fields(message.DESCRIPTOR)
     if not required:
         return
     present = {field.name for field, _ in message.ListFields()}
@@ -109,7 +109,7 @@ def _check_required(message: Message, path: str) -> None:
 
 
 @functools.cache
-def _required_fields(kind: Descriptor) -> tuple[str, ...]:
+def required_fields(kind: Descriptor) -> tuple[str, ...]:
     """Lists the fields that a proto file marks as REQUIRED (AIP-203)."""
     behavior = field_behavior_pb2.field_behavior
     return tuple(

@@ -25,6 +25,7 @@ from services.common.process.signals import is_loopback, split_address
 from services.common.rpc.auth import AUTHORIZATION_KEY, read_token
 from services.common.rpc.interceptors import REQUEST_ID_KEY
 from services.common.rpc.tls import channel_credentials, check_tls
+from services.common.user_files import WatchedFile
 
 KEEPALIVE = (
     ("grpc.keepalive_time_ms", 15_000),
@@ -47,14 +48,20 @@ class ClientOptions:
     Attributes:
         max_message_bytes: Maximum size of a message, sent or received.
         credentials: TLS credentials; None = without TLS.
-        token: Sent with every call; empty = none.
+        token: Sent with every call if there is no `token_file`; empty = none.
         allow_plaintext_token: Whether the token may be sent without TLS to other machines.
+        token_file: File with the token; a new one in it is used from the next call.
     """
 
     max_message_bytes: int
     credentials: grpc.ChannelCredentials | None
     token: str
     allow_plaintext_token: bool
+    token_file: WatchedFile[str] | None = None
+
+    def current_token(self) -> str:
+        """Returns the token to send now; empty = none."""
+        return self.token if self.token_file is None else self.token_file.content()
 
 
 def client_options(shared: SharedSettings) -> ClientOptions:
@@ -64,11 +71,13 @@ def client_options(shared: SharedSettings) -> ClientOptions:
         ConfigError: A certificate file or the token file is missing or wrong.
     """
     check_tls(shared.tls)
+    path = shared.token_file
     return ClientOptions(
         max_message_bytes=shared.max_message_bytes,
         credentials=channel_credentials(shared.tls),
-        token=read_token(shared.token_file),
+        token="",
         allow_plaintext_token=shared.allow_plaintext_token,
+        token_file=None if path is None else WatchedFile(path, read_token),
     )
 
 
@@ -87,7 +96,8 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
     Raises:
         ConfigError: The token would be sent unencrypted to another machine.
     """
-    if options.token and options.credentials is None and not options.allow_plaintext_token:
+    is_open = options.credentials is None and not options.allow_plaintext_token
+    if is_open and options.current_token():
         _check_local(address)
     arguments = [
         *KEEPALIVE,
@@ -112,9 +122,8 @@ def service_name(part: str) -> str:
 def call_metadata(options: ClientOptions) -> tuple[tuple[str, str], ...]:
     """Builds the metadata of a call: the current request id and the token."""
     request = (REQUEST_ID_KEY, request_id.get() or uuid.uuid4().hex)
-    return (
-        (request, (AUTHORIZATION_KEY, f"Bearer {options.token}")) if options.token else (request,)
-    )
+    token = options.current_token()
+    return (request, (AUTHORIZATION_KEY, f"Bearer {token}")) if token else (request,)
 
 
 def _check_local(address: str) -> None:

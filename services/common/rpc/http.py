@@ -28,6 +28,7 @@ class HttpServer:
         tls: Certificates.
         allowed_hosts: Host names that clients may use, in addition to the address and loopback.
         is_for_browsers: Whether clients are browsers, which do not have client certificates.
+        problem_type: Start of the type of problems; see `OriginGuard`.
 
     Raises:
         ConfigError: The server cannot listen on the address.
@@ -42,6 +43,7 @@ class HttpServer:
         tls: TlsSettings,
         allowed_hosts: Iterable[str],
         is_for_browsers: bool,
+        problem_type: str = "",
     ) -> None:
         import uvicorn
 
@@ -50,7 +52,7 @@ class HttpServer:
         self.address = f"{host}:{self._listener.getsockname()[1]}"
         needs_certificate = tls.require_client_certificate and not is_for_browsers
         config = uvicorn.Config(
-            OriginGuard(app, address, allowed_hosts),
+            OriginGuard(app, address, allowed_hosts, problem_type),
             log_config=None,
             log_level="warning",
             access_log=False,

@@ -35,10 +35,15 @@ class OriginGuard:
         app: The application to guard.
         address: Its "host:port".
         allowed_hosts: Its other host names, for example behind a proxy.
+        problem_type: Start of a problem's type (RFC 9457), which the reason completes; empty if
+            the application does not describe its problems.
     """
 
-    def __init__(self, app: AsgiApp, address: str, allowed_hosts: Iterable[str]) -> None:
+    def __init__(
+        self, app: AsgiApp, address: str, allowed_hosts: Iterable[str], problem_type: str = ""
+    ) -> None:
         self._app = app
+        self._problem_type = problem_type
         host = address.rpartition(":")[0]
         self._public_names = {_normalize(name) for name in allowed_hosts}
         self._names = {"localhost", _normalize(host), *self._public_names}
@@ -54,7 +59,7 @@ class OriginGuard:
             return await self._app(scope, receive, send)
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
-        await _refuse(send, *problem)
+        await _refuse(send, *problem, self._problem_type)
 
     def _find_problem(self, scope: Message) -> tuple[str, str] | None:
         """Returns the reason and a message; None = the request may pass."""
@@ -132,8 +137,10 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return None
 
 
-async def _refuse(send: Send, reason: str, detail: str) -> None:
+async def _refuse(send: Send, reason: str, detail: str, problem_type: str) -> None:
     content = {"status": 403, "title": "Forbidden", "detail": detail, "reason": reason, "field": ""}
+    if problem_type:
+        content["type"] = problem_type + reason
     body = json.dumps(content).encode()
     headers = [
         (b"content-type", b"application/problem+json"),

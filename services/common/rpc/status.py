@@ -22,7 +22,8 @@ from services.common.errors import (
     shorten,
 )
 
-ERROR_DOMAIN = "bestshot"
+ERROR_DOMAIN = "bestshot.dev"
+"""Says that a reason is one of ours (google.rpc.ErrorInfo)."""
 RETRY_DELAY_S = 1
 
 HTTP_STATUS = {
@@ -51,7 +52,11 @@ def to_status(error: BestshotError) -> status_pb2.Status:
     """Translates an error into a Status with ErrorInfo and the detail for its kind of error."""
     text = shorten(error.message, MAX_MESSAGE_BYTES)
     details: list[message.Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN)
+        error_details_pb2.ErrorInfo(
+            reason=error.reason,
+            domain=ERROR_DOMAIN,
+            metadata={key: shorten(value) for key, value in error.metadata.items()},
+        )
     ]
     if isinstance(error, InvalidArgumentError) and error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(

@@ -35,6 +35,8 @@ from tests.checkpoints import legacy, put_checkpoint, safetensors, zipped
 from tests.conftest import ROOT
 from tests.unit.models.test_pull import Heard, files_below
 
+pytestmark = pytest.mark.slow
+
 SEED = 7  # the graphs come from networks with other weights
 AVA = "ava-resnet50"
 Write = Callable[[Path, Any], None]
@@ -44,7 +46,6 @@ def preprocessing_of(model_id: str) -> Any:
     return find_entry(ROOT / "configs", model_id).preprocessing
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "write"),
     [
@@ -198,7 +199,6 @@ class Pulled:
         return own_state(self.models, self.model_id, self.entry)
 
 
-@pytest.mark.slow
 def test_a_pull_builds_the_graph_once(tmp_path: Path) -> None:
     pulled = Pulled(tmp_path, {"model_state_dict": ava_state(), "val_spearman": 0.6})
     assert pulled.state() is State.NOT_CONVERTED

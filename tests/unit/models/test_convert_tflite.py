@@ -27,6 +27,8 @@ from tests.conftest import ROOT
 from tests.tflite_files import SmallMobileNet, TfliteWriter
 from tests.unit.models.test_pull import Heard, files_below
 
+pytestmark = pytest.mark.slow
+
 NETWORK = SmallMobileNet()
 
 

@@ -23,6 +23,8 @@ from models.convert.tensor_file import open_tensors
 from services.common.errors import ConfigError
 from tests.checkpoints import FORMATS, legacy, safetensors, zipped
 
+pytestmark = pytest.mark.slow
+
 STATE = {
     "weight": torch.arange(12, dtype=torch.float32).reshape(3, 4),
     "half": torch.tensor([0.5, -2.0], dtype=torch.float16),

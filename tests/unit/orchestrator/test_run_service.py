@@ -84,12 +84,12 @@ async def hanging_run(
         "queue": SqlRunQueue(engine, "me", takes_over=True),
         "store": store,
         "log": SqlDecisionLog(engine),
+        "people": SqlPeople(engine),
         "cache": SqlFeatureCache(engine, metrics),
         "ports": ModelPorts(port, port, port, port),
     }
     working = Worker(
         **parts,
-        people=SqlPeople(engine),
         concurrency=Concurrency(4, 2),
         open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
         metrics=metrics,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.views.albums import dropdown_names
+
+pytestmark = pytest.mark.slow
 
 
 def test_albums_with_the_same_name_are_distinguished() -> None:

@@ -10,6 +10,8 @@ from gradio.queueing import Queue
 
 from ui.server import look_rarely
 
+pytestmark = pytest.mark.slow
+
 MAX_WAKEUPS_PER_S = 25
 
 

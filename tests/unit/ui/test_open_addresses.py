@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import pytest
 from starlette.routing import Route
 
 from ui.client import Orchestrator
@@ -11,8 +12,14 @@ from ui.inputs import OPEN_PATHS, OPEN_PREFIXES
 from ui.news import news_router
 from ui.pairs.routes import pairs_router
 from ui.people.routes import people_router
+from ui.uploads import UploadLimits, upload_router
 
-ROUTERS = (cull_router, grid_router, news_router, pairs_router, people_router)
+pytestmark = pytest.mark.slow
+
+ROUTERS = (
+    *(cull_router, grid_router, news_router, pairs_router, people_router),
+    lambda api: upload_router(api, UploadLimits(1, 1)),
+)
 
 
 def test_every_address_of_our_own_views_is_let_through() -> None:

@@ -10,6 +10,8 @@ from bestshot.quality.v1 import quality_pb2
 from ui.pages import votes_chart
 from ui.views.models import badge
 
+pytestmark = pytest.mark.slow
+
 
 def test_predicted_votes_are_shown_as_bars_and_text() -> None:
     shares = [0.0, 0.0, 0.01, 0.09, 0.4, 0.3, 0.15, 0.05, 0.0, 0.0]

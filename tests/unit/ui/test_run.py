@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+import pytest
 from bestshot.model.v1 import model_pb2
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.client import Orchestrator
 from ui.controls import CONTROLS
 from ui.views.run import defaults, profile_update, progress_of
+
+pytestmark = pytest.mark.slow
 
 
 def test_notes_of_a_run_are_shown_as_text() -> None:

@@ -38,11 +38,20 @@ function card(person) {
       ...(person.best?.run
         ? [element("a", { href: photoAddress(person.best), text: "best photo", "aria-label": `Best photo of ${who}` })]
         : []),
+      ...(person.ignored ? [] : [star(person, who)]),
       ...(person.ignored || person.name
         ? []
         : [element("button", { type: "button", "data-do": "ignore", text: "ignore", "aria-label": `Ignore ${who}` })]),
     ),
   );
+}
+
+// Marks a person as important, or no longer so.
+export function star(person, who, words = "") {
+  const action = person.important ? "not_important" : "important";
+  const mark = `${person.important ? "★" : "☆"}${words}`;
+  const title = "Judge group shots by this person's face";
+  return element("button", { type: "button", class: "star", "data-do": action, "aria-pressed": String(person.important), "aria-label": `Important: ${who}`, title, text: mark });
 }
 
 export function renderQuestions(questions) {

@@ -47,7 +47,22 @@ class People {
     }).catch((error) => this.notify(error.message));
     if (byId("persons")?.contains(document.activeElement) === false) this.renderList();
     if (this.loading !== loading) return;
-    this.questions = (await read("/people/questions").catch(() => ({ questions: [] }))).questions;
+    const { questions } = await read("/people/questions").catch(() => ({ questions: [] }));
+    if (this.loading === loading) this.#ask(questions);
+  }
+
+  // Shows new questions at once only if that moves nothing away from under the user.
+  #ask(questions) {
+    const main = byId("main");
+    const isBusy = main.matches(":hover, :focus-within") || main.scrollTop > 0;
+    const isNew = questions.length > 0 && !byId("help")?.childElementCount;
+    this.questions = questions;
+    byId("ask").textContent = `Needs your help: ${questions.length}`;
+    byId("ask").hidden = !(isNew && isBusy);
+    if (byId("ask").hidden) this.renderQuestions();
+  }
+
+  renderQuestions() {
     byId("help")?.replaceChildren(...renderQuestions(this.questions));
   }
 
@@ -66,6 +81,7 @@ class People {
     const title = query.has("person") ? person?.name || "Person" : "People";
     byId("title").textContent = document.title = title;
     byId("total").textContent = query.has("person") ? "" : plural(this.total, "person").replace("persons", "people");
+    byId("ask").hidden = true;
     byId("search").hidden = query.has("person") || !persons.length;
     byId("erase").hidden = query.has("person") || !persons.length;
     if (person) {
@@ -137,6 +153,12 @@ class People {
     return this.correct({ action: "ignore", person_id: person.id }, "Ignored.");
   }
 
+  mark(person, action) {
+    const who = person.name || "This person";
+    const text = `${who} is ${action === "important" ? "important" : "not important"} from the next run on.`;
+    return this.correct({ action, person_id: person.id }, text);
+  }
+
   answer({ face, person, other }, isYes) {
     const { id, name } = person;
     if (!isYes) {
@@ -205,9 +227,17 @@ function listenToClicks(people) {
       people.answer(people.questions[target.closest("[data-question]").dataset.question], answer === "yes");
     } else if (action === "ignore") {
       people.ignore(personOf(people, target) ?? people.person);
+    } else if (action?.endsWith("important")) {
+      people.mark(personOf(people, target) ?? people.person, action);
     } else if (action) {
       people.say(action, people.faces[target.closest("[data-face]").dataset.face]);
     }
+  });
+  byId("ask").addEventListener("click", () => {
+    byId("ask").hidden = true;
+    people.renderQuestions();
+    byId("main").scrollTop = 0;
+    document.querySelector("[data-answer]")?.focus();
   });
   byId("erase").addEventListener("click", () => byId("confirm-erase").showModal());
   byId("cancel").addEventListener("click", () => byId("confirm-erase").close());

@@ -2,6 +2,7 @@
 
 import { element, plural } from "/cull/files/elements.js";
 import { facePicture, photoAddress } from "./faces.js";
+import { star } from "./list.js";
 
 const FILTERS = {
   all: ["All", () => true],
@@ -29,6 +30,7 @@ export function renderPerson(person, persons, faces, filter) {
             element("option", { value: "", text: "Same person as…" }),
             ...others.map(({ id, name }) => element("option", { value: id, text: name })))]
         : []),
+      ...(person.ignored ? [] : [star(person, who, " Important")]),
       ...(person.ignored ? [] : [element("button", { type: "button", "data-do": "ignore", text: "Ignore" })]),
       ...(person.best?.run ? [element("a", { class: "button", href: photoAddress(person.best), text: "Best photo" })] : []),
     ),

@@ -14,6 +14,8 @@ from models.train.calibrate import Album, Scores, read_album, read_parameters
 from services.common.imaging.decode import RgbImage
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 def mean_colour(image: RgbImage) -> NDArray[np.float32]:
     return image.reshape(-1, 3).mean(0).astype(np.float32)

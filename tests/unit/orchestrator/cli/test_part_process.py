@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
+import subprocess
+import sys
 from collections.abc import Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.launcher import Launcher
 from orchestrator.cli.part_process import PartProcess
 from tests.waiting import wait_until
 
@@ -16,14 +17,12 @@ PORT = ("--address", "127.0.0.1:0", "--exit-with-parent")
 
 
 @pytest.fixture
-def own_fork_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A fork server that a test may kill: the usual one is the parent of other tests' processes."""
-    server = forkserver.ForkServer()
-    monkeypatch.setattr(forkserver, "_forkserver", server)
-    for name in ("ensure_running", "connect_to_new_process", "set_forkserver_preload"):
-        monkeypatch.setattr(forkserver, name, getattr(server, name))
-    yield
-    server._stop()  # type: ignore[attr-defined]
+def own_launcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+    """A launcher that a test may kill: the usual one is the parent of other tests' processes."""
+    own = Launcher()
+    monkeypatch.setattr("orchestrator.cli.part_process.launcher", own)
+    yield own
+    own.close()
 
 
 def test_the_exit_code_and_output_are_those_of_the_part(tmp_path: Path) -> None:
@@ -58,19 +57,14 @@ def test_a_part_stops_on_request_and_can_be_killed(tmp_path: Path) -> None:
     assert killed.wait() == -signal.SIGKILL
 
 
-def test_only_this_user_can_reach_the_fork_server(tmp_path: Path) -> None:
-    PartProcess("siamese", ["--help"], tmp_path / "log").wait()
-    address = forkserver._forkserver._forkserver_address  # type: ignore[attr-defined]
-    assert stat.S_IMODE(Path(address).parent.stat().st_mode) == 0o700
-
-
-@pytest.mark.usefixtures("own_fork_server")
-def test_the_end_of_the_fork_server_differs_from_that_of_a_part(tmp_path: Path) -> None:
+def test_the_end_of_the_launcher_differs_from_that_of_a_part(
+    own_launcher: Launcher, tmp_path: Path
+) -> None:
     (tmp_path / "log").touch()
     process = PartProcess("siamese", PORT, tmp_path / "log")
     wait_until(lambda: "listening on" in (tmp_path / "log").read_text())
     assert not process.is_lost
-    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    os.kill(own_launcher.pid, signal.SIGKILL)
     process.wait()
     assert process.is_lost
     assert (tmp_path / "log").read_text().endswith("siamese service stopped\n")
@@ -79,11 +73,24 @@ def test_the_end_of_the_fork_server_differs_from_that_of_a_part(tmp_path: Path) 
     assert not again.is_lost
 
 
-def test_a_long_path_of_temporary_files_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / ("long" * 30)
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    assert PartProcess("siamese", ["--help"], tmp_path / "log").wait() == 0
-    assert (tmp_path / "log").read_text().startswith("usage: bestshot serve siamese")
+FORKING = """
+import sys, threading
+from pathlib import Path
+from orchestrator.cli.launcher import launcher
+from orchestrator.cli.part_process import PartProcess
+launcher.fork()
+first = launcher.pid
+parts = [PartProcess("siamese", ["--help"], Path(sys.argv[1], str(n))) for n in range(3)]
+assert [part.wait() for part in parts] == [0, 0, 0]
+launcher.fork()
+assert launcher.pid == first
+print(Path(f"/proc/{first}/comm").read_text())
+"""
+
+
+def test_a_launcher_forked_from_the_command_ends_with_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, tmp_path], check=True, capture_output=True, text=True
+    )  # returns once nobody holds its output
+    assert done.stdout == "bs-launcher\n\n"
+    assert all((tmp_path / str(n)).read_text().startswith("usage: ") for n in range(3))

@@ -15,6 +15,7 @@ from orchestrator.domain.scoring import (
     composite_score,
     face_caption,
     face_faults,
+    find_judged,
     normalize_ava,
     person_penalty,
     read_signs,
@@ -23,6 +24,38 @@ from orchestrator.domain.scoring import (
 from tests.unit.values import PENALTIES, face, quality
 
 unit = st.floats(0, 1)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c", ""]), st.sampled_from([0.01, 0.3]))),
+    st.frozensets(st.sampled_from(["a", "b"])),
+)
+def test_only_faces_of_important_persons_and_unknown_ones_in_their_place_count(
+    people: list[tuple[str, float]], important: frozenset[str]
+) -> None:
+    faces = [face(width=size, height=size) for _, size in people]
+    judged = find_judged(faces, [who for who, _ in people], important)
+    if not judged:
+        return  # all count
+    present = {who for who, size in people if size > 0.1}
+    assert important
+    for place, (who, _) in enumerate(people):
+        is_missing = not important <= present
+        assert (place in judged) == (who in important or (who == "" and is_missing))
+    assert any(people[place][1] > 0.1 for place in judged)
+
+
+def test_a_strangers_closed_eyes_cost_nothing_beside_an_important_person() -> None:
+    asleep, awake = face(eyes_score=0.0), face(left=0.6)
+    for people, judged in (
+        (("stranger", "a"), (1,)),
+        (("", "a"), (1,)),
+        (("a", "stranger"), (0,)),
+        (("", "stranger"), (0,)),  # it may be hers
+        (("stranger", "stranger"), ()),
+    ):
+        assert find_judged([asleep, awake], people, {"a"}) == judged
+    assert find_judged([asleep, awake], ("stranger", ""), ()) == ()
 
 
 def test_the_composite_is_a_weighted_sum_from_0_to_1() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from orchestrator.domain.photo import Candidate, Decision, OwnerMark, Reason
+from orchestrator.domain.photo import Candidate, Decision, FileFacts, OwnerMark, Reason
 from orchestrator.domain.selection import (
     Comparisons,
     Selection,
@@ -117,6 +117,19 @@ def test_photos_below_a_floor_lose_to_one_above_it(
     assert found["good"].is_selected
     assert found["bad"].reason is reason
     assert found["bad"].lost_to == "good"
+
+
+def test_a_damaged_photo_loses_to_an_intact_one() -> None:
+    broken = replace(candidate("broken", ava_score=9.0), file=FileFacts(is_damaged=True))
+    found = select([candidate("intact", ava_score=3.0), broken])
+    assert found["intact"].is_selected
+    assert found["broken"].reason is Reason.DAMAGED
+    assert found["broken"].lost_to == "intact"
+
+
+def test_a_damaged_single_shot_is_picked() -> None:
+    broken = replace(candidate("a", cluster_id=-1), file=FileFacts(is_damaged=True))
+    assert select([broken])["a"].reason is Reason.SELECTED_BEST
 
 
 def test_a_moment_with_only_blurred_shots_keeps_its_best_one() -> None:

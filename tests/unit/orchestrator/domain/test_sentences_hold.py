@@ -15,8 +15,9 @@ from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.content import ContentTreatment
 from orchestrator.domain.goal import Goal
 from orchestrator.domain.moments.parameters import NOISE
+from orchestrator.domain.people.persons import Person
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
-from orchestrator.domain.scoring import FAULT_WORDS, face_faults
+from orchestrator.domain.scoring import FAULT_WORDS, face_faults, read_signs, worst_face
 from orchestrator.domain.selection import Comparisons, Selection, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetParameters, SetPlace
 from orchestrator.domain.verdict_sentences import explain
@@ -44,24 +45,30 @@ files = st.builds(
     height_px=st.just(600),
     size_bytes=st.sampled_from([10**5, 10**6]),
     has_camera=st.booleans(),
+    is_damaged=st.sampled_from([False] * 9 + [True]),
 )
-faces = st.lists(
-    st.builds(
-        face,
-        eyes_score=unit,
-        smile_score=unit,
-        pose_score=unit,
-        confidence=st.floats(0.5, 1),
-        pitch_degrees=st.floats(-40, 40) | st.none(),
-    ),
-    max_size=1,
+one_face = st.builds(
+    face,
+    eyes_score=unit,
+    smile_score=unit,
+    pose_score=unit,
+    confidence=st.floats(0.5, 1),
+    pitch_degrees=st.floats(-40, 40) | st.none(),
 )
+faces = st.lists(one_face, max_size=2)
+PERSONS = {
+    "a": Person("a", "Ann", is_ignored=False),
+    "b": Person("b", "Bob", is_ignored=False, is_important=True),
+    "c": Person("c", "", is_ignored=False),
+    "d": Person("d", "Dan", is_ignored=True),
+}
+people = st.permutations(["a", "b", "c", "d", "", ""])
 kinds = st.sampled_from([ContentClass.PHOTO] * 12 + list(ContentClass))
 originals = st.sampled_from([*[""] * 20, *"abcd"])
 places = st.none() | st.builds(
     SetPlace, st.sampled_from(SetKind), st.integers(0, 1), st.integers(1, 8), st.just(8)
 )
-photos = st.tuples(shots, files, faces, kinds, originals, places)
+photos = st.tuples(shots, files, faces, kinds, originals, places, people)
 uses = st.tuples(
     st.sampled_from(["original", "edits", "all", "compete"]),
     st.builds(SetParameters, *[st.sampled_from(["ignore", "best", "all"])] * 4),
@@ -73,7 +80,7 @@ decisions = st.dictionaries(
 )
 goals = st.builds(
     Goal,
-    pick=st.sampled_from(["moments", "moments", "count", "one_per_moment", "all_but_failures"]),
+    pick=st.sampled_from(["moments", "everybody", "count", "one_per_moment", "all_but_failures"]),
     count=st.integers(1, 6),
     share=st.just(0.1),
 )
@@ -110,8 +117,11 @@ def judge(
             content=kind,
             alteration=Alteration(original, (Edit.CROPPED,)) if original else None,
             frame_set=place,
+            person_ids=tuple(who[: len(found)]),
         )
-        for path, (shot, file, found, kind, original, place) in zip("abcdefgh", drawn, strict=False)
+        for path, (shot, file, found, kind, original, place, who) in zip(
+            "abcdefgh", drawn, strict=False
+        )
     ]
     random = np.random.default_rng(seed)
     vectors = random.normal(size=(len(candidates), 2)).astype(np.float32)
@@ -127,6 +137,7 @@ def judge(
         decided,
         use[1],
         earlier_picks=picks if seed % 2 else frozenset(),
+        persons=PERSONS if seed % 3 else {},
     )
     verdicts = selection.verdicts(comparisons)
     sentences = explain(selection, verdicts)
@@ -175,6 +186,30 @@ def test_every_sentence_agrees_with_the_numbers(
         (check_selected if one.verdict.is_selected else check_rejected)(one, judged)
         check_outcome(one, judged)
         check_faults(one)
+        check_company(one, judged)
+        check_judged(one, judged)
+
+
+group_shots = st.tuples(
+    shots.map(lambda shot: {**shot, "iqa_score": 0.7, "luminance_grid": (), "cluster_id": 0}),
+    files,
+    st.lists(one_face, min_size=1, max_size=2),
+    st.just(ContentClass.PHOTO),
+    st.just(""),
+    st.none(),
+    st.permutations(["a", "b", "c", ""]),
+)
+
+
+@given(st.lists(group_shots, min_size=2, max_size=8), decisions, st.integers(0, 2**16))
+def test_photos_picked_for_a_person_say_why(
+    drawn: list[Any], decided: dict[str, Decision], seed: int
+) -> None:
+    goal = replace(rules().goal, pick="everybody")
+    judged = judge(drawn, rules().content, decided, goal, 3 * seed + 1)
+    for one in judged.values():
+        check_company(one, judged)
+        check_judged(one, judged)
 
 
 def check_selected(one: Judged, judged: dict[str, Judged]) -> None:
@@ -209,6 +244,8 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
         case Reason.BELOW_MIN_SCORE:
             value, limit = one.stated(r"score of (-?[\d.]+) is below ([\d.]+)")
             assert value < limit
+        case Reason.DAMAGED:
+            assert one.candidate.file.is_damaged
         case Reason.BLURRED:
             value, limit = one.stated(r"sharpest region ([\d.]+), minimum ([\d.]+)")
             assert value < limit
@@ -307,6 +344,90 @@ def check_copy(one: Judged, original: Judged) -> None:
     if "without camera metadata" in one.sentence:
         assert original.candidate.file.has_camera
         assert not one.candidate.file.has_camera
+
+
+def shown(one: Judged) -> set[str]:
+    """Returns the persons on a photo; their faces are large, so that a confidence decides."""
+    return {
+        who
+        for who, found in zip(one.candidate.person_ids, one.candidate.faces, strict=True)
+        if who and found.confidence > 0.6
+    }
+
+
+def check_company(one: Judged, judged: dict[str, Judged]) -> None:
+    """Checks what a reason says about who is on the photo."""
+    named = {"Ann": "a", "Bob": "b"}
+    stated = r"the (only one|best) of (them|the \d+) with (.+?)[;.]"
+    if found := re.search(stated, one.sentence):
+        people = {who for name, who in named.items() if name in found[3]}
+        assert people == shown(one) & set(named.values())
+        moment = [
+            other
+            for other in judged.values()
+            if other.candidate.cluster_id == one.candidate.cluster_id
+        ]
+        same = [other for other in moment if people <= shown(other)]
+        assert len(same) < len(moment)
+        assert found[2] == ("them" if len(same) == 1 else f"the {len(same)}")
+        best = max(other.verdict.composite_score for other in same)
+        assert one.verdict.composite_score == best
+    if one.verdict.reason is Reason.SELECTED_FOR_PERSON:
+        check_brought_in(one, judged)
+
+
+def check_brought_in(one: Judged, judged: dict[str, Judged]) -> None:
+    """Checks that a photo is picked for a person who is on no better pick."""
+    brought = one.verdict.brought_in
+    assert brought
+    assert ("Ann" in one.sentence) == ("a" in (brought.person_id, *brought.other_ids))
+    assert "Dan" not in one.sentence
+    photos = [other for other in judged.values() if brought.person_id in shown(other)]
+    assert one in photos
+    others = [
+        other for other in photos if other.verdict.is_selected and not other.verdict.brought_in
+    ]
+    if "the only photo of" in one.sentence:
+        assert photos == [one]
+    if "the only" in one.sentence:
+        assert brought.option_count == 1
+    if "not a good one" in one.sentence:
+        assert not others
+        better = [other for other in photos if other.verdict.brought_in and other is not one]
+        assert not better
+    else:
+        assert not any(is_good(other, brought.person_id) for other in others)
+        assert is_good(one, brought.person_id)
+
+
+def is_good(one: Judged, person: str) -> bool:
+    signs = read_signs(one.candidate.faces, rules().person_penalties)
+    quality = one.candidate.quality
+    is_sound = quality.focus_score >= FILTERS.min_sharpness
+    return (
+        is_sound
+        and quality.iqa_score >= FILTERS.min_iqa_score
+        and any(
+            who == person and sign.is_prominent and sign.eyes != "closed"
+            for who, sign in zip(one.candidate.person_ids, signs, strict=True)
+        )
+    )
+
+
+def check_judged(one: Judged, judged: dict[str, Judged]) -> None:
+    """Checks that the reason names whose faces count, and that no other face costs anything."""
+    if "only the faces of" not in one.sentence:
+        return
+    counting = [one.candidate.person_ids[place] for place in one.verdict.judged]
+    assert set(counting) <= {"b", ""}
+    assert ("Bob" in one.sentence.partition("only the faces of")[2]) == ("b" in counting)
+    assert any(
+        "b" in shown(other)
+        for other in judged.values()
+        if other.candidate.cluster_id == one.candidate.cluster_id
+    )
+    faces = [one.candidate.faces[place] for place in one.verdict.judged]
+    assert one.verdict.worst == worst_face(faces, rules().person_penalties.prominent_face_ratio)
 
 
 def check_faults(one: Judged) -> None:

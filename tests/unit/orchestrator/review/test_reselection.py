@@ -25,6 +25,7 @@ from orchestrator.runs.selection import (
 )
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.run_store import SqlRunStore
 from tests.conftest import ROOT
 from tests.unit.values import entry, quality
@@ -37,7 +38,7 @@ DIGESTS = [f"{moment}{shot}" for moment in range(MOMENTS) for shot in range(SHOT
 @pytest.fixture
 def stores(engine: Engine) -> Stores:
     cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
-    return Stores(SqlRunStore(engine), SqlDecisionLog(engine), cache)
+    return Stores(SqlRunStore(engine), SqlDecisionLog(engine), cache, SqlPeople(engine))
 
 
 @pytest.fixture

@@ -97,19 +97,21 @@ class WorkerSetup:
         self.store.add_album(album)
         self._album = album
         metrics = RunMetrics(CollectorRegistry())
+        self.announced: list[Run] = []
         parts: dict[str, Any] = {
             "queue": SqlRunQueue(engine, "me", takes_over=False),
             "store": self.store,
             "log": SqlDecisionLog(engine),
+            "people": SqlPeople(engine),
             "cache": SqlFeatureCache(engine, metrics),
             "ports": ModelPorts(*[self.services] * 4),
         }
         worker = Worker(
             **parts,
-            people=SqlPeople(engine),
             concurrency=Concurrency(4, 2),
             open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
             metrics=metrics,
+            announce=self.announced.append,
         )
         config = PipelineConfig(ROOT / "configs", "builtin")
         self.curator = Curator(**parts, config=config, worker=worker)
@@ -184,6 +186,8 @@ async def test_an_unexpected_error_while_finishing_fails_that_run_with_its_cause
         assert "values" not in failed.error
         assert opened.store.run(failed.id) == failed
         assert (await opened.curate()).state is RunState.COMPLETED
+        announced = [one.state for one in opened.announced]
+        assert announced == [RunState.FAILED, RunState.COMPLETED]
 
 
 async def test_an_unexpected_error_while_claiming_leaves_the_run_for_the_next_try(
@@ -207,10 +211,12 @@ async def test_a_locked_database_fails_the_run_at_once_and_that_is_stored_later(
             assert "another program has locked the database" in failed.error
             assert "Scores computed so far are kept" in failed.error
             assert opened.store.run(failed.id).state is RunState.RUNNING  # not stored yet
+            assert not opened.announced
             assert opened.curator.current(opened.store.run(failed.id)) == failed
             other.rollback()
             assert (await opened.curate()).state is RunState.COMPLETED
             assert opened.store.run(failed.id) == failed
+            assert opened.announced[0] == failed
 
 
 async def test_a_full_disk_fails_the_run_with_advice_and_later_runs_work(

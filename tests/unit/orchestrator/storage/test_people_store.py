@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy import Engine
 
 from orchestrator.domain.people.corrections import PeopleAction
 from orchestrator.domain.people.faces import Box, IdentifiedFace
+from orchestrator.domain.people.persons import Person
 from orchestrator.features import pack_identities
 from orchestrator.metrics import RunMetrics
 from orchestrator.review.people_entries import (
@@ -105,6 +107,13 @@ def test_corrections_apply_at_once_and_to_later_photos_until_undone(any_engine: 
     correct(people, PeopleAction.IGNORE, "6", person_id=who(people, 4))
     assert digests(people) == {"Anna": "1 2 3", "Ben": "0", "004": "4"}
     assert [one.person.is_ignored for one in people.list_people()] == [False, False, True]
+    ignored = people.list_people()[2].person.id
+    correct(people, PeopleAction.IMPORTANT, "7", person_id=ignored)
+    assert [one.person.is_important for one in people.list_people()].count(True) == 1
+    people.assign()
+    assert people.person(ignored) == Person(ignored, "", is_ignored=False, is_important=True)
+    undo_people_correction(people, "7", "8", "")
+    assert people.person(ignored).is_ignored
     people = add_photos(any_engine, "ab", start=6)
     assert digests(people)["Ben"].startswith("0")
     assert digests(people)["Anna"].startswith("1 2 3")
@@ -181,15 +190,49 @@ def test_vectors_go_with_the_only_album_that_has_their_photos(any_engine: Engine
     assert digests(people) == {"001": "1", "002": "2"}
 
 
-def test_erasing_leaves_no_vector_on_disk(engine: Engine, tmp_path: Path) -> None:
-    def on_disk() -> bytes:
-        return b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+def test_vectors_go_with_the_only_run_that_has_their_photos(any_engine: Engine) -> None:
+    people = add_photos(any_engine, "aab")
+    store = SqlRunStore(any_engine)
+    store.add_album(album("album"))
+    for name, photos in {"one": (0, 1), "both": (1, 2)}.items():
+        shown = [image(f"{photo}.jpg", content_digest=f"{photo:03}") for photo in photos]
+        store.save_results(run(name, "album"), shown)
+    store.delete_run("one")
+    assert digests(people) == {"001": "1", "002": "2"}
 
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
+
+
+def test_deleting_an_album_leaves_no_vector_on_disk_or_in_backups(
+    engine: Engine, tmp_path: Path
+) -> None:
+    add_photos(engine, "aab" * 20)
+    stored = [base64.b64encode(vector(0, photo).tobytes())[8:40] for photo in (0, 30, 57)]
+    store = SqlRunStore(engine)
+    store.add_album(album("one"))
+    shown = [image(f"{photo}.jpg", content_digest=f"{photo:03}") for photo in range(60)]
+    store.save_results(run("one", "one"), shown)
+    assert all(one in on_disk(tmp_path) for one in stored)
+    store.delete_album("one")
+    assert not any(one in on_disk(tmp_path) for one in stored)
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    with sqlite3.connect(backups / "backup.db") as backup:
+        connection = engine.raw_connection()
+        connection.driver_connection.backup(backup)  # type: ignore[union-attr]
+        connection.close()
+    backup.close()
+    assert not any(one in on_disk(backups) for one in stored)
+
+
+def test_erasing_leaves_no_vector_on_disk(engine: Engine, tmp_path: Path) -> None:
     people = add_photos(engine, "aab" * 20)
     stored = [base64.b64encode(vector(0, photo).tobytes())[8:40] for photo in (0, 30, 57)]
-    assert all(one in on_disk() for one in stored)
+    assert all(one in on_disk(tmp_path) for one in stored)
     correct(people, PeopleAction.NAME, "1", person_id=who(people, 0), name="Anna")
     assert people.erase() == 60
-    assert not any(one in on_disk() for one in stored)
+    assert not any(one in on_disk(tmp_path) for one in stored)
     assert people.list_people() == []
     assert digests(add_photos(engine, "aab")) == {"Anna": "0 1", "002": "2"}

@@ -16,6 +16,8 @@ import alembic.config
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
@@ -387,6 +389,29 @@ def test_deleting_an_album_deletes_its_runs_results_and_decisions(
     assert log.decisions("a") == {}
 
 
+def test_a_deleted_run_leaves_decisions_and_other_runs(
+    store: SqlRunStore, log: SqlDecisionLog
+) -> None:
+    store.add_album(album())
+    first = run("first", reference_run_id="")
+    later = run("later", reference_run_id="first", source_run_id="first")
+    active = dataclasses.replace(run("active"), state=RunState.RUNNING)
+    for one in (first, later, active):
+        store.save_results(one, [image("a")])
+    log.append("a", [entry("e", DecisionAction.KEEP, "digest of a")])
+    with pytest.raises(FailedPreconditionError, match="reference of run later"):
+        store.delete_run("first")
+    with pytest.raises(FailedPreconditionError, match="cancel it first"):
+        store.delete_run("active")
+    with pytest.raises(NotFoundError):
+        store.delete_run("none")
+    store.delete_run("later")
+    store.delete_run("first")
+    assert [one.id for one in store.list_runs("a", 10, 0)] == ["active"]
+    assert store.images("first") == store.images("later") == []
+    assert len(store.images("active")) == len(log.entries("a")) == len(log.decisions("a")) == 1
+
+
 def test_stars_and_labels_belong_to_the_album_and_show_in_all_its_runs(
     store: SqlRunStore, log: SqlDecisionLog
 ) -> None:
@@ -744,3 +769,21 @@ def test_only_uploads_that_never_became_an_album_are_removed(tmp_path: Path) -> 
     assert left == {"stored", "stored-elsewhere", "kept", "link.partial"}
     assert [count_photos(uploads / name) for name in ("stored", "kept", "gone")] == [1, 1, 0]
     assert all(len(list((uploads / name).iterdir())) == 1 for name in ("stored", "kept"))
+
+
+PARTS = ("..", ".", "", "a", "b.jpg", "...", "x" * 300, "\x01:")
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=8))
+def test_an_uploaded_file_stays_below_its_folder_whatever_its_name(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str]
+) -> None:
+    data = tmp_path_factory.mktemp("upload")
+    with Upload(data, "album", 100) as upload:
+        for separator in "/\\":
+            upload.begin(separator.join([*parts, "c.jpg"]))
+            upload.write(b"x")
+        upload.finish()
+        upload.keep()
+    photos = [path for path in data.rglob("*.jpg") if path.is_file()]
+    assert len(photos) == count_photos(data / "uploads" / "album") == 2

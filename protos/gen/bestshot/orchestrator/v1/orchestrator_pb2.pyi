@@ -7,6 +7,7 @@ from bestshot.model.v1 import model_pb2 as _model_pb2
 from bestshot.quality.v1 import quality_pb2 as _quality_pb2
 from bestshot.score.v1 import score_pb2 as _score_pb2
 from google.api import field_behavior_pb2 as _field_behavior_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -73,6 +74,8 @@ class PeopleAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PEOPLE_ACTION_NOT_PERSON: _ClassVar[PeopleAction]
     PEOPLE_ACTION_NOT_FACE: _ClassVar[PeopleAction]
     PEOPLE_ACTION_IGNORE: _ClassVar[PeopleAction]
+    PEOPLE_ACTION_IMPORTANT: _ClassVar[PeopleAction]
+    PEOPLE_ACTION_NOT_IMPORTANT: _ClassVar[PeopleAction]
 
 class FileTransfer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -135,6 +138,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_BELOW_MIN_SCORE: _ClassVar[ReasonCode]
     REASON_CODE_LOW_IQA: _ClassVar[ReasonCode]
     REASON_CODE_BLURRED: _ClassVar[ReasonCode]
+    REASON_CODE_DAMAGED: _ClassVar[ReasonCode]
     REASON_CODE_TOO_SIMILAR: _ClassVar[ReasonCode]
     REASON_CODE_UNREADABLE: _ClassVar[ReasonCode]
     REASON_CODE_USER_KEEP: _ClassVar[ReasonCode]
@@ -151,6 +155,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_BEYOND_GOAL: _ClassVar[ReasonCode]
     REASON_CODE_KEPT_FROM_LAST_RUN: _ClassVar[ReasonCode]
     REASON_CODE_NOT_BETTER_ENOUGH: _ClassVar[ReasonCode]
+    REASON_CODE_SELECTED_FOR_PERSON: _ClassVar[ReasonCode]
     REASON_CODE_COPY: _ClassVar[ReasonCode]
     REASON_CODE_MISFIRE: _ClassVar[ReasonCode]
     REASON_CODE_CONTENT_EXCLUDED: _ClassVar[ReasonCode]
@@ -208,6 +213,8 @@ PEOPLE_ACTION_MOVE: PeopleAction
 PEOPLE_ACTION_NOT_PERSON: PeopleAction
 PEOPLE_ACTION_NOT_FACE: PeopleAction
 PEOPLE_ACTION_IGNORE: PeopleAction
+PEOPLE_ACTION_IMPORTANT: PeopleAction
+PEOPLE_ACTION_NOT_IMPORTANT: PeopleAction
 FILE_TRANSFER_UNSPECIFIED: FileTransfer
 FILE_TRANSFER_COPY: FileTransfer
 FILE_TRANSFER_HARDLINK: FileTransfer
@@ -249,6 +256,7 @@ REASON_CODE_DUPLICATE: ReasonCode
 REASON_CODE_BELOW_MIN_SCORE: ReasonCode
 REASON_CODE_LOW_IQA: ReasonCode
 REASON_CODE_BLURRED: ReasonCode
+REASON_CODE_DAMAGED: ReasonCode
 REASON_CODE_TOO_SIMILAR: ReasonCode
 REASON_CODE_UNREADABLE: ReasonCode
 REASON_CODE_USER_KEEP: ReasonCode
@@ -265,6 +273,7 @@ REASON_CODE_SELECTED_FOR_GOAL: ReasonCode
 REASON_CODE_BEYOND_GOAL: ReasonCode
 REASON_CODE_KEPT_FROM_LAST_RUN: ReasonCode
 REASON_CODE_NOT_BETTER_ENOUGH: ReasonCode
+REASON_CODE_SELECTED_FOR_PERSON: ReasonCode
 REASON_CODE_COPY: ReasonCode
 REASON_CODE_MISFIRE: ReasonCode
 REASON_CODE_CONTENT_EXCLUDED: ReasonCode
@@ -390,14 +399,16 @@ class UploadAlbumResponse(_message.Message):
     def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., photo_count: _Optional[int] = ...) -> None: ...
 
 class UpdateAlbumRequest(_message.Message):
-    __slots__ = ("album_id", "display_name", "request_id")
+    __slots__ = ("album_id", "display_name", "update_mask", "request_id")
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     album_id: str
     display_name: str
+    update_mask: _field_mask_pb2.FieldMask
     request_id: str
-    def __init__(self, album_id: _Optional[str] = ..., display_name: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, album_id: _Optional[str] = ..., display_name: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class UpdateAlbumResponse(_message.Message):
     __slots__ = ("album",)
@@ -474,6 +485,18 @@ class GetRunResponse(_message.Message):
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: Run
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class DeleteRunRequest(_message.Message):
+    __slots__ = ("run_id", "request_id")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    request_id: str
+    def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DeleteRunResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("album_id", "page_size", "page_token")
@@ -602,14 +625,16 @@ class GetRunStatisticsResponse(_message.Message):
     def __init__(self, image_count: _Optional[int] = ..., filter_counts: _Optional[_Iterable[_Union[FilterCount, _Mapping]]] = ..., histograms: _Optional[_Iterable[_Union[Histogram, _Mapping]]] = ..., cluster_sizes: _Optional[_Iterable[_Union[ClusterSizeCount, _Mapping]]] = ..., cameras: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., capture_dates: _Optional[_Iterable[_Union[ValueCount, _Mapping]]] = ..., people: _Optional[_Iterable[_Union[PersonCount, _Mapping]]] = ...) -> None: ...
 
 class PersonCount(_message.Message):
-    __slots__ = ("person_id", "name", "image_count")
+    __slots__ = ("person_id", "name", "image_count", "best_path")
     PERSON_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     IMAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BEST_PATH_FIELD_NUMBER: _ClassVar[int]
     person_id: str
     name: str
     image_count: int
-    def __init__(self, person_id: _Optional[str] = ..., name: _Optional[str] = ..., image_count: _Optional[int] = ...) -> None: ...
+    best_path: str
+    def __init__(self, person_id: _Optional[str] = ..., name: _Optional[str] = ..., image_count: _Optional[int] = ..., best_path: _Optional[str] = ...) -> None: ...
 
 class ValueCount(_message.Message):
     __slots__ = ("value", "image_count")
@@ -843,7 +868,7 @@ class ExplainImageResponse(_message.Message):
     def __init__(self, explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("path", "reason", "grouping_text", "terms", "penalties", "person_penalty", "max_penalty", "composite_score", "lost_to_path", "similarity", "rank", "moment_size", "points", "tied_count", "tiebreaker_range", "matches", "neighbours", "grouping", "decisions", "lines")
+    __slots__ = ("path", "reason", "grouping_text", "terms", "penalties", "person_penalty", "max_penalty", "composite_score", "lost_to_path", "similarity", "rank", "moment_size", "points", "tied_count", "tiebreaker_range", "matches", "neighbours", "grouping", "decisions", "lines", "judged_by")
     PATH_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     GROUPING_TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -864,6 +889,7 @@ class Explanation(_message.Message):
     GROUPING_FIELD_NUMBER: _ClassVar[int]
     DECISIONS_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_BY_FIELD_NUMBER: _ClassVar[int]
     path: str
     reason: str
     grouping_text: str
@@ -884,7 +910,8 @@ class Explanation(_message.Message):
     grouping: Grouping
     decisions: _containers.RepeatedScalarFieldContainer[str]
     lines: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ..., grouping_text: _Optional[str] = ..., terms: _Optional[_Iterable[_Union[ScoreTerm, _Mapping]]] = ..., penalties: _Optional[_Iterable[_Union[FacePenalty, _Mapping]]] = ..., person_penalty: _Optional[float] = ..., max_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., lost_to_path: _Optional[str] = ..., similarity: _Optional[float] = ..., rank: _Optional[int] = ..., moment_size: _Optional[int] = ..., points: _Optional[float] = ..., tied_count: _Optional[int] = ..., tiebreaker_range: _Optional[float] = ..., matches: _Optional[_Iterable[_Union[ComparisonMatch, _Mapping]]] = ..., neighbours: _Optional[_Iterable[_Union[SimilarPhoto, _Mapping]]] = ..., grouping: _Optional[_Union[Grouping, _Mapping]] = ..., decisions: _Optional[_Iterable[str]] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
+    judged_by: str
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ..., grouping_text: _Optional[str] = ..., terms: _Optional[_Iterable[_Union[ScoreTerm, _Mapping]]] = ..., penalties: _Optional[_Iterable[_Union[FacePenalty, _Mapping]]] = ..., person_penalty: _Optional[float] = ..., max_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., lost_to_path: _Optional[str] = ..., similarity: _Optional[float] = ..., rank: _Optional[int] = ..., moment_size: _Optional[int] = ..., points: _Optional[float] = ..., tied_count: _Optional[int] = ..., tiebreaker_range: _Optional[float] = ..., matches: _Optional[_Iterable[_Union[ComparisonMatch, _Mapping]]] = ..., neighbours: _Optional[_Iterable[_Union[SimilarPhoto, _Mapping]]] = ..., grouping: _Optional[_Union[Grouping, _Mapping]] = ..., decisions: _Optional[_Iterable[str]] = ..., lines: _Optional[_Iterable[str]] = ..., judged_by: _Optional[str] = ...) -> None: ...
 
 class ScoreTerm(_message.Message):
     __slots__ = ("name", "value", "weight", "contribution")
@@ -1253,7 +1280,7 @@ class ListPeopleResponse(_message.Message):
     def __init__(self, people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_count: _Optional[int] = ...) -> None: ...
 
 class Person(_message.Message):
-    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count", "cover", "best_face")
+    __slots__ = ("id", "name", "is_ignored", "face_count", "photo_count", "cover", "best_face", "is_important")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     IS_IGNORED_FIELD_NUMBER: _ClassVar[int]
@@ -1261,6 +1288,7 @@ class Person(_message.Message):
     PHOTO_COUNT_FIELD_NUMBER: _ClassVar[int]
     COVER_FIELD_NUMBER: _ClassVar[int]
     BEST_FACE_FIELD_NUMBER: _ClassVar[int]
+    IS_IMPORTANT_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     is_ignored: bool
@@ -1268,7 +1296,8 @@ class Person(_message.Message):
     photo_count: int
     cover: PersonFace
     best_face: PersonFace
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ..., best_face: _Optional[_Union[PersonFace, _Mapping]] = ...) -> None: ...
+    is_important: bool
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ..., best_face: _Optional[_Union[PersonFace, _Mapping]] = ..., is_important: _Optional[bool] = ...) -> None: ...
 
 class ListPeopleQuestionsRequest(_message.Message):
     __slots__ = ("page_size",)
@@ -1569,7 +1598,7 @@ class Album(_message.Message):
     def __init__(self, id: _Optional[str] = ..., display_name: _Optional[str] = ..., folder: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., folders: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes", "reference_run_id")
+    __slots__ = ("id", "album_id", "state", "revision", "stages", "error", "create_time", "start_time", "end_time", "profile", "config", "models", "versions", "summary", "source_run_id", "decisions", "corrections", "notes", "reference_run_id", "persons")
     class ModelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1591,6 +1620,13 @@ class Run(_message.Message):
         key: str
         value: Decision
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Decision, str]] = ...) -> None: ...
+    class PersonsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: RunPerson
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[RunPerson, _Mapping]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     ALBUM_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -1610,6 +1646,7 @@ class Run(_message.Message):
     CORRECTIONS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
     id: str
     album_id: str
     state: RunState
@@ -1629,7 +1666,8 @@ class Run(_message.Message):
     corrections: _containers.RepeatedCompositeFieldContainer[Correction]
     notes: _containers.RepeatedScalarFieldContainer[str]
     reference_run_id: str
-    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ..., decisions: _Optional[_Mapping[str, Decision]] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., reference_run_id: _Optional[str] = ...) -> None: ...
+    persons: _containers.MessageMap[str, RunPerson]
+    def __init__(self, id: _Optional[str] = ..., album_id: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., revision: _Optional[int] = ..., stages: _Optional[_Iterable[_Union[StageProgress, _Mapping]]] = ..., error: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profile: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., models: _Optional[_Mapping[str, _model_pb2.ModelInfo]] = ..., versions: _Optional[_Mapping[str, str]] = ..., summary: _Optional[_Union[RunSummary, _Mapping]] = ..., source_run_id: _Optional[str] = ..., decisions: _Optional[_Mapping[str, Decision]] = ..., corrections: _Optional[_Iterable[_Union[Correction, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ..., reference_run_id: _Optional[str] = ..., persons: _Optional[_Mapping[str, RunPerson]] = ...) -> None: ...
 
 class Correction(_message.Message):
     __slots__ = ("action", "content_digests", "target_digest")
@@ -1676,7 +1714,7 @@ class RunSummary(_message.Message):
     def __init__(self, photo_count: _Optional[int] = ..., unreadable_count: _Optional[int] = ..., cluster_count: _Optional[int] = ..., noise_count: _Optional[int] = ..., selected_count: _Optional[int] = ..., cached_count: _Optional[int] = ..., elapsed_seconds: _Optional[float] = ...) -> None: ...
 
 class ImageResult(_message.Message):
-    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class", "altered_from_path", "alterations", "user_mark", "face_signs", "person_names")
+    __slots__ = ("path", "filename", "content_digest", "status", "error", "width_px", "height_px", "capture_time", "size_bytes", "format", "quality", "faces", "pose_score", "eyes_score", "smile_score", "cluster_id", "person_penalty", "composite_score", "is_selected", "reason_code", "reason", "lost_to_path", "damage", "decision", "machine_cluster_id", "camera", "companion_paths", "face_faults", "face_caption", "capture_time_source", "capture_utc_offset", "camera_facts", "exposure_caption", "megapixels", "owner_mark", "version_of_path", "set_kind", "set_id", "set_place", "set_size", "content_class", "altered_from_path", "alterations", "user_mark", "face_signs", "person_names", "person_ids", "judged_faces", "whole_moment_id", "moment_people", "brought_in_for")
     PATH_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -1723,6 +1761,11 @@ class ImageResult(_message.Message):
     USER_MARK_FIELD_NUMBER: _ClassVar[int]
     FACE_SIGNS_FIELD_NUMBER: _ClassVar[int]
     PERSON_NAMES_FIELD_NUMBER: _ClassVar[int]
+    PERSON_IDS_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FACES_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_MOMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    MOMENT_PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    BROUGHT_IN_FOR_FIELD_NUMBER: _ClassVar[int]
     path: str
     filename: str
     content_digest: str
@@ -1769,7 +1812,12 @@ class ImageResult(_message.Message):
     user_mark: UserMark
     face_signs: _containers.RepeatedCompositeFieldContainer[FaceSigns]
     person_names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ...) -> None: ...
+    person_ids: _containers.RepeatedScalarFieldContainer[str]
+    judged_faces: _containers.RepeatedScalarFieldContainer[int]
+    whole_moment_id: int
+    moment_people: str
+    brought_in_for: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ..., person_ids: _Optional[_Iterable[str]] = ..., judged_faces: _Optional[_Iterable[int]] = ..., whole_moment_id: _Optional[int] = ..., moment_people: _Optional[str] = ..., brought_in_for: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FaceSigns(_message.Message):
     __slots__ = ("eyes", "smile", "is_prominent", "person_id", "person_name")
@@ -1784,6 +1832,16 @@ class FaceSigns(_message.Message):
     person_id: str
     person_name: str
     def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: _Optional[bool] = ..., person_id: _Optional[str] = ..., person_name: _Optional[str] = ...) -> None: ...
+
+class RunPerson(_message.Message):
+    __slots__ = ("name", "is_ignored", "is_important")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IS_IGNORED_FIELD_NUMBER: _ClassVar[int]
+    IS_IMPORTANT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    is_ignored: bool
+    is_important: bool
+    def __init__(self, name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., is_important: _Optional[bool] = ...) -> None: ...
 
 class UserMark(_message.Message):
     __slots__ = ("stars", "label")

@@ -115,6 +115,11 @@ class OrchestratorServiceStub:
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsResponse.FromString,
                 _registered_method=True)
+        self.DeleteRun = channel.unary_unary(
+                '/bestshot.orchestrator.v1.OrchestratorService/DeleteRun',
+                request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunRequest.SerializeToString,
+                response_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunResponse.FromString,
+                _registered_method=True)
         self.DescribeSettings = channel.unary_unary(
                 '/bestshot.orchestrator.v1.OrchestratorService/DescribeSettings',
                 request_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DescribeSettingsRequest.SerializeToString,
@@ -326,7 +331,7 @@ class OrchestratorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAlbum(self, request, context):
-        """Renames an album.
+        """Changes the fields of an album that `update_mask` names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -382,6 +387,16 @@ class OrchestratorServiceServicer:
 
     def ListRuns(self, request, context):
         """Lists runs, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRun(self, request, context):
+        """Deletes a run and its results. Decisions stay, because they belong to the album's photos, and so do
+        the photos, exported files and cached scores, except for identity vectors of photos that no other
+        run has. FAILED_PRECONDITION while the run is active, and while it is the reference of another run,
+        which reads its picks when decisions change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -691,6 +706,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.ListRuns,
                     request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsRequest.FromString,
                     response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'DeleteRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRun,
+                    request_deserializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunRequest.FromString,
+                    response_serializer=bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunResponse.SerializeToString,
             ),
             'DescribeSettings': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeSettings,
@@ -1210,6 +1230,33 @@ class OrchestratorService:
             '/bestshot.orchestrator.v1.OrchestratorService/ListRuns',
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsRequest.SerializeToString,
             bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bestshot.orchestrator.v1.OrchestratorService/DeleteRun',
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunRequest.SerializeToString,
+            bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2.DeleteRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -98,6 +98,18 @@ def test_after_a_merge_nobody_is_the_other_person(log: list[PeopleEntry]) -> Non
     assert "q" not in known.names
 
 
+@given(log=logs(), mark=st.sampled_from([PeopleAction.IMPORTANT, PeopleAction.IGNORE]))
+def test_of_several_marks_of_a_person_the_last_one_counts(
+    log: list[PeopleEntry], mark: PeopleAction
+) -> None:
+    known = apply_log([*log, PeopleEntry("m", mark, NOW, "p", FACES[:1])], FACES)
+    assert not known.important & known.ignored
+    assert ("p" in known.important) == (mark is PeopleAction.IMPORTANT)
+    assert ("p" in known.ignored) == (mark is PeopleAction.IGNORE)
+    plain = PeopleEntry("n", PeopleAction.NOT_IMPORTANT, NOW, "p", FACES[:1])
+    assert "p" not in apply_log([*log, plain], FACES).important
+
+
 def assign(log: list[PeopleEntry], former: Assignment | None, persons: list[int]) -> Assignment:
     """Assigns one clear face per photo, which looks like the given person."""
     centres = np.eye(len(PERSONS), 8, dtype=np.float32)

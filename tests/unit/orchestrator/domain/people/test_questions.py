@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.people.assignment import Person
 from orchestrator.domain.people.corrections import FacePlace
 from orchestrator.domain.people.faces import Box, Vector
+from orchestrator.domain.people.persons import Person
 from orchestrator.domain.people.questions import UNSURE_MARGIN, KnownFace, choose_questions
 
 THRESHOLD = 0.4

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.common.errors import ConfigError
+from services.common.inference import onnx
 from services.common.inference.onnx import OrtSession, SessionOptions, provider_options
 from tests.conftest import ROOT
 
@@ -35,6 +36,26 @@ def test_a_file_that_is_not_a_graph_is_reported(tmp_path: Path) -> None:
     path.write_bytes(b"no graph")
     with pytest.raises(ConfigError, match=r"cannot load .*graph\.onnx as an ONNX graph"):
         OrtSession(path, SessionOptions())
+
+
+def test_a_missing_runtime_is_an_error_that_names_the_extras(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(onnx, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=r"install 'bestshot\[cpu\]', or 'bestshot\[gpu\]'"):
+        OrtSession(GRAPH, SessionOptions())
+
+
+def test_two_runtimes_are_an_error_that_says_how_to_keep_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in onnx.DISTRIBUTIONS:
+        metadata = tmp_path / f"{name.replace('-', '_')}-1.0.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="pip uninstall onnxruntime onnxruntime-gpu"):
+        OrtSession(GRAPH, SessionOptions())
 
 
 def test_gpu_settings_reach_the_providers_that_have_a_gpu() -> None:

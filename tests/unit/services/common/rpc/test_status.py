@@ -14,6 +14,7 @@ from services.common.errors import (
     InvalidImageError,
     NonFiniteError,
     NotFoundError,
+    PermissionDeniedError,
     ResourceExhaustedError,
     UnavailableError,
 )
@@ -40,7 +41,24 @@ def test_every_error_has_a_code_and_a_reason_for_programs(
     assert status.code == code.value[0]
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
-    assert (info.reason, info.domain) == (reason, "bestshot")
+    assert (info.reason, info.domain) == (reason, "bestshot.dev")
+
+
+@pytest.mark.parametrize(
+    ("error", "metadata"),
+    [
+        (InvalidArgumentError("page_size", "no"), {"field": "page_size"}),
+        (NotFoundError("run", "7"), {"resource_type": "run", "resource_name": "7"}),
+        (PermissionDeniedError("/a/B", "run"), {"method": "/a/B", "required_scope": "run"}),
+        (InternalError("x"), {}),
+    ],
+)
+def test_every_name_in_a_message_is_in_its_metadata(
+    error: BestshotError, metadata: dict[str, str]
+) -> None:
+    info = error_details_pb2.ErrorInfo()
+    assert to_status(error).details[0].Unpack(info)
+    assert dict(info.metadata) == metadata
 
 
 def test_details_name_the_field_the_resource_and_the_delay() -> None:

@@ -1,0 +1,144 @@
+"""Records in a run who is on which photo, and splits moments by it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from orchestrator.domain.people.corrections import FaceFinder, FacePlace
+from orchestrator.domain.people.faces import Box
+from orchestrator.domain.people.persons import Person, Persons, find_familiar, list_persons
+from orchestrator.domain.people.sub_moments import Company, split_by_people
+from orchestrator.domain.scoring import find_shown, rate_trust
+from orchestrator.domain.sets import SetKind
+from orchestrator.records import ImageRecord, Run
+from orchestrator.runs.selection import Moments, family_pairs
+from orchestrator.storage.people_store import SqlPeople
+
+
+@dataclass(frozen=True, slots=True)
+class WhoIsWhere:
+    """The faces of known persons.
+
+    Attributes:
+        faces: By content digest, each with the id of its person.
+        persons: The persons, by id.
+    """
+
+    faces: Mapping[str, Sequence[tuple[FacePlace, str]]]
+    persons: Persons
+
+
+NOBODY = WhoIsWhere(MappingProxyType({}), MappingProxyType({}))
+"""For runs that do not use persons."""
+
+
+def read_people(people: SqlPeople, records: Sequence[ImageRecord]) -> WhoIsWhere:
+    """Reads who is on photos according to the current assignment and the user's corrections."""
+    faces, persons = people.who_is_on({record.content_digest for record in records})
+    return WhoIsWhere(faces, persons)
+
+
+def record_people(records: Sequence[ImageRecord], known: WhoIsWhere) -> list[ImageRecord]:
+    """Records whose face each one is."""
+    return [
+        dataclasses.replace(
+            record, person_ids=_find_persons(record, known.faces.get(record.content_digest, ()))
+        )
+        for record in records
+    ]
+
+
+def _find_persons(record: ImageRecord, known: Sequence[tuple[FacePlace, str]]) -> tuple[str, ...]:
+    """The person of each face of a photo; empty if nobody is known."""
+    people = [""] * len(record.faces)
+    boxes = (Box(face.left, face.top, face.width, face.height) for face in record.faces)
+    finder = FaceFinder([FacePlace(record.content_digest, box) for box in boxes])
+    for place, person in known:
+        number = finder.find_one(place)
+        if number is not None:
+            people[number] = person
+    return tuple(people) if any(people) else ()
+
+
+def store_persons(records: Sequence[ImageRecord], persons: Persons) -> dict[str, dict[str, Any]]:
+    """Converts the persons on photos to the form in which a run records them."""
+    present = {person for record in records for person in record.person_ids} & persons.keys()
+    return {
+        person: {
+            "name": persons[person].name,
+            "is_ignored": persons[person].is_ignored,
+            "is_important": persons[person].is_important,
+        }
+        for person in sorted(present)
+    }
+
+
+def read_persons(run: Run) -> dict[str, Person]:
+    """Reads the persons recorded by a run, by id."""
+    return {person: Person(person, **stored) for person, stored in run.persons.items()}
+
+
+def split_moments(
+    records: Sequence[ImageRecord], moments: Moments, persons: Persons, *, is_wanted: bool
+) -> tuple[list[ImageRecord], Moments]:
+    """Splits moments by who is on the photos, if that is wanted.
+
+    Copies and versions stay together, and so do sets, except bursts.
+
+    Args:
+        records: Readable photos, ordered by path, with their persons.
+        moments: The moments found by the algorithm.
+        persons: The persons on the photos.
+        is_wanted: The setting.
+
+    Returns:
+        The photos, with the parts of the moments that they are in, and the moments.
+    """
+    if not is_wanted:
+        cleared = [
+            dataclasses.replace(record, whole_moment_id=None, moment_people="")
+            for record in records
+        ]
+        return cleared, moments
+    familiar = find_familiar([record.person_ids for record in records], persons)
+    companies = [_find_company(record, familiar) for record in records]
+    found = split_by_people(moments.labels, companies, _find_kin(records, moments))
+    split = [
+        dataclasses.replace(
+            record,
+            whole_moment_id=None if people is None else int(whole),
+            moment_people=""
+            if people is None
+            else list_persons(people, persons) or "nobody recognized",
+        )
+        for record, whole, people in zip(records, moments.labels, found.people, strict=True)
+    ]
+    return split, dataclasses.replace(moments, labels=found.labels)
+
+
+def _find_company(record: ImageRecord, familiar: frozenset[str]) -> Company:
+    people = record.person_ids or ("",) * len(record.faces)
+    unknown = (
+        rate_trust(face) > 0 and not person
+        for face, person in zip(record.faces, people, strict=True)
+    )
+    return Company(find_shown(record.faces, people, familiar), sum(unknown))
+
+
+def _find_kin(records: Sequence[ImageRecord], moments: Moments) -> list[int]:
+    """Numbers the groups of photos that stay together; a set may join several families."""
+    kin = np.arange(len(records))
+    for first, second in family_pairs(records, moments.alterations):
+        kin[kin == kin[second]] = kin[first]
+    heads: dict[int, int] = {}
+    for row, place in enumerate(moments.places):
+        if place is not None and place.kind is not SetKind.BURST:
+            kin[kin == kin[row]] = kin[heads.setdefault(place.number, row)]
+    joined: list[int] = kin.tolist()
+    return joined

@@ -32,7 +32,7 @@ class AnalyzeRequest(_message.Message):
     WITH_IDENTITY_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[_image_pb2.Image]
     with_identity: bool
-    def __init__(self, images: _Optional[_Iterable[_Union[_image_pb2.Image, _Mapping]]] = ..., with_identity: _Optional[bool] = ...) -> None: ...
+    def __init__(self, images: _Optional[_Iterable[_Union[_image_pb2.Image, _Mapping]]] = ..., with_identity: bool = ...) -> None: ...
 
 class AnalyzeResponse(_message.Message):
     __slots__ = ("results", "model_digest", "identity_model_digest")

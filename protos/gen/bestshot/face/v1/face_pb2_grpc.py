@@ -5,7 +5,7 @@ import warnings
 
 from bestshot.face.v1 import face_pb2 as bestshot_dot_face_dot_v1_dot_face__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.73.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in bestshot/face/v1/face_pb2_grpc.py depends on'
+        + f' but the generated code in bestshot/face/v1/face_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class FaceServiceStub:
+class FaceServiceStub(object):
     """Finds and describes faces.
     """
 
@@ -47,7 +47,7 @@ class FaceServiceStub:
                 _registered_method=True)
 
 
-class FaceServiceServicer:
+class FaceServiceServicer(object):
     """Finds and describes faces.
     """
 
@@ -88,7 +88,7 @@ def add_FaceServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class FaceService:
+class FaceService(object):
     """Finds and describes faces.
     """
 

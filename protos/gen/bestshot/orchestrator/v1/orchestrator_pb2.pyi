@@ -1,5 +1,3 @@
-import datetime
-
 from bestshot.auth.v1 import auth_pb2 as _auth_pb2
 from bestshot.face.v1 import face_pb2 as _face_pb2
 from bestshot.image.v1 import image_pb2 as _image_pb2
@@ -314,7 +312,7 @@ class CreateAlbumResponse(_message.Message):
     IS_EMPTY_FIELD_NUMBER: _ClassVar[int]
     album: Album
     is_empty: bool
-    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., is_empty: _Optional[bool] = ...) -> None: ...
+    def __init__(self, album: _Optional[_Union[Album, _Mapping]] = ..., is_empty: bool = ...) -> None: ...
 
 class ListFoldersRequest(_message.Message):
     __slots__ = ("folder",)
@@ -544,7 +542,7 @@ class ListImagesRequest(_message.Message):
     capture_date: str
     score_ranges: _containers.RepeatedCompositeFieldContainer[ScoreRange]
     person_id: str
-    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: _Optional[bool] = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., camera: _Optional[str] = ..., capture_date: _Optional[str] = ..., score_ranges: _Optional[_Iterable[_Union[ScoreRange, _Mapping]]] = ..., person_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selected_only: bool = ..., cluster_id: _Optional[int] = ..., order_by: _Optional[str] = ..., search: _Optional[str] = ..., skip: _Optional[int] = ..., filters: _Optional[_Iterable[_Union[ImageFilter, str]]] = ..., camera: _Optional[str] = ..., capture_date: _Optional[str] = ..., score_ranges: _Optional[_Iterable[_Union[ScoreRange, _Mapping]]] = ..., person_id: _Optional[str] = ...) -> None: ...
 
 class ScoreRange(_message.Message):
     __slots__ = ("score", "minimum", "maximum")
@@ -684,7 +682,7 @@ class GetThumbnailRequest(_message.Message):
     long_side_px: int
     faces_only: bool
     face_box: _image_pb2.BoundingBox
-    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: _Optional[bool] = ..., face_box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: bool = ..., face_box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ...) -> None: ...
 
 class GetThumbnailResponse(_message.Message):
     __slots__ = ("jpeg",)
@@ -773,7 +771,7 @@ class ReselectRequest(_message.Message):
     config_overrides: _struct_pb2.Struct
     validate_only: bool
     request_id: str
-    def __init__(self, run_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., validate_only: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., config_overrides: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., validate_only: bool = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ReselectResponse(_message.Message):
     __slots__ = ("run", "gained_paths", "lost_paths", "missing_comparison_count")
@@ -937,7 +935,7 @@ class FacePenalty(_message.Message):
     threshold: float
     penalty: float
     is_applied: bool
-    def __init__(self, name: _Optional[str] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., penalty: _Optional[float] = ..., is_applied: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., penalty: _Optional[float] = ..., is_applied: bool = ...) -> None: ...
 
 class ComparisonMatch(_message.Message):
     __slots__ = ("path", "probability", "is_won")
@@ -947,21 +945,23 @@ class ComparisonMatch(_message.Message):
     path: str
     probability: float
     is_won: bool
-    def __init__(self, path: _Optional[str] = ..., probability: _Optional[float] = ..., is_won: _Optional[bool] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., probability: _Optional[float] = ..., is_won: bool = ...) -> None: ...
 
 class SimilarPhoto(_message.Message):
-    __slots__ = ("path", "similarity", "distance", "is_same_moment", "time_part")
+    __slots__ = ("path", "similarity", "distance", "is_same_moment", "time_part", "view_part")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     IS_SAME_MOMENT_FIELD_NUMBER: _ClassVar[int]
     TIME_PART_FIELD_NUMBER: _ClassVar[int]
+    VIEW_PART_FIELD_NUMBER: _ClassVar[int]
     path: str
     similarity: float
     distance: float
     is_same_moment: bool
     time_part: float
-    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: _Optional[bool] = ..., time_part: _Optional[float] = ...) -> None: ...
+    view_part: float
+    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: bool = ..., time_part: _Optional[float] = ..., view_part: _Optional[float] = ...) -> None: ...
 
 class Grouping(_message.Message):
     __slots__ = ("method", "metric", "scene_distance", "cluster_selection_epsilon", "dbscan_eps", "cluster_size", "nearest_inside", "farthest_inside", "nearest_outside", "joint_distance", "core_distance", "outside_core_distance", "min_samples", "separate_hours", "separate_distance", "pause_inside", "pause_outside")
@@ -1067,7 +1067,7 @@ class TuneRunResponse(_message.Message):
     is_better: bool
     settings_yaml: str
     lines: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, proposed_settings: _Optional[_Iterable[_Union[ProposedSetting, _Mapping]]] = ..., counts_before: _Optional[_Union[AgreementCounts, _Mapping]] = ..., counts_after: _Optional[_Union[AgreementCounts, _Mapping]] = ..., counts_held_out: _Optional[_Union[AgreementCounts, _Mapping]] = ..., fold_count: _Optional[int] = ..., is_better: _Optional[bool] = ..., settings_yaml: _Optional[str] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, proposed_settings: _Optional[_Iterable[_Union[ProposedSetting, _Mapping]]] = ..., counts_before: _Optional[_Union[AgreementCounts, _Mapping]] = ..., counts_after: _Optional[_Union[AgreementCounts, _Mapping]] = ..., counts_held_out: _Optional[_Union[AgreementCounts, _Mapping]] = ..., fold_count: _Optional[int] = ..., is_better: bool = ..., settings_yaml: _Optional[str] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ProposedSetting(_message.Message):
     __slots__ = ("key", "before", "after")
@@ -1151,7 +1151,7 @@ class ProposeWeightsResponse(_message.Message):
     is_better: bool
     lines: _containers.RepeatedScalarFieldContainer[str]
     profile_description: str
-    def __init__(self, proposed_settings: _Optional[_Iterable[_Union[ProposedSetting, _Mapping]]] = ..., choice_count: _Optional[int] = ..., moment_count: _Optional[int] = ..., unsure_count: _Optional[int] = ..., missing_count: _Optional[int] = ..., min_choice_count: _Optional[int] = ..., min_moment_count: _Optional[int] = ..., predicted_before_count: _Optional[int] = ..., predicted_after_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., chance: _Optional[float] = ..., fold_count: _Optional[int] = ..., is_better: _Optional[bool] = ..., lines: _Optional[_Iterable[str]] = ..., profile_description: _Optional[str] = ...) -> None: ...
+    def __init__(self, proposed_settings: _Optional[_Iterable[_Union[ProposedSetting, _Mapping]]] = ..., choice_count: _Optional[int] = ..., moment_count: _Optional[int] = ..., unsure_count: _Optional[int] = ..., missing_count: _Optional[int] = ..., min_choice_count: _Optional[int] = ..., min_moment_count: _Optional[int] = ..., predicted_before_count: _Optional[int] = ..., predicted_after_count: _Optional[int] = ..., held_out_count: _Optional[int] = ..., chance: _Optional[float] = ..., fold_count: _Optional[int] = ..., is_better: bool = ..., lines: _Optional[_Iterable[str]] = ..., profile_description: _Optional[str] = ...) -> None: ...
 
 class KeepProfileRequest(_message.Message):
     __slots__ = ("name", "base_profile", "description", "config_overrides", "request_id")
@@ -1251,7 +1251,7 @@ class DecisionEntry(_message.Message):
     stars: int
     label: str
     run_id: str
-    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: _Optional[bool] = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., action: _Optional[_Union[DecisionAction, str]] = ..., photos: _Optional[_Iterable[_Union[DecidedPhoto, _Mapping]]] = ..., target: _Optional[_Union[DecidedPhoto, _Mapping]] = ..., undone_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_in_force: bool = ..., decided_by: _Optional[str] = ..., stars: _Optional[int] = ..., label: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
 
 class DecidedPhoto(_message.Message):
     __slots__ = ("content_digest", "path")
@@ -1297,7 +1297,7 @@ class Person(_message.Message):
     cover: PersonFace
     best_face: PersonFace
     is_important: bool
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ..., best_face: _Optional[_Union[PersonFace, _Mapping]] = ..., is_important: _Optional[bool] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., is_ignored: bool = ..., face_count: _Optional[int] = ..., photo_count: _Optional[int] = ..., cover: _Optional[_Union[PersonFace, _Mapping]] = ..., best_face: _Optional[_Union[PersonFace, _Mapping]] = ..., is_important: bool = ...) -> None: ...
 
 class ListPeopleQuestionsRequest(_message.Message):
     __slots__ = ("page_size",)
@@ -1371,7 +1371,7 @@ class PersonFace(_message.Message):
     is_selected: bool
     composite_score: float
     photo_face_count: int
-    def __init__(self, place: _Optional[_Union[FacePlace, _Mapping]] = ..., similarity: _Optional[float] = ..., run_id: _Optional[str] = ..., path: _Optional[str] = ..., album_id: _Optional[str] = ..., is_selected: _Optional[bool] = ..., composite_score: _Optional[float] = ..., photo_face_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, place: _Optional[_Union[FacePlace, _Mapping]] = ..., similarity: _Optional[float] = ..., run_id: _Optional[str] = ..., path: _Optional[str] = ..., album_id: _Optional[str] = ..., is_selected: bool = ..., composite_score: _Optional[float] = ..., photo_face_count: _Optional[int] = ...) -> None: ...
 
 class CorrectPeopleRequest(_message.Message):
     __slots__ = ("action", "person_id", "other_person_id", "faces", "name", "decided_by", "request_id")
@@ -1551,7 +1551,7 @@ class ExportRunRequest(_message.Message):
     overwrite_foreign_files: bool
     by_person: bool
     request_id: str
-    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: _Optional[bool] = ..., write_xmp: _Optional[bool] = ..., write_parquet: _Optional[bool] = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: _Optional[bool] = ..., overwrite_foreign_files: _Optional[bool] = ..., by_person: _Optional[bool] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, run_id: _Optional[str] = ..., output_folder: _Optional[str] = ..., copy_selected: bool = ..., write_xmp: bool = ..., write_parquet: bool = ..., selected_transfer: _Optional[_Union[FileTransfer, str]] = ..., write_xmp_beside_photos: bool = ..., overwrite_foreign_files: bool = ..., by_person: bool = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ExportRunResponse(_message.Message):
     __slots__ = ("paths", "copied_count", "warnings", "warning_count", "person_count")
@@ -1817,7 +1817,7 @@ class ImageResult(_message.Message):
     whole_moment_id: int
     moment_people: str
     brought_in_for: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: _Optional[bool] = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ..., person_ids: _Optional[_Iterable[str]] = ..., judged_faces: _Optional[_Iterable[int]] = ..., whole_moment_id: _Optional[int] = ..., moment_people: _Optional[str] = ..., brought_in_for: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: bool = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ..., person_ids: _Optional[_Iterable[str]] = ..., judged_faces: _Optional[_Iterable[int]] = ..., whole_moment_id: _Optional[int] = ..., moment_people: _Optional[str] = ..., brought_in_for: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FaceSigns(_message.Message):
     __slots__ = ("eyes", "smile", "is_prominent", "person_id", "person_name")
@@ -1831,7 +1831,7 @@ class FaceSigns(_message.Message):
     is_prominent: bool
     person_id: str
     person_name: str
-    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: _Optional[bool] = ..., person_id: _Optional[str] = ..., person_name: _Optional[str] = ...) -> None: ...
+    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: bool = ..., person_id: _Optional[str] = ..., person_name: _Optional[str] = ...) -> None: ...
 
 class RunPerson(_message.Message):
     __slots__ = ("name", "is_ignored", "is_important")
@@ -1841,7 +1841,7 @@ class RunPerson(_message.Message):
     name: str
     is_ignored: bool
     is_important: bool
-    def __init__(self, name: _Optional[str] = ..., is_ignored: _Optional[bool] = ..., is_important: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., is_ignored: bool = ..., is_important: bool = ...) -> None: ...
 
 class UserMark(_message.Message):
     __slots__ = ("stars", "label")
@@ -1887,7 +1887,7 @@ class CameraFacts(_message.Message):
     drive_mode: str
     bracket_mode: str
     has_video: bool
-    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: _Optional[bool] = ..., has_gps: _Optional[bool] = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ..., has_video: _Optional[bool] = ...) -> None: ...
+    def __init__(self, make: _Optional[str] = ..., model: _Optional[str] = ..., lens: _Optional[str] = ..., focal_length_mm: _Optional[float] = ..., focal_length_35mm: _Optional[float] = ..., exposure_time_seconds: _Optional[float] = ..., f_number: _Optional[float] = ..., iso: _Optional[int] = ..., exposure_bias_ev: _Optional[float] = ..., exposure_mode: _Optional[str] = ..., is_flash_fired: bool = ..., has_gps: bool = ..., burst_id: _Optional[str] = ..., sequence_number: _Optional[int] = ..., drive_mode: _Optional[str] = ..., bracket_mode: _Optional[str] = ..., has_video: bool = ...) -> None: ...
 
 class OwnerMark(_message.Message):
     __slots__ = ("rating", "pick", "label", "source")

@@ -5,7 +5,7 @@ import warnings
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as bestshot_dot_orchestrator_dot_v1_dot_orchestrator__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.73.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in bestshot/orchestrator/v1/orchestrator_pb2_grpc.py depends on'
+        + f' but the generated code in bestshot/orchestrator/v1/orchestrator_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class OrchestratorServiceStub:
+class OrchestratorServiceStub(object):
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
 
@@ -272,7 +272,7 @@ class OrchestratorServiceStub:
                 _registered_method=True)
 
 
-class OrchestratorServiceServicer:
+class OrchestratorServiceServicer(object):
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
 
@@ -870,7 +870,7 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class OrchestratorService:
+class OrchestratorService(object):
     """Curates albums. Errors carry google.rpc details: INVALID_ARGUMENT names the field (BadRequest),
     NOT_FOUND the resource (ResourceInfo), every error a machine-readable reason (ErrorInfo).
 

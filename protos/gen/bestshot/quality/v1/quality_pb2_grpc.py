@@ -5,7 +5,7 @@ import warnings
 
 from bestshot.quality.v1 import quality_pb2 as bestshot_dot_quality_dot_v1_dot_quality__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.73.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in bestshot/quality/v1/quality_pb2_grpc.py depends on'
+        + f' but the generated code in bestshot/quality/v1/quality_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class QualityServiceStub:
+class QualityServiceStub(object):
     """Scores pictures independently of each other.
     """
 
@@ -47,7 +47,7 @@ class QualityServiceStub:
                 _registered_method=True)
 
 
-class QualityServiceServicer:
+class QualityServiceServicer(object):
     """Scores pictures independently of each other.
     """
 
@@ -87,7 +87,7 @@ def add_QualityServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class QualityService:
+class QualityService(object):
     """Scores pictures independently of each other.
     """
 

@@ -5,7 +5,7 @@ import warnings
 
 from bestshot.siamese.v1 import siamese_pb2 as bestshot_dot_siamese_dot_v1_dot_siamese__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.73.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in bestshot/siamese/v1/siamese_pb2_grpc.py depends on'
+        + f' but the generated code in bestshot/siamese/v1/siamese_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class SiameseServiceStub:
+class SiameseServiceStub(object):
     """Compares pictures in pairs.
     """
 
@@ -47,7 +47,7 @@ class SiameseServiceStub:
                 _registered_method=True)
 
 
-class SiameseServiceServicer:
+class SiameseServiceServicer(object):
     """Compares pictures in pairs.
     """
 
@@ -88,7 +88,7 @@ def add_SiameseServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class SiameseService:
+class SiameseService(object):
     """Compares pictures in pairs.
     """
 

@@ -29,9 +29,9 @@ EXTRAS = {
     "all": ("parquet", "raw", "tracing", "ui"),
 }
 """Extras of pyproject.toml that a group needs, in addition to ONNX Runtime."""
-CLUSTERING = ("hdbscan", "scikit-learn", "scipy")
-DATABASE = ("alembic", "sqlalchemy")
-HTTP = ("fastapi", "uvicorn")
+CLUSTERING = ("hdbscan", "joblib", "scikit-learn", "scipy", "threadpoolctl")
+DATABASE = ("alembic", "mako", "sqlalchemy")
+HTTP = ("fastapi", "python-multipart", "starlette", "uvicorn")
 NEVER_IMPORTED: dict[str, tuple[str, ...]] = {
     "models": (*CLUSTERING, *DATABASE, *HTTP, "lxml"),
     "orchestrator": (),

@@ -16,8 +16,10 @@ from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, Decision
 from orchestrator.records import Album, ImageRecord, Run, check_completed, utc_now
 from orchestrator.review.run_diff import Change, RunDiff, changes, compare_runs
 from orchestrator.runs.recorded_settings import read_corrections
+from orchestrator.runs.who_is_where import people_log
 from orchestrator.storage.database import open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.temporary import temporary_folder
 
@@ -30,7 +32,7 @@ class Reproduction:
         diff: From the stored run to the new one, under the stored run's settings.
         settings_now: Differences between the stored run's settings and the current settings, which
             were not used.
-        decisions_now: Differences between the decisions that the two runs applied.
+        decisions_now: Differences between the decisions and persons that the two runs used.
         photo_count: Number of photos in the stored run.
         cached_count: Number of photos in the second run whose scores were already cached by the
             served orchestrator.
@@ -77,7 +79,7 @@ def reproduce(
         settings = folder / "settings.yaml"
         settings.write_text(yaml.safe_dump(stored))
         if orchestrator is None:
-            _prepare(data, album, run, _find_reference(api, run))
+            _prepare(data, album, run, records, _find_reference(api, run))
         again = curate(
             Request(
                 photos=[Path(folder) for folder in album.folders],
@@ -100,7 +102,10 @@ def reproduce(
     return Reproduction(
         diff=compare_runs(run, records, second, second_records),
         settings_now=tuple(changes("", stored, api.settings(run.profile))),
-        decisions_now=_diff_decisions(run, second, records),
+        decisions_now=(
+            *_diff_decisions(run, second, records),
+            *changes("", {"persons": run.persons}, {"persons": second.persons}),
+        ),
         photo_count=len(records),
         cached_count=second.summary.cached_count if second.summary else 0,
     )
@@ -137,15 +142,22 @@ def _find_reference(api: Api, run: Run) -> tuple[Run, list[ImageRecord]] | None:
 
 
 def _prepare(
-    data: Path, album: Album, run: Run, reference: tuple[Run, list[ImageRecord]] | None
+    data: Path,
+    album: Album,
+    run: Run,
+    records: list[ImageRecord],
+    reference: tuple[Run, list[ImageRecord]] | None,
 ) -> None:
-    """Creates a database with only the album, its decisions and the run's reference."""
+    """Creates a database with the album, its decisions and persons, and the run's reference."""
     engine = open_database(data)
     store = SqlRunStore(engine)
     store.add_album(album)
     if reference is not None:
         store.save_results(*reference)
     SqlDecisionLog(engine).append(album.id, _log(run))
+    people = SqlPeople(engine)
+    for entry in people_log(run, records):
+        people.append(entry)
     engine.dispose()
 
 

@@ -10,13 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.domain.people.corrections import FaceFinder, FacePlace
+from orchestrator.domain.people.corrections import (
+    FaceFinder,
+    FacePlace,
+    PeopleAction,
+    PeopleEntry,
+)
 from orchestrator.domain.people.faces import Box
 from orchestrator.domain.people.persons import Person, Persons, find_familiar, list_persons
 from orchestrator.domain.people.sub_moments import Company, split_by_people
 from orchestrator.domain.scoring import find_shown, rate_trust
 from orchestrator.domain.sets import SetKind
-from orchestrator.records import ImageRecord, Run
+from orchestrator.records import ImageRecord, Run, utc_now
 from orchestrator.runs.selection import Moments, family_pairs
 from orchestrator.storage.people_store import SqlPeople
 
@@ -57,8 +62,7 @@ def record_people(records: Sequence[ImageRecord], known: WhoIsWhere) -> list[Ima
 def _find_persons(record: ImageRecord, known: Sequence[tuple[FacePlace, str]]) -> tuple[str, ...]:
     """The person of each face of a photo; empty if nobody is known."""
     people = [""] * len(record.faces)
-    boxes = (Box(face.left, face.top, face.width, face.height) for face in record.faces)
-    finder = FaceFinder([FacePlace(record.content_digest, box) for box in boxes])
+    finder = FaceFinder([FacePlace(record.content_digest, Box.of(face)) for face in record.faces])
     for place, person in known:
         number = finder.find_one(place)
         if number is not None:
@@ -82,6 +86,37 @@ def store_persons(records: Sequence[ImageRecord], persons: Persons) -> dict[str,
 def read_persons(run: Run) -> dict[str, Person]:
     """Reads the persons recorded by a run, by id."""
     return {person: Person(person, **stored) for person, stored in run.persons.items()}
+
+
+def people_log(run: Run, records: Sequence[ImageRecord]) -> list[PeopleEntry]:
+    """Builds a log of corrections that makes every face the person that it was in a run."""
+    if not run.persons:
+        return []
+    places: dict[str, dict[FacePlace, None]] = {}  # a copy has the same places
+    for record in records:
+        people = record.person_ids or ("",) * len(record.faces)
+        for person_id, face in zip(people, record.faces, strict=True):
+            place = FacePlace(record.content_digest, Box.of(face))
+            places.setdefault(person_id, {})[place] = None
+    entries = []
+    for person_id, person in read_persons(run).items():
+        faces, name = tuple(places[person_id]), person.name
+        marks = (
+            (PeopleAction.IGNORE, person.is_ignored),
+            (PeopleAction.IMPORTANT, person.is_important),
+        )
+        entries.append(_entry(PeopleAction.MOVE, person_id, faces, name))
+        entries += [_entry(mark, person_id, faces) for mark, is_set in marks if is_set]
+    if "" in places:  # a face that was not recognized must not be recognized now
+        entries.append(_entry(PeopleAction.NOT_FACE, "", tuple(places[""])))
+    return entries
+
+
+def _entry(
+    action: PeopleAction, person_id: str, faces: tuple[FacePlace, ...], name: str = ""
+) -> PeopleEntry:
+    entry_id = f"{action} {person_id}"
+    return PeopleEntry(entry_id, action, utc_now(), person_id, faces, name=name)
 
 
 def split_moments(

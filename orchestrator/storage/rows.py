@@ -167,9 +167,7 @@ def _match_people(
 ) -> tuple[FacePerson | None, ...]:
     """The person of each face that a run found; empty if nobody is known."""
     people: list[FacePerson | None] = [None] * len(found)
-    finder = FaceFinder(
-        [FacePlace(digest, Box(face.left, face.top, face.width, face.height)) for face in found]
-    )
+    finder = FaceFinder([FacePlace(digest, Box.of(face)) for face in found])
     for place, person in known:
         number = finder.find_one(place)
         if number is not None:

@@ -24,7 +24,12 @@ from orchestrator.export.pictures import MAX_LONG_SIDE_PX
 from orchestrator.records import Album, ImageFilter, Run
 from orchestrator.review.run_diff import RunDiff
 from orchestrator.run_service import Curator
-from orchestrator.storage.image_query import ORDER_PATTERN, ImageQuery
+from orchestrator.storage.image_query import (
+    ORDER_PATTERN,
+    SCORE_COLUMNS,
+    ImageQuery,
+    ScoreRange,
+)
 from orchestrator.storage.people_store import PersonSummary
 from orchestrator.transport import json_models as models
 from orchestrator.transport.json_calls import (
@@ -81,6 +86,10 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_BOUND = r"(-?\d{1,9}(\.\d{1,9})?)?"
+_RANGE_PATTERN = rf"^({'|'.join(SCORE_COLUMNS)}):{_BOUND}:{_BOUND}$"
+
+
 class PageQuery(BaseModel):
     """Selects a page of a list; an unknown parameter is an error."""
 
@@ -124,6 +133,8 @@ class ImagesQuery(SkippingQuery):
     """only photos with this person"""
     order_by: Annotated[str, Field(json_schema_extra={"pattern": ORDER_PATTERN})] = ""
     """same as ListImagesRequest.order_by in orchestrator.proto"""
+    score_ranges: list[Annotated[str, Field(pattern=_RANGE_PATTERN)]] = []
+    """bounds of scores as NAME:MINIMUM:MAXIMUM, such as `sharpness:0.2:`; a bound may be empty"""
 
 
 PageSize = Annotated[
@@ -319,8 +330,15 @@ class JsonApi:
                 camera=query.camera,
                 capture_date=query.capture_date,
                 person_id=query.person_id,
+                score_ranges=tuple(map(_score_range, query.score_ranges)),
             ),
         )
+
+
+def _score_range(text: str) -> ScoreRange:
+    score, *bounds = text.split(":")
+    minimum, maximum = (float(bound) if bound else None for bound in bounds)
+    return ScoreRange(score, minimum, maximum)
 
 
 def _person_fields(found: PersonSummary) -> dict[str, object]:

@@ -89,7 +89,19 @@ def run_value(message: pb.Run) -> Run:
                 for one in message.corrections
             ]
         ),
+        persons={
+            person_id: _person_value(message.persons[person_id])
+            for person_id in sorted(message.persons)
+        },
     )
+
+
+def _person_value(message: pb.RunPerson) -> dict[str, Any]:
+    return {
+        "name": message.name,
+        "is_ignored": message.is_ignored,
+        "is_important": message.is_important,
+    }
 
 
 def image_value(message: pb.ImageResult) -> ImageRecord:

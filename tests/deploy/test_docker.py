@@ -22,6 +22,7 @@ IMPORTED_AS = {
     "scikit-learn": "sklearn",
     "opencv-python-headless": "cv2",
     "pillow-heif": "pillow_heif",
+    "python-multipart": "python_multipart",
 }
 """Distributions whose module has a different name."""
 BRINGS = {

@@ -221,3 +221,14 @@ def test_local_and_served_exports_are_equal(interfaces: Interfaces, tmp_path: Pa
     )
     assert inside.code == 1
     assert "is inside the album" in inside.text
+
+
+def test_a_run_is_deleted_once_that_is_confirmed(interfaces: Interfaces) -> None:
+    data, name = interfaces.curated.data, interfaces.run_id[:8]
+    asked = bestshot(["delete-run", name], data=data)
+    assert asked.code == 1
+    assert f"Delete run {interfaces.run_id} of" in asked.text
+    done = bestshot(["delete-run", name, "--yes"], data=data)
+    assert (done.code, done.text) == (0, f"deleted run {interfaces.run_id}\n")
+    assert len(interfaces.stub.ListAlbums(pb.ListAlbumsRequest()).albums) == 1
+    assert not interfaces.stub.ListRuns(pb.ListRunsRequest()).runs

@@ -196,6 +196,9 @@ def test_pages_filters_and_orders(system: System) -> None:
     assert rest["next_page_token"] == ""
     broken = get(system, path, filters="UNREADABLE")
     assert {row["path"] for row in broken["images"]} == {"empty.jpg", "letter.jpg", "torn.jpg"}
+    sharp = get(system, path, score_ranges=["sharpness:0.5:", "sharpness::0.9"])["images"]
+    assert sharp
+    assert all(0.5 <= row["sharpness"] <= 0.9 for row in sharp)
     assert get(system, path, search="flower", filters=["SELECTED"])["total_count"] >= 1
 
 
@@ -252,6 +255,7 @@ def test_all_other_resources_can_be_read(system: System) -> None:
         ("/results/{run}/images?page_token=x", 400, "page_token", "does not match this call"),
         ("/results/{run}/images?order_by=x", 400, "order_by", "'x'"),
         ("/results/{run}/images?filters=x", 400, "0", "Input should be"),
+        ("/results/{run}/images?score_ranges=x:1:2", 400, "0", "should match pattern"),
         ("/results/{run}/images?pagesize=1", 400, "pagesize", "Extra inputs"),
         ("/runs/{run}/image", 400, "path", "Field required"),
         ("/runs/{run}/explanation?path=torn.jpg", 409, "", "could not be read"),

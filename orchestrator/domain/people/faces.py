@@ -28,6 +28,11 @@ class Box:
     width: float
     height: float
 
+    @classmethod
+    def of(cls, face: FaceScores) -> Box:
+        """Returns the box of a face."""
+        return cls(face.left, face.top, face.width, face.height)
+
     def is_in_picture(self) -> bool:
         """Whether it has an area and lies within the picture; False if a value is not a number."""
         is_within = self.left >= 0 and self.top >= 0
@@ -59,8 +64,7 @@ class IdentifiedFace:
 
 def identified_face(face: FaceScores, vector: Vector) -> IdentifiedFace:
     """Extracts what is needed from a face."""
-    box = Box(face.left, face.top, face.width, face.height)
-    return IdentifiedFace(box, rate_clarity(face), vector)
+    return IdentifiedFace(Box.of(face), rate_clarity(face), vector)
 
 
 def rate_clarity(face: FaceScores) -> float:

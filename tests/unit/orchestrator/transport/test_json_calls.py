@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from pydantic import TypeAdapter
 
-from orchestrator.transport.json_api import _ROUTES
+from orchestrator.transport.json_api import _ROUTES, ImagesQuery
 from orchestrator.transport.json_calls import CALLS
 from orchestrator.transport.json_messages import answer_model, body_model, json_value, read_message
 from orchestrator.transport.problems import PROBLEM_TYPES
@@ -47,6 +47,11 @@ def test_an_answer_has_every_field_of_the_message(route: Any) -> None:
     if message.full_name.endswith(".Album"):
         names = names - {"folders"} | {"more_folders"}
     assert names <= set(schema["properties"]), names - set(schema["properties"])
+
+
+def test_photos_can_be_filtered_as_in_grpc() -> None:
+    fields = {field.name for field in METHODS["ListImages"].input_type.fields}
+    assert fields - {"run_id", "selected_only"} == set(ImagesQuery.model_fields)  # filters=SELECTED
 
 
 def test_every_reason_of_an_error_is_described() -> None:

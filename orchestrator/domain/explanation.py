@@ -12,6 +12,7 @@ from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.time_term import TimeTerm, time_term
+from orchestrator.domain.moments.view_term import ViewTerm
 from orchestrator.domain.photo import Candidate
 from orchestrator.domain.scoring import check_faces, normalize_ava
 from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
@@ -76,6 +77,7 @@ class Neighbour:
         distance: Distance in the metric of the grouping.
         is_same_moment: Whether both are in the same moment.
         time_part: Contribution of capture time to `distance`; negative if it brings them closer.
+        view_part: Contribution of common local features to `distance`, likewise.
     """
 
     path: str
@@ -83,6 +85,7 @@ class Neighbour:
     distance: float
     is_same_moment: bool
     time_part: float = 0.0
+    view_part: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +226,7 @@ def neighbours_of(
     labels: Labels,
     parameters: ClusterParameters,
     count: int,
+    views: ViewTerm | None = None,
 ) -> tuple[Neighbour, ...]:
     """Finds the most similar photos.
 
@@ -234,11 +238,12 @@ def neighbours_of(
         labels: (n,), moments in force.
         parameters: Parameters of the grouping.
         count: Number of photos to return.
+        views: Term of the common features of the n photos; None if they do not count.
     """
     similarity = _closeness(index, _Photos(embeddings, None))
     order = [int(row) for row in np.argsort(-similarity, kind="stable") if row != index]
     term = time_term(captures, parameters.capture_time.weight)
-    photos = _Photos(embeddings, term)
+    photos = _Photos(embeddings, term, views)
     return tuple(
         _neighbour(index, row, paths, photos, labels, parameters.metric) for row in order[:count]
     )
@@ -246,16 +251,24 @@ def neighbours_of(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Photos:
-    """The data behind the distances between photos; `term` is None if capture time is not used."""
+    """The data behind the distances between photos.
+
+    `term` is None if capture time is not used, `views` if common features are not.
+    """
 
     embeddings: Embeddings
     term: TimeTerm | None
+    views: ViewTerm | None = None
 
     def __len__(self) -> int:
         return len(self.embeddings)
 
     def take(self, rows: NDArray[np.intp]) -> _Photos:
-        return _Photos(self.embeddings[rows], None if self.term is None else self.term.take(rows))
+        return _Photos(
+            self.embeddings[rows],
+            None if self.term is None else self.term.take(rows),
+            None if self.views is None else self.views.take(rows),
+        )
 
 
 def grouping_of(
@@ -265,6 +278,7 @@ def grouping_of(
     labels: Labels,
     captures: Captures,
     parameters: ClusterParameters,
+    views: ViewTerm | None = None,
 ) -> Grouping:
     """Finds the distances that explain a photo's moment.
 
@@ -275,8 +289,9 @@ def grouping_of(
         labels: (n,), assigned by the algorithm.
         captures: Captures of the n photos.
         parameters: The parameters in force.
+        views: Term of the common features of the n photos; None if they do not count.
     """
-    photos = _Photos(embeddings, time_term(captures, parameters.capture_time.weight))
+    photos = _Photos(embeddings, time_term(captures, parameters.capture_time.weight), views)
     closeness = _closeness(index, photos)
     mine = _members(labels, index)
     inside = mine[mine != index]
@@ -340,8 +355,9 @@ def _neighbour(
     closeness = float(_closeness(0, pair)[1])
     similarity = float(_closeness(0, _Photos(pair.embeddings, None))[1])
     distance = _distance(closeness, metric)
-    time_part = distance - _distance(similarity, metric)
-    return Neighbour(paths[row], similarity, distance, is_same, time_part)
+    timed = _distance(float(_closeness(0, _Photos(pair.embeddings, pair.term))[1]), metric)
+    time_part, view_part = timed - _distance(similarity, metric), distance - timed
+    return Neighbour(paths[row], similarity, distance, is_same, time_part, view_part)
 
 
 def _is_timed(photos: _Photos, one: int, other: int) -> bool:
@@ -360,6 +376,8 @@ def _closeness(index: int, photos: _Photos) -> NDArray[np.float64]:
     found = vectors.astype(np.float64) @ vectors[index].astype(np.float64)
     if photos.term is not None:
         found -= photos.term.of_pairs(np.array([index]), np.arange(len(vectors)))
+    if photos.views is not None:
+        found -= photos.views.of_pairs(np.array([index]), np.arange(len(vectors)))
     return np.asarray(found, np.float64)
 
 

@@ -152,7 +152,7 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    told = _tell_time(near, grouping.pause_inside)
+    told = _tell_parts(near, grouping.pause_inside)
     pause = f", {told}" if told else ""
     if count == 2:
         text = f"Grouped with {near.path} (distance {near.distance:.3f}{pause})."
@@ -204,6 +204,20 @@ def correction_texts(
     return texts
 
 
+def _tell_parts(near: Neighbour, pause: float | None) -> str:
+    """Describes what changed the distance of two photos besides their embeddings."""
+    return ", ".join(filter(None, [_tell_time(near, pause), _tell_views(near)]))
+
+
+def _tell_views(near: Neighbour) -> str:
+    part = f"{abs(near.view_part):.3f}"
+    if float(part) == 0.0:
+        return ""
+    if near.view_part < 0.0:
+        return f"reduced by {part} because they share many details"
+    return f"increased by {part} because they share few details"
+
+
 def _tell_time(near: Neighbour, pause: float | None) -> str:
     """Describes the time between two photos and its effect on their distance."""
     if pause is None:
@@ -236,7 +250,7 @@ def _explain_alone(grouping: Grouping) -> str:
     if near is None:
         return "It is the only photo."
     start = f"Not grouped: the nearest photo ({near.path}) is at a distance of "
-    told = _tell_time(near, grouping.pause_outside)
+    told = _tell_parts(near, grouping.pause_outside)
     note = f" ({told})" if told else ""
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
@@ -273,7 +287,7 @@ def _explain_outside(grouping: Grouping) -> str:
     text = f"The nearest photo outside ({near.path}) is at a distance of {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
-    if told := _tell_time(near, grouping.pause_outside):
+    if told := _tell_parts(near, grouping.pause_outside):
         text += f" ({told})"
     if grouping.method == "dbscan":
         return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,11 +19,14 @@ from orchestrator.domain.explanation import (
     terms_of,
 )
 from orchestrator.domain.moments.clocks import describe_offsets
+from orchestrator.domain.moments.parameters import ClusterParameters
+from orchestrator.domain.moments.view_term import ViewTerm, doubtful_distances, view_term
 from orchestrator.domain.owner_marks import describe_mark, owner_decision
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.verdict_sentences import correction_texts, describe_judged, grouping_text
-from orchestrator.ports import FeatureCache
+from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, check_completed, moments_of
+from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.recorded_settings import (
     read_calibration,
     read_corrections,
@@ -36,6 +40,8 @@ from orchestrator.storage.run_store import SqlRunStore
 from services.common.errors import FailedPreconditionError
 
 NEIGHBOUR_COUNT = 5
+VIEWED_COUNT = 64
+"""Number of photos most similar to a photo whose common features count in its explanation."""
 
 
 def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
@@ -69,14 +75,9 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
     clustering = resolve_auto(settings.cluster_scenes, read_calibration(run))
     captures, offsets = aligned_captures(captures_of(records), embeddings, clustering)
     own = [offset for offset in offsets if offset.camera == record.camera]
-    grouping = grouping_of(
-        index,
-        paths,
-        embeddings,
-        _labels(_whole_moments(records)),
-        captures,
-        clustering,
-    )
+    labels = _labels(_whole_moments(records))
+    views = _read_views(cache, records, index, embeddings, clustering)
+    grouping = grouping_of(index, paths, embeddings, labels, captures, clustering, views)
     found = Explanation(
         path=path,
         reason=record.reason,
@@ -105,12 +106,36 @@ def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) 
             _labels([found.cluster_id for found in records]),
             clustering,
             NEIGHBOUR_COUNT,
+            views,
         ),
         grouping=grouping,
         judged_by=describe_judged(candidate, verdict.judged, persons),
         decisions=tuple(_decisions(run, record, records, read_corrections(run))),
     )
     return dataclasses.replace(found, lines=tuple(explanation_lines(found)))
+
+
+def _read_views(
+    cache: FeatureCache,
+    records: Sequence[ImageRecord],
+    index: int,
+    embeddings: Embedding,
+    parameters: ClusterParameters,
+) -> ViewTerm | None:
+    """Reads the common features that the run counted between a photo and the most similar ones."""
+    if doubtful_distances(parameters) is None:
+        return None
+    rows = np.sort(np.argsort(-(embeddings @ embeddings[index]), kind="stable")[:VIEWED_COUNT])
+    first, second = np.triu_indices(len(rows), 1)
+    digests = [record.content_digest for record in records]
+    counts = Overlaps(cache)
+    return view_term(
+        len(records),
+        rows[first],
+        rows[second],
+        parameters,
+        lambda pairs: counts.find_counts([(digests[one], digests[other]) for one, other in pairs]),
+    )
 
 
 def _whole_moments(records: list[ImageRecord]) -> list[int | None]:

@@ -106,6 +106,7 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     miniatures = read_miniatures(stores.cache, readable)
     reference = read_reference(stores.runs, run, settings)
+    overlaps = Overlaps(stores.cache)
     moments = find_moments(
         embeddings,
         miniatures,
@@ -113,8 +114,9 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         parameters,
         settings.keep_sets,
         notes.append,
-        Overlaps(stores.cache).measure,
+        overlaps.measure,
         reference,
+        overlaps.count_features,
     )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
     people = read_people(stores.people, readable) if settings.people.enabled else NOBODY

@@ -3,6 +3,9 @@
 Features are found by SIFT (Lowe 2004), compared as RootSIFT (Arandjelovic and Zisserman 2012), and
 the plane homography between them is fitted by MAGSAC++ (Barath et al. 2020). Mirroring a picture
 permutes the values of a SIFT descriptor, so features are found only once for both.
+
+Two views of a scene with depth have no plane in common, but an epipolar geometry; the features that
+fit it are counted to tell whether two photos show the same place.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ WINDOW_PX = 5.0
 TEXTURE_VARIANCE = 36.0
 """Minimum variance of the 8-bit levels in a window for a comparison to be meaningful."""
 MIN_JOINT_SHARE = 0.05
+EPIPOLAR_PX = 2.0
+"""Maximum distance of a match from the epipolar line, in pixels of the thumbnail."""
+MIN_GEOMETRY = 8
+"""Minimum number of matches for an epipolar geometry, which seven matches always fit."""
 
 Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -91,6 +98,34 @@ def measure_overlap(first: Picture, second: Picture) -> Overlap | None:
     if found is None or count < MIN_MATCHES:
         return None
     return _measure(one, second, np.asarray(found, np.float64), count, is_mirrored=is_mirrored)
+
+
+def count_common_features(first: Picture, second: Picture) -> int | None:
+    """Counts the features that are each other's nearest and fit one epipolar geometry.
+
+    None if there are few, and one picture has few to share: plain, blurred or out of focus.
+    """
+    count = _count_fitting(first, second)
+    if count < MIN_MATCHES and min(len(first.places), len(second.places)) < FEATURE_COUNT:
+        return None
+    return count
+
+
+def _count_fitting(first: Picture, second: Picture) -> int:
+    matches = _matches(first.descriptors, second.descriptors)
+    back = second.descriptors[matches[:, 1]] @ first.descriptors.T
+    if len(back):
+        matches = matches[back.argmax(axis=1) == matches[:, 0]]
+    if len(matches) < MIN_GEOMETRY:
+        return 0
+    places = first.places[matches[:, 0]], second.places[matches[:, 1]]
+    try:
+        _, fits = cv2.findFundamentalMat(
+            *places, cv2.USAC_MAGSAC, EPIPOLAR_PX, confidence=0.999, maxIters=2000
+        )
+    except cv2.error:  # raised if no sample of the matches gives a geometry
+        return 0
+    return 0 if fits is None else int(fits.sum())
 
 
 def _mirror(picture: Picture) -> Picture:

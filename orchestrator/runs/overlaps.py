@@ -1,4 +1,4 @@
-"""Finds the overlaps of pairs of photos from their thumbnails, and caches them."""
+"""Compares pairs of photos by local features of their thumbnails, and caches the results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import io
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.runs.measure_overlap import Picture
 
 OVERLAP_ROLE, OVERLAP_VERSION = "overlap", "1"
-"""Cache role, and the part of its key to change whenever the measurement changes."""
+COMMON_ROLE, COMMON_VERSION = "common_features", "1"
+"""Cache roles, and the part of their keys to change whenever the measurement changes."""
 KEPT_COUNT = 256
 """Maximum number of pictures kept with their features, 0.5 MB each."""
 
@@ -42,30 +43,63 @@ class Overlaps:
 
     def measure(self, pairs: Sequence[DigestPair]) -> list[Overlap | None]:
         """Finds the overlap of each pair of content digests; None if there is none."""
-        found: list[Overlap | None] = []
+        stored = self._find(pairs, OVERLAP_ROLE, OVERLAP_VERSION, self._measure)
+        return [_read(payload, pair) for payload, pair in zip(stored, pairs, strict=True)]
+
+    def count_features(self, pairs: Sequence[DigestPair]) -> list[int | None]:
+        """Counts the common features of each pair of content digests.
+
+        None if their number says nothing: one has few features, or no thumbnail.
+        """
+        stored = self._find(pairs, COMMON_ROLE, COMMON_VERSION, self._count)
+        return [codec.unpack_json(payload) for payload in stored]
+
+    def find_counts(self, pairs: Sequence[DigestPair]) -> list[int | None]:
+        """Like `count_features`, but None for pairs that no run has compared."""
+        keys = [_key(pair, COMMON_ROLE, COMMON_VERSION) for pair in pairs]
+        known: dict[Key, bytes] = {}
+        for start in range(0, len(keys), READ_COUNT):
+            known.update(self._cache.get(keys[start : start + READ_COUNT]))
+        return [codec.unpack_json(known[key]) if key in known else None for key in keys]
+
+    def _find(
+        self,
+        pairs: Sequence[DigestPair],
+        role: str,
+        version: str,
+        compute: Callable[[str, str], object],
+    ) -> list[bytes]:
+        """Returns what is stored for each pair, after computing and storing what is missing."""
+        found: list[bytes] = []
         for start in range(0, len(pairs), READ_COUNT):
-            found += self._measure_part(pairs[start : start + READ_COUNT])
+            part = pairs[start : start + READ_COUNT]
+            keys = [_key(pair, role, version) for pair in part]
+            known = self._cache.get(keys)
+            fresh: dict[Key, bytes] = {}
+            for pair, key in zip(part, keys, strict=True):
+                if key not in known and key not in fresh:
+                    fresh[key] = codec.pack_json(compute(*sorted(pair)))
+            self._cache.put(fresh)
+            found += [known[key] if key in known else fresh[key] for key in keys]
         return found
 
-    def _measure_part(self, pairs: Sequence[DigestPair]) -> list[Overlap | None]:
-        keys = {pair: _key(pair) for pair in pairs}
-        known = self._cache.get(list(keys.values()))
-        fresh: dict[Key, bytes] = {}
-        for pair, key in keys.items():
-            if key not in known and key not in fresh:
-                overlap = self._compare(*sorted(pair))
-                fresh[key] = codec.pack_json(dataclasses.asdict(overlap) if overlap else None)
-        self._cache.put(fresh)
-        return [_read({**known, **fresh}[keys[pair]], pair) for pair in pairs]
-
-    def _compare(self, first: str, second: str) -> Overlap | None:
+    def _measure(self, first: str, second: str) -> dict[str, Any] | None:
         # imported here, because OpenCV takes a while to load, and most albums need none of it
         from orchestrator.runs.measure_overlap import measure_overlap
 
         one, other = self._picture(first), self._picture(second)
         if one is None or other is None or first == second:
             return None
-        return measure_overlap(one, other)
+        overlap = measure_overlap(one, other)
+        return dataclasses.asdict(overlap) if overlap else None
+
+    def _count(self, first: str, second: str) -> int | None:
+        from orchestrator.runs.measure_overlap import count_common_features
+
+        one, other = self._picture(first), self._picture(second)
+        if one is None or other is None or first == second:
+            return None
+        return count_common_features(one, other)
 
     def _picture(self, digest: str) -> Picture | None:
         """Returns a photo's thumbnail with its features; None if there is no readable thumbnail."""
@@ -85,9 +119,9 @@ class Overlaps:
         return picture
 
 
-def _key(pair: DigestPair) -> Key:
+def _key(pair: DigestPair, role: str, version: str) -> Key:
     joint = hashlib.sha256("".join(sorted(pair)).encode()).hexdigest()
-    return joint, OVERLAP_ROLE, OVERLAP_VERSION
+    return joint, role, version
 
 
 def _read(payload: bytes, pair: DigestPair) -> Overlap | None:

@@ -644,6 +644,7 @@ class Pipeline:
             self._notes.append,
             self._overlaps.measure,
             self._reference,
+            self._overlaps.count_features,
         )
         await progress.advance(len(embeddings))
         await progress.report()

@@ -25,6 +25,7 @@ _SINCE = Layer(
         "cluster_scenes": {
             "max_joint_count": None,
             "compare_structure": False,
+            "view_weight": 0.0,
             "capture_time": dataclasses.asdict(WITHOUT_TIME),
         },
         "keep_sets": dataclasses.asdict(WITHOUT_SETS),

@@ -61,6 +61,10 @@ def measure_nothing(pairs: Sequence[tuple[str, str]]) -> Sequence[Overlap | None
     return [None] * len(pairs)
 
 
+CountFeatures = Callable[[Sequence[tuple[str, str]]], Sequence[int | None]]
+"""Counts the common features of each pair of content digests; None if their number says nothing."""
+
+
 def find_moments(
     embeddings: Embedding,
     miniatures: Miniature,
@@ -70,6 +74,7 @@ def find_moments(
     note: Callable[[str], object] = logger.warning,
     measure: MeasureOverlaps = measure_nothing,
     reference: Reference = NO_REFERENCE,
+    count_features: CountFeatures | None = None,
 ) -> Moments:
     """Clusters photos with `cluster_scenes`, corrects moments by time, structure and overlaps.
 
@@ -82,6 +87,8 @@ def find_moments(
         note: Receives notes about the run; see `cluster_scenes`.
         measure: Finds overlaps, for versions and panoramas.
         reference: The earlier run whose moments are kept unless they have new photos.
+        count_features: Counts common features, which change the distances of doubtful pairs (see
+            `view_term`). None = they do not.
     """
     if not records:
         return Moments(np.empty(0, np.intp), [], [])
@@ -103,7 +110,9 @@ def find_moments(
     aligned, offsets = aligned_captures(captures, embeddings, parameters)
     for sentence in describe_offsets(offsets):
         note(sentence)
-    labels = cluster_scenes(embeddings, parameters, aligned, note)
+    digests = [record.content_digest for record in records]
+    count_rows = None if count_features is None else _by_rows(count_features, digests)
+    labels = cluster_scenes(embeddings, parameters, aligned, note, count_rows)
     if parameters.capture_time.enabled:
         time = parameters.capture_time
         labels = with_time_evidence(labels, embeddings, captures, time, parameters.metric)
@@ -115,7 +124,6 @@ def find_moments(
         labels = split_look_alikes(labels, is_doubtful, miniatures, structures)
         alterations = _find_alterations(records, embeddings, miniatures, measure)
         labels = labels_of(join_pairs(labels, family_pairs(records, alterations)))
-    digests = [record.content_digest for record in records]
     if sets == WITHOUT_SETS:
         labels = keep_moments(labels, digests, reference.moments)
         return Moments(labels, [None] * len(records), alterations)
@@ -130,6 +138,13 @@ def find_moments(
     found = find_sets(frames, sets)
     joined = keep_moments(labels_of(join_sets(labels, found)), digests, reference.moments)
     return Moments(joined, places_in_sets(len(records), found), alterations)
+
+
+def _by_rows(
+    count_features: CountFeatures, digests: Sequence[str]
+) -> Callable[[Sequence[tuple[int, int]]], Sequence[int | None]]:
+    """Lets pairs be given by their rows."""
+    return lambda pairs: count_features([(digests[one], digests[other]) for one, other in pairs])
 
 
 def _find_alterations(

@@ -73,6 +73,7 @@ def _ours(scene_distance: float | None, time_weight: float = 0.0) -> Callable[[V
         capture_time=dataclasses.replace(WITHOUT_TIME, weight=time_weight),
         max_joint_count=None,
         compare_structure=False,
+        view_weight=0.0,
     )
     return lambda vectors: cluster_scenes(vectors, wanted, _captures(len(vectors)))
 

@@ -33,8 +33,9 @@ from orchestrator.domain.moments.hdbscan_steps import (
 from orchestrator.domain.moments.metric import from_cosine_distance, to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
-from orchestrator.domain.moments.tiles import Rows, components
-from orchestrator.domain.moments.time_term import TimeTerm, time_term
+from orchestrator.domain.moments.tiles import DistanceTerm, Rows, components
+from orchestrator.domain.moments.time_term import time_term
+from orchestrator.domain.moments.view_term import CountFeatures, with_views
 
 DENSE_COUNT = 3072
 """Maximum number of photos whose distances are kept in a matrix: 72 MiB, which hdbscan copies a few
@@ -64,6 +65,7 @@ def cluster_scenes(
     parameters: ClusterParameters,
     captures: Captures | None = None,
     note: Note = logger.warning,
+    count_features: CountFeatures | None = None,
 ) -> Labels:
     """Groups photos into scenes.
 
@@ -80,6 +82,8 @@ def cluster_scenes(
         captures: Captures of the n photos, which add to the distances (see `time_term`) and split
             albums above `max_joint_count`. None = all unknown.
         note: Receives notes about deviations that are due to too many photos.
+        count_features: Counts the common features of pairs of rows, which add to the distances (see
+            `view_term`). None = they do not.
 
     Returns:
         int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty if there are
@@ -91,8 +95,12 @@ def cluster_scenes(
         return np.empty(0, np.int64)
     limit = parameters.max_joint_count
     if limit is not None and len(embeddings) > limit:
-        return _renumber(_cluster_by_parts(embeddings, parameters, limit, captures, note))
-    term = time_term(captures, parameters.capture_time.weight)
+        return _renumber(
+            _cluster_by_parts(embeddings, parameters, limit, captures, note, count_features)
+        )
+    term: DistanceTerm | None = time_term(captures, parameters.capture_time.weight)
+    if count_features is not None:
+        term = with_views(embeddings, term, parameters, count_features)
     if term is None:
         return _renumber(_cluster(_Shots(embeddings, None), parameters, note))
     order = term.order()
@@ -107,11 +115,12 @@ class _Shots:
 
     Attributes:
         embeddings: float32, (n, d), rows of unit length.
-        term: Contribution of capture time to their distances; None if there is none.
+        term: Contribution of capture time and common features to their distances; None if there is
+            none.
     """
 
     embeddings: Embeddings
-    term: TimeTerm | None
+    term: DistanceTerm | None
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -140,6 +149,7 @@ def _cluster_by_parts(
     max_count: int,
     captures: Captures | None,
     note: Note,
+    count_features: CountFeatures | None,
 ) -> Labels:
     """Clusters each part separately."""
     if captures is None:
@@ -153,13 +163,29 @@ def _cluster_by_parts(
     )
     for part in parts:
         members = np.sort(part)
-        local = cluster_scenes(embeddings[members], parameters, captures.take(members), note)
+        local = cluster_scenes(
+            embeddings[members],
+            parameters,
+            captures.take(members),
+            note,
+            _of_members(members, count_features),
+        )
         labels[members] = np.where(local == NOISE, NOISE, local + labels.max() + 1)
     return labels
 
 
+def _of_members(
+    members: NDArray[np.intp], count_features: CountFeatures | None
+) -> CountFeatures | None:
+    """Returns a function that counts the common features of pairs of members, by their places."""
+    if count_features is None:
+        return None
+    rows = members.tolist()
+    return lambda pairs: count_features([(rows[one], rows[other]) for one, other in pairs])
+
+
 def pairwise_distances(
-    embeddings: Embeddings, metric: str, term: TimeTerm | None = None
+    embeddings: Embeddings, metric: str, term: DistanceTerm | None = None
 ) -> Distances:
     """Computes distances between photos: float64, (n, n), zero diagonal, exactly symmetric.
 

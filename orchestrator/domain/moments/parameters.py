@@ -91,6 +91,12 @@ class ClusterSettings:
     """whether pages of text, screenshots and nearly black frames, whose embeddings are similar
     regardless of content, share a moment only if they are also light and dark in the same places,
     and whether copies and versions of one picture always share a moment"""
+    view_weight: Annotated[float, Ge(0), Le(2)]
+    """how much common local features change the cosine distance of photos about as far apart as
+    `cluster_selection_epsilon` or `scene_distance`: 12 features in consistent places change
+    nothing; fewer add up to 0.48 times this much, if both photos are rich in features; more
+    subtract up to 0.62 times this much; 0: photos are compared by embedding and time alone (HDBSCAN
+    with a `scene_distance`)"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters
 

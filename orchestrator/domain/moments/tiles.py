@@ -1,7 +1,7 @@
 """Cosine distances between many photos, tile by tile: never a whole matrix.
 
-If capture times count, a distance is the cosine distance of two unit vectors plus the term for the
-time between them, and at least 0; a similarity is 1 minus the distance.
+If capture times or common features count, a distance is the cosine distance of two unit vectors
+plus their terms, and at least 0; a similarity is 1 minus the distance.
 
 A tile is a float32 product of two blocks of rows; doubtful cases are computed again in float64.
 `Rows.tolerance` limits how far a float32 similarity can be from the float64 one, so the results are
@@ -13,14 +13,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-
-from orchestrator.domain.moments.time_term import TimeTerm
 
 Indices = NDArray[np.intp]
 Doubles = NDArray[np.float64]
@@ -33,6 +31,26 @@ _DENSE_PAIRS = 2**18
 """From this many pairs on, if they nearly fill a matrix, one float64 product is much faster than
 gathering both vectors of every pair."""
 _ROWS_AT_A_TIME = 64
+
+
+class DistanceTerm(Protocol):
+    """What other evidence adds to the cosine distances between photos."""
+
+    @property
+    def tolerance(self) -> float:
+        """Bound of the error of `lower`."""
+
+    def take(self, rows: Indices) -> Self:
+        """Returns the term of some photos, in the given order."""
+
+    def order(self) -> Indices:
+        """Orders photos so that shots of one moment are close together."""
+
+    def of_pairs(self, first: Indices, second: Indices) -> Doubles:
+        """Returns the term of pairs of photos; the two arrays are broadcast."""
+
+    def lower(self, similarity: Singles, rows: slice, columns: slice) -> None:
+        """Lowers similarities by the term, in place; none is above 1 afterwards."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +89,11 @@ class Rows:
     Args:
         vectors: float32, (n, d), without zero rows.
         tile_count: Rows per block.
-        term: Time term of the n photos; None if capture times do not count.
+        term: Term of the n photos; None if embeddings alone count.
     """
 
     def __init__(
-        self, vectors: Singles, tile_count: int = TILE_COUNT, term: TimeTerm | None = None
+        self, vectors: Singles, tile_count: int = TILE_COUNT, term: DistanceTerm | None = None
     ) -> None:
         self.tile_count = tile_count
         self._term = term

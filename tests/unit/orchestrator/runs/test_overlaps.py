@@ -108,3 +108,21 @@ def test_the_next_frame_of_a_panorama_lies_beside(scene: Image.Image) -> None:
     assert overlap.first.x == pytest.approx(0.5, abs=0.02)
     assert overlap.first.share == pytest.approx(0.48, abs=0.03)
     assert overlap.second.x == pytest.approx(-0.5, abs=0.02)
+
+
+def test_common_features_tell_the_same_place_from_another(scene: Image.Image) -> None:
+    cache = Cache()
+    cache.add("a", scene)
+    cache.add("b", scene.crop((100, 60, 960, 720)))
+    cache.add("other", draw(2))
+    cache.add("plain", Image.new("RGB", (960, 720), "grey"))
+    overlaps = Overlaps(cache)
+    pairs = [("a", "b"), ("a", "other"), ("a", "plain"), ("a", "missing")]
+    same, other, plain, missing = overlaps.count_features(pairs)
+    assert same is not None
+    assert same >= 50
+    assert other is not None
+    assert other < 12
+    assert plain is None
+    assert missing is None
+    assert overlaps.find_counts([*pairs, ("b", "other")]) == [same, other, None, None, None]

@@ -948,18 +948,20 @@ class ComparisonMatch(_message.Message):
     def __init__(self, path: _Optional[str] = ..., probability: _Optional[float] = ..., is_won: bool = ...) -> None: ...
 
 class SimilarPhoto(_message.Message):
-    __slots__ = ("path", "similarity", "distance", "is_same_moment", "time_part")
+    __slots__ = ("path", "similarity", "distance", "is_same_moment", "time_part", "view_part")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     IS_SAME_MOMENT_FIELD_NUMBER: _ClassVar[int]
     TIME_PART_FIELD_NUMBER: _ClassVar[int]
+    VIEW_PART_FIELD_NUMBER: _ClassVar[int]
     path: str
     similarity: float
     distance: float
     is_same_moment: bool
     time_part: float
-    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: bool = ..., time_part: _Optional[float] = ...) -> None: ...
+    view_part: float
+    def __init__(self, path: _Optional[str] = ..., similarity: _Optional[float] = ..., distance: _Optional[float] = ..., is_same_moment: bool = ..., time_part: _Optional[float] = ..., view_part: _Optional[float] = ...) -> None: ...
 
 class Grouping(_message.Message):
     __slots__ = ("method", "metric", "scene_distance", "cluster_selection_epsilon", "dbscan_eps", "cluster_size", "nearest_inside", "farthest_inside", "nearest_outside", "joint_distance", "core_distance", "outside_core_distance", "min_samples", "separate_hours", "separate_distance", "pause_inside", "pause_outside")

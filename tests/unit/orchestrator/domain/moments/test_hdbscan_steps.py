@@ -25,6 +25,7 @@ BOUNDED = ClusterParameters(
     capture_time=WITHOUT_TIME,
     max_joint_count=None,
     compare_structure=False,
+    view_weight=0.0,
 )
 
 

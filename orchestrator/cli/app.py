@@ -35,7 +35,18 @@ from orchestrator.cli.options import (
     RunId,
     check_places,
 )
-from orchestrator.cli.output import AsJson, open_console, print_json, print_message, print_notes
+from orchestrator.cli.output import (
+    AsJson,
+    NoHeading,
+    OnlyIds,
+    OnlySelected,
+    Quiet,
+    open_console,
+    print_json,
+    print_lines,
+    print_message,
+    print_notes,
+)
 from orchestrator.cli.parts import MODEL_SERVICES, PARTS, config_flags, part_command
 from orchestrator.cli.people import app as people_app
 from orchestrator.data_folder import data_folder
@@ -246,6 +257,7 @@ def curate(
     ] = False,
     force: Force = False,
     offline: Offline = False,
+    quiet: Quiet = False,
     orchestrator: Annotated[
         str | None,
         typer.Option(
@@ -279,7 +291,7 @@ def curate(
             force=force,
             is_offline=offline,
         ),
-        Console(),
+        Console(quiet=quiet),
     )
 
 
@@ -289,13 +301,14 @@ def demo(
         "bestshot-demo"
     ),
     offline: Offline = False,
+    quiet: Quiet = False,
     data: Data = None,
 ) -> None:
     """Curate a small album of real pictures that ship with scikit-learn."""
     from orchestrator.cli import curate as curating
     from orchestrator.cli.demo import make_album
 
-    console = Console()
+    console = Console(quiet=quiet)
     photos = out / "photos"
     count = make_album(photos)
     console.print(f"wrote {count} photos to {photos}", highlight=False)
@@ -314,8 +327,6 @@ def demo(
         ),
         console,
     )
-    page = (out / "results" / "index.html").resolve()
-    console.print(f"open {page.as_uri()} in a browser", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -393,7 +404,9 @@ def up(
                 supervisor.start("ui", config_flags("ui", files))
                 page = f"{scheme}://{supervisor.wait_for_address('ui')}"
                 console.print(f"{'ui':<13} {page}")
-            console.print(f"logs are in {folder / 'logs'}; press Ctrl-C to stop")
+            console.print(f"logs are in {folder / 'logs'}")
+            opening = f"open {page} in a browser; " if ui else ""
+            console.print(f"{opening}press Ctrl-C to stop")
             if failure := supervisor.wait_for_failure():
                 raise failure
         finally:
@@ -451,7 +464,12 @@ def token(
 
 
 @app.command()
-def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = None) -> None:
+def runs(
+    as_json: AsJson = False,
+    quiet: OnlyIds = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
     """List the 1,000 most recent runs, newest first."""
     from orchestrator.cli.api import open_api
 
@@ -465,6 +483,9 @@ def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = Non
         found = list(itertools.islice(api.runs(), SHOWN_RUN_COUNT))
     if as_json:
         print_json({"runs": found, "albums": folders})
+        return
+    if quiet:
+        print_lines(run.id for run in found)
         return
     for run in found:
         summary = run.summary
@@ -484,6 +505,7 @@ def runs(as_json: AsJson = False, orchestrator: Address = None, data: Data = Non
 def show(
     run: RunId = LATEST,
     as_json: AsJson = False,
+    quiet: OnlySelected = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -497,6 +519,9 @@ def show(
         records = api.images(found.id)
     if as_json:
         print_json({"album": album, "run": found, "images": records})
+        return
+    if quiet:
+        print_lines(record.path for record in records if record.is_selected)
         return
     console = open_console()
     console.print(f"[bold]run {found.id}[/bold], {found.state.value.lower()}")
@@ -551,6 +576,7 @@ def explain(
     photo: Annotated[str, typer.Argument(help="Path of a photo in its album, or its file name.")],
     run: RunId = LATEST,
     as_json: AsJson = False,
+    quiet: NoHeading = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -565,7 +591,8 @@ def explain(
         print_message(answer)
         return
     console = open_console()
-    console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
+    if not quiet:
+        console.print(f"[bold]{escape(path)}[/bold], run {found.id}")
     for line in answer.explanation.lines:
         console.print(escape(line))
 
@@ -607,6 +634,7 @@ def export(
         bool, typer.Option("--parquet", help="Write the Parquet table too.")
     ] = False,
     force: Force = False,
+    quiet: Quiet = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -632,7 +660,7 @@ def export(
             "--selected copy and --xmp"
         )
     options = ExportOptions(selected, xmp, xmp_beside_photos, parquet, force, by is not None)
-    console = open_console()
+    console, warnings = open_console(is_quiet=quiet), open_console()
     with open_api(orchestrator, data, writes_to=[out.absolute()]) as api:
         found = api.find_run(run)
         if as_ is not ExportedAs.FOLDER:
@@ -641,7 +669,7 @@ def export(
                 skipped = list_skipped(content)
             console.print(escape(str(out)))
             for line in skipped:
-                console.print(f"[yellow]skipped {escape(line)}[/yellow]")
+                warnings.print(f"[yellow]skipped {escape(line)}[/yellow]")
             return
         done = (_export_here if api.is_served else _export_there)(api, found, out, options)
     for path in done.paths:
@@ -651,9 +679,9 @@ def export(
     if done.person_count:
         console.print(escape(f"  {out / PEOPLE_FOLDER}: {pluralize(done.person_count, 'person')}"))
     for warning in done.warnings:
-        console.print(f"[yellow]{escape(warning)}[/yellow]")
+        warnings.print(f"[yellow]{escape(warning)}[/yellow]")
     if done.warning_count > len(done.warnings):
-        console.print(f"[yellow]... and {done.warning_count - len(done.warnings)} more[/yellow]")
+        warnings.print(f"[yellow]... and {done.warning_count - len(done.warnings)} more[/yellow]")
 
 
 def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
@@ -707,6 +735,7 @@ def reselect(
         bool, typer.Option("--preview", help="Only show what would change; store nothing.")
     ] = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -724,7 +753,7 @@ def reselect(
     if as_json:
         print_message(answer)
         return
-    console = open_console()
+    console = open_console(is_quiet=quiet)
     for mark, paths in (("[green]+[/green]", answer.gained_paths), ("-", answer.lost_paths)):
         for path in paths:
             console.print(f"{mark} {escape(path)}")
@@ -738,7 +767,11 @@ def reselect(
 
 @app.command()
 def evaluate(
-    run: RunId = LATEST, as_json: AsJson = False, orchestrator: Address = None, data: Data = None
+    run: RunId = LATEST,
+    as_json: AsJson = False,
+    quiet: NoHeading = False,
+    orchestrator: Address = None,
+    data: Data = None,
 ) -> None:
     """Show how well the algorithm's choices agree with your decisions."""
     from orchestrator.cli.api import open_api
@@ -750,7 +783,8 @@ def evaluate(
         print_message(answer)
         return
     console = open_console()
-    console.print(f"run {found.id}")
+    if not quiet:
+        console.print(f"run {found.id}")
     for line in answer.lines:
         console.print(escape(line))
 
@@ -776,6 +810,7 @@ def tune(
         ),
     ] = None,
     as_json: AsJson = False,
+    quiet: NoHeading = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -792,7 +827,9 @@ def tune(
     if pairs:
         from orchestrator.cli.pairs import learn_from_pairs
 
-        learn_from_pairs(run, keep, as_json=as_json, orchestrator=orchestrator, data=data)
+        learn_from_pairs(
+            run, keep, as_json=as_json, is_quiet=quiet, orchestrator=orchestrator, data=data
+        )
         return
     console = open_console()
     with open_api(orchestrator, data) as api:
@@ -803,7 +840,8 @@ def tune(
     if as_json:
         print_message(proposal)
     else:
-        console.print(f"run {found.id}")
+        if not quiet:
+            console.print(f"run {found.id}")
         for line in proposal.lines:
             console.print(escape(line))
     if out is not None and proposal.settings_yaml:
@@ -820,6 +858,7 @@ def diff(
     ] = LATEST,
     all_: ShowsAll = False,
     as_json: AsJson = False,
+    quiet: NoHeading = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -834,7 +873,8 @@ def diff(
         print_json({"run_id": before.id, "other_run_id": after.id, "diff": found})
         return
     console = open_console()
-    console.print(f"run {before.id} and run {after.id}")
+    if not quiet:
+        console.print(f"run {before.id} and run {after.id}")
     for line in diff_lines(found, shows_all=all_):
         console.print(escape(line))
 
@@ -844,6 +884,7 @@ def reproduce(
     run: RunId = LATEST,
     all_: ShowsAll = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
     config_dir_: ConfigDir = None,
     orchestrator: Address = None,
     data: Data = None,
@@ -864,7 +905,7 @@ def reproduce(
 
     if orchestrator is None:
         launcher.fork()
-    console = Console(stderr=True) if as_json else open_console()
+    console = Console(stderr=True, quiet=quiet) if as_json else open_console(is_quiet=quiet)
     configs = config_dir(config_dir_)
     with open_api(orchestrator, data, config_folder=configs) as api:
         found = reproducing.reproduce(api, api.find_run(run), configs, orchestrator, console)

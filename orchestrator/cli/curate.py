@@ -588,7 +588,10 @@ def print_summary(run: pb.Run, console: Console) -> None:
 
 
 def _print_files(out: Path, exported: pb.ExportRunResponse, console: Console) -> None:
+    """Lists the files that were written, and ends with the address of the page."""
     for path in exported.paths:
         console.print(f"  {out / path}", highlight=False, soft_wrap=True)
     if exported.copied_count:
         console.print(f"  {out / 'selected'}: {pluralize(exported.copied_count, 'photo')} copied")
+    page = (out / "index.html").resolve()
+    console.print(f"open {page.as_uri()} in a browser", highlight=False, soft_wrap=True)

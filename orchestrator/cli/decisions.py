@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from orchestrator.cli.options import LATEST, Address, AlbumName, Data
-from orchestrator.cli.output import AsJson, open_console, print_json
+from orchestrator.cli.output import AsJson, OnlyIds, open_console, print_json, print_lines
 from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import write_file
 from services.common.errors import ConfigError
@@ -33,6 +33,7 @@ app = typer.Typer(
 def list_(
     album: AlbumName = LATEST,
     as_json: AsJson = False,
+    quiet: OnlyIds = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -45,6 +46,9 @@ def list_(
         entries = api.decisions(found.id)
     if as_json:
         print_json({"album": found, "entries": entries})
+        return
+    if quiet:
+        print_lines(entry.id for entry in entries)
         return
     console = open_console()
     console.print(f"album {escape(', '.join(found.folders))}")

@@ -18,13 +18,25 @@ PIPE_WIDTH = 10_000
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON, with the field names of the JSON API.")
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print no progress or summary, only warnings and errors."),
+]
+NoHeading = Annotated[bool, typer.Option("--quiet", "-q", help="Leave out the heading.")]
+OnlyIds = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the IDs, one per line.")]
+OnlySelected = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Print only the paths of the selected photos, one per line."
+    ),
+]
 
 
-def open_console() -> Console:
+def open_console(*, is_quiet: bool = False) -> Console:
     """Opens a console that does not wrap text, so that programs can read it line by line."""
     from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, quiet=is_quiet)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
@@ -36,6 +48,12 @@ def print_notes(notes: Iterable[str], console: Console) -> None:
 
     for note in notes:
         console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def print_lines(lines: Iterable[object]) -> None:
+    """Prints values for other programs, one per line."""
+    for line in lines:
+        print(line)
 
 
 def print_json(fields: Mapping[str, object]) -> None:

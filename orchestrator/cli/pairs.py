@@ -15,7 +15,13 @@ from services.common.errors import FailedPreconditionError
 
 
 def learn_from_pairs(
-    run: str, keep: str | None, *, as_json: bool, orchestrator: str | None, data: Path | None
+    run: str,
+    keep: str | None,
+    *,
+    as_json: bool,
+    is_quiet: bool,
+    orchestrator: str | None,
+    data: Path | None,
 ) -> None:
     """Shows what the answers say about a run's weights; saves the proposal if it gets a name."""
     with open_api(orchestrator, data) as api:
@@ -29,7 +35,8 @@ def learn_from_pairs(
         print_message(learned)
         return
     console = open_console()
-    console.print(f"run {found.id}")
+    if not is_quiet:
+        console.print(f"run {found.id}")
     for line in _describe(progress, learned, keep):
         console.print(escape(line))
 

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from orchestrator.cli.options import LATEST, Address, Data
-from orchestrator.cli.output import AsJson, open_console, print_json
+from orchestrator.cli.output import AsJson, OnlyIds, open_console, print_json, print_lines
 from orchestrator.domain.wording import pluralize
 from services.common.errors import ConfigError
 
@@ -33,7 +33,12 @@ Photos = Annotated[
 
 
 @app.command("list")
-def list_(as_json: AsJson = False, orchestrator: Address = None, data: Data = None) -> None:
+def list_(
+    as_json: AsJson = False,
+    quiet: OnlyIds = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
     """List the people, named ones first."""
     from google.protobuf.json_format import MessageToDict
 
@@ -49,6 +54,9 @@ def list_(as_json: AsJson = False, orchestrator: Address = None, data: Data = No
             for one in people
         ]
         print_json({"people": found})
+        return
+    if quiet:
+        print_lines(one.id for one in people)
         return
     console = open_console()
     for one in people:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import re
+import signal
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from orchestrator.cli.app import app
+from orchestrator.cli.app import EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS, app
 from orchestrator.config import PipelineConfig, file_layers
 from services.common.config.layers import environment_layers, leaves, read_yaml
+from services.common.errors import EXIT_CONFIG, EXIT_FAILED
 from tests.conftest import ROOT
 from tests.docs.commands import COMMANDS, PAGES, Command
 
@@ -204,3 +206,26 @@ def test_environment_variables_within_sentences_exist(monkeypatch: pytest.Monkey
         for name in re.findall(r"BESTSHOT_SERVICES__[A-Z_]+", code):
             section, _, key = name.removeprefix("BESTSHOT_SERVICES__").lower().partition("__")
             assert key.split("__")[0] in values[section], f"{page}: {name}"
+
+
+def test_the_exit_codes_are_listed() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text()
+    listed = {
+        int(code)
+        for cell in re.findall(r"^\| ([\d, ]+) \|", page, re.MULTILINE)
+        for code in cell.split(",")
+    }
+    interrupted = 128 + signal.SIGINT
+    codes = (0, EXIT_FAILED, EXIT_CONFIG, EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS, interrupted)
+    assert listed == set(codes)
+
+
+def test_every_report_has_a_json_and_a_quiet_form() -> None:
+    commands = [*BESTSHOT.commands.values(), *BESTSHOT.commands["decisions"].commands.values()]
+    reports = [
+        {option for parameter in command.params for option in parameter.opts}
+        for command in commands
+        if any("--json" in parameter.opts for parameter in command.params)
+    ]
+    assert len(reports) > 7
+    assert all("--quiet" in options for options in reports)

@@ -241,6 +241,17 @@ def test_every_report_prints_json(done: Access) -> None:
     assert found["diff"]["photos"] == found["diff"]["lost_paths"] == []
 
 
+def test_quiet_reports_print_what_scripts_need(done: Access) -> None:
+    run_id = json.loads(run(done, "runs", "--json"))["runs"][0]["id"]
+    assert run(done, "runs", "-q").splitlines()[0] == run_id
+    selected = [path for path, image in shown(done).items() if image["is_selected"]]
+    assert run(done, "show", "--quiet").splitlines() == selected
+    assert run_id not in run(done, "explain", "-q", selected[0])
+    entries = json.loads(run(done, "decisions", "list", "--json"))["entries"]
+    assert run(done, "decisions", "list", "-q").splitlines() == [one["id"] for one in entries]
+    assert run(done, "reselect", "--preview", "-q") == ""
+
+
 def test_an_export_names_the_photos_that_have_changed(done: Access, tmp_path: Path) -> None:
     run(done, "export", "--out", tmp_path / "json", "--as", "json")
     images = json.loads((tmp_path / "json").read_text())["images"]

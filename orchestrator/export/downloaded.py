@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 import zipfile
@@ -16,7 +15,7 @@ from orchestrator.export.output_folder import TABLE_NAMES
 from orchestrator.export.zip_names import zip_names
 from orchestrator.records import Album, ImageRecord
 from services.common.errors import InternalError, InvalidImageError
-from services.common.platform.files import set_mode
+from services.common.platform.files import set_mode, set_modified
 from services.common.temporary import temporary_file
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class DownloadedSource:
         target.seek(0)
         # The export copies times and permissions from the given file.
         modified = time.mktime((*entry.date_time, 0, 0, -1))
-        os.utime(target.fileno(), (modified, modified))
+        set_modified(target.fileno(), target.name, modified)
         set_mode(target.fileno(), entry.external_attr >> 16 & 0o777)
         return target
 

@@ -279,8 +279,18 @@ def copy_status(source: int, target: int, place: Path) -> None:
         # Typed for paths, but accepts descriptors, whose files cannot be swapped.
         shutil.copystat(source, target)  # type: ignore[arg-type]
         return
-    status = os.fstat(source)
-    os.utime(place, ns=(status.st_atime_ns, status.st_mtime_ns))
+    set_modified(target, place, os.fstat(source).st_mtime)
+
+
+def set_modified(descriptor: int, place: Path | str, seconds: float) -> None:
+    """Sets when an opened file was last changed.
+
+    Args:
+        descriptor: Its descriptor.
+        place: Its path, for systems that cannot set times by descriptor.
+        seconds: Seconds since 1970.
+    """
+    os.utime(descriptor if os.utime in os.supports_fd else place, (seconds, seconds))
 
 
 def set_mode(descriptor: int, mode: int) -> None:

@@ -240,7 +240,8 @@ class Page:
             ]
             return [listed, *shown, *await run_view.defaults(self._api)]
         except OrchestratorError:
-            return [listed, *[gr.skip()] * (8 + COMPONENT_COUNT)]
+            away = bar.render_bar([], [], "", "")  # no longer loading
+            return [listed, away, *[gr.skip()] * (7 + COMPONENT_COUNT)]
 
     async def offer_profiles(self, chosen: str | None) -> Any:  # noqa: ANN401
         """Offers the profiles whose models are served; may take as long as a service is frozen."""

@@ -795,8 +795,9 @@ def _name_keeper(verdict: Verdict) -> str:
 
 def _describe_faults(verdict: Verdict, penalties: PersonPenalties) -> str:
     faults = [FAULT_WORDS[fault] for fault in face_faults(verdict.worst, penalties)]
-    costs = round(verdict.person_penalty, 2) != 0
-    return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})" if faults and costs else ""
+    if not faults or verdict.person_penalty == 0.0:
+        return ""
+    return f" ({', '.join(faults)}: {verdict.person_penalty:+.2f})"
 
 
 def _describe_differences(

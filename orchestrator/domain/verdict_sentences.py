@@ -475,7 +475,7 @@ def _describe_company(
         return ""
     names = f"{'both ' if len(shown) == 2 else ''}{list_persons(shown, persons)}"
     if len(same) == 1:
-        return f"; the only one with {names}"
+        return f"; the only one of them with {names}"
     if verdict.composite_score < max(other.composite_score for other in same):
         return ""
     return f"; the best of the {len(same)} with {names}"

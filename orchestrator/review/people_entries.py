@@ -11,6 +11,7 @@ from orchestrator.domain.people.corrections import (
     FacePlace,
     PeopleAction,
     PeopleEntry,
+    clean_name,
     find_last_undoable,
 )
 from orchestrator.records import utc_now
@@ -100,7 +101,7 @@ def _about_person(people: SqlPeople, said: Correction, entry_id: str) -> PeopleE
         faces += people.places(other.id)
         name = person.name or other.name
     elif said.action is PeopleAction.NAME:
-        name = said.name.strip()
+        name = clean_name(said.name)
     return PeopleEntry(
         id=entry_id,
         action=said.action,
@@ -120,7 +121,7 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
     if len(holders) > 1:
         raise InvalidArgumentError("faces", "they belong to several people; give the faces of one")
     source = next(iter(holders), None) or ""
-    person_id, name = said.person_id, said.name.strip()
+    person_id, name = said.person_id, clean_name(said.name)
     if person_id:
         people.person(person_id)
     if said.action is PeopleAction.MOVE:

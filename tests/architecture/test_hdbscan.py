@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hdbscan._hdbscan_linkage import label
 from hdbscan._hdbscan_tree import compute_stability, condense_tree, get_clusters
 from packaging.requirements import Requirement
@@ -33,6 +34,7 @@ def test_cluster_selection_has_the_parameters_that_we_pass() -> None:
     assert labels[0] == labels[1] != labels[2] == labels[3], ADVICE
 
 
+@pytest.mark.slow
 def test_moments_are_found_without_loading_scikit_learn() -> None:
     """Importing them would add two seconds to every `bestshot curate`."""
     code = """

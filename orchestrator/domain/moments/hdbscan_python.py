@@ -9,7 +9,7 @@ Source: Campello, Moulavi and Sander (2013); epsilon by Malzer and Baum (2020).
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -166,13 +166,21 @@ def _most_stable(
     for cluster in sorted(stability, reverse=True):
         if cluster == condensed.root and not allow_single_cluster:
             continue
-        below = sum(best[child] for child in condensed.children.get(cluster, ()))
+        below = _add_singly(best[child] for child in condensed.children.get(cluster, ()))
         if below > best[cluster]:
             best[cluster] = below
         else:
             selected -= set(condensed.clusters_below(cluster))
             selected.add(cluster)
     return selected
+
+
+def _add_singly(values: Iterable[float]) -> float:
+    """Adds values in single precision, as hdbscan does, which decides between equal stabilities."""
+    total = np.float32(0.0)
+    for value in values:
+        total = np.float32(float(total) + value)
+    return float(total)
 
 
 def _widen(condensed: Condensed, selected: set[int], epsilon: float, allow_root: bool) -> set[int]:

@@ -32,6 +32,8 @@ from services.common.inference.registry import (
 from tests.conftest import ROOT
 from tests.unit.models.test_pull import Heard, files_below, open_full_disk
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = UrlSource.model_construct(url="http://127.0.0.1:9/weights.bin")
 CONV = np.random.default_rng(1).normal(size=(8, 3, 3, 3)).astype(np.float32)
 BIAS = np.random.default_rng(2).normal(size=64).astype(np.float16)

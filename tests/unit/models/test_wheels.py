@@ -20,6 +20,8 @@ from services.common.inference.registry import SOURCE_SUFFIX, Download, UrlSourc
 from tests.unit.models.test_pull import CONTENT, FileServer, Heard, files_below, server
 from tests.unit.models.wheelhouse import MEMBER, WHEEL, build_wheel, package_index
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["server"]
 
 SOURCE = WheelSource(wheel=WHEEL, path=MEMBER)

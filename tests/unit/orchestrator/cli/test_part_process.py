@@ -13,6 +13,8 @@ from orchestrator.cli.launcher import Launcher
 from orchestrator.cli.part_process import PartProcess
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 PORT = ("--address", "127.0.0.1:0", "--exit-with-parent")
 
 

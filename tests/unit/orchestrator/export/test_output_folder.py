@@ -192,6 +192,7 @@ def plant(out: Path, photos: Path) -> None:
             (out / name).write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     kind=st.sampled_from(PLACES),

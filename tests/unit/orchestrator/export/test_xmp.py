@@ -98,6 +98,7 @@ def test_a_new_sidecar_is_read_by_exiftool(tmp_path: Path) -> None:
     assert "Subject" not in found
 
 
+@pytest.mark.slow
 @given(reason=st.text())
 def test_any_file_name_in_a_reason_can_be_written(reason: str) -> None:
     written = sidecar(record(reason=f"Sharper than {reason}\x01"))

@@ -28,6 +28,8 @@ from services.common.imaging.decode import decode
 from services.common.imaging.memory_budget import MemoryBudget
 from services.common.rpc.turns import Turns
 
+pytestmark = pytest.mark.slow
+
 folder, room, budget = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 paths = sorted(path.name for path in folder.iterdir())
 

@@ -295,6 +295,7 @@ def test_the_password_comes_from_a_file_and_never_appears(
         open_postgresql(made.replace(f":{PASSWORD}", ""), password).dispose()
 
 
+@pytest.mark.slow
 def test_a_database_that_goes_away_is_reported_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

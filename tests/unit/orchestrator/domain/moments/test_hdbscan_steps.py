@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -27,6 +27,24 @@ BOUNDED = ClusterParameters(
     compare_structure=False,
     view_weight=0.0,
 )
+EQUALLY_STABLE = (
+    np.array(
+        [
+            [0, 9, 8, 7, 9, 2, 1, 5, 8, 9],
+            [9, 0, 7, 8, 6, 9, 9, 3, 8, 2],
+            [8, 7, 0, 9, 5, 1, 9, 3, 7, 9],
+            [7, 8, 9, 0, 3, 2, 9, 1, 6, 6],
+            [9, 6, 5, 3, 0, 6, 4, 9, 3, 8],
+            [2, 9, 1, 2, 6, 0, 9, 6, 7, 6],
+            [1, 9, 9, 9, 4, 9, 0, 9, 9, 7],
+            [5, 3, 3, 1, 9, 6, 9, 0, 2, 3],
+            [8, 8, 7, 6, 3, 7, 9, 2, 0, 6],
+            [9, 2, 9, 6, 8, 6, 7, 3, 6, 0],
+        ]
+    )
+    / 8
+)
+"""Three clusters that together are as stable as the root, but for the rounding of the sum."""
 
 
 @st.composite
@@ -52,6 +70,7 @@ def steps(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.parametrize("method", ["eom", "leaf"])
 @pytest.mark.parametrize("allow_single_cluster", [False, True])
 @given(distance_matrices(), st.integers(1, 5), st.integers(2, 5), st.sampled_from([0.0, 0.5, 2.0]))
+@example(EQUALLY_STABLE, 1, 2, 0.0)
 def test_labels_equal_those_of_hdbscan(
     method: str,
     allow_single_cluster: bool,

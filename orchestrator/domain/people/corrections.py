@@ -17,8 +17,6 @@ from orchestrator.domain.people.faces import Box
 
 SAME_FACE_OVERLAP = 0.5
 """Minimum overlap at which two boxes in one photo are the same face."""
-MAX_NAME_LENGTH = 200
-"""Maximum length of a person's name, in characters, as on the page."""
 _JOINERS = str.maketrans("", "", "\u200c\u200d")
 """Not printable, but part of Persian and Indic names, and of emoji."""
 
@@ -137,7 +135,9 @@ def find_fault(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
         return f"{entry.action} needs two different persons"
     if entry.action is PeopleAction.NAME and not entry.name.translate(_JOINERS):
         return "the name must not be empty"
-    return _find_name_fault(entry)
+    if not entry.name.translate(_JOINERS).isprintable():
+        return "the name must not contain line breaks or control characters"
+    return ""
 
 
 def clean_name(name: str) -> str:
@@ -148,15 +148,6 @@ def clean_name(name: str) -> str:
 def is_same_name(first: str, second: str) -> bool:
     """Whether two names differ at most in upper and lower case, or in how letters are encoded."""
     return clean_name(first).casefold() == clean_name(second).casefold()
-
-
-def _find_name_fault(entry: PeopleEntry) -> str:
-    if not entry.name.translate(_JOINERS).isprintable():
-        return "the name must not contain line breaks or control characters"
-    is_new = entry.action is not PeopleAction.MERGE
-    if is_new and len(entry.name) > MAX_NAME_LENGTH:
-        return f"the name has {len(entry.name)} characters; at most {MAX_NAME_LENGTH} are allowed"
-    return ""
 
 
 def find_last_undoable(log: Sequence[PeopleEntry]) -> PeopleEntry | None:

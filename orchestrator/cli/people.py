@@ -187,13 +187,11 @@ def ignore(person: Name, orchestrator: Address = None, data: Data = None) -> Non
 @app.command()
 def important(
     person: Name,
-    off: Annotated[
-        bool, typer.Option("--off", help="The person is not important any more.")
-    ] = False,
+    off: Annotated[bool, typer.Option("--off", help="Remove the mark from the person.")] = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Mark a person as important: later runs judge group shots by important people's faces."""
+    """Mark a person as important: later runs score group shots by important people's faces."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:

@@ -272,7 +272,7 @@ class SqlPeople:
     def who_is_on(
         self, digests: Collection[str]
     ) -> tuple[dict[str, list[tuple[FacePlace, str]]], dict[str, Person]]:
-        """Returns the faces of persons on photos, by content digest, and all persons by id."""
+        """Returns the faces of persons in photos, by content digest, and all persons by id."""
         assigned = select(faces).where(faces.c.person_id.is_not(None))
         found: dict[str, list[tuple[FacePlace, str]]] = {}
         with self._engine.connect() as connection:
@@ -426,7 +426,7 @@ def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str,
 
 
 def _find_best(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
-    """The face of each person on the photo with the highest composite score."""
+    """The face of each person in the photo with the highest composite score."""
     order = (images.c.composite_score.desc(), images.c.run_id, images.c.path, faces.c.place)
     rank = func.row_number().over(partition_by=faces.c.person_id, order_by=order)
     ranked = (

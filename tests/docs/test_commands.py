@@ -1,4 +1,4 @@
-"""Every command and setting that a page names exists, with the options that the page gives it."""
+"""Every command, option and setting that a page names exists."""
 
 from __future__ import annotations
 

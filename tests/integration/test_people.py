@@ -168,7 +168,7 @@ def test_selected_photos_are_exported_by_person(served: Served, tmp_path: Path) 
     request = pb.ExportRunRequest(
         run_id=served.run_id, output_folder=str(tmp_path / "there"), by_person=True
     )
-    with pytest.raises(grpc.RpcError, match="nobody on the selected photos has a name"):
+    with pytest.raises(grpc.RpcError, match="nobody in the selected photos has a name"):
         served.stub.ExportRun(request)
     first, second = served.stub.ListPeople(pb.ListPeopleRequest()).people
     served.people("name", first.id, "Ann")

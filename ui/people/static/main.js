@@ -51,7 +51,7 @@ class People {
     if (this.loading === loading) this.#ask(questions);
   }
 
-  // Shows new questions at once only if that moves nothing away from under the user.
+  // Shows new questions at once only if nothing moves while the user is pointing at it.
   #ask(questions) {
     const main = byId("main");
     const isBusy = main.matches(":hover, :focus-within") || main.scrollTop > 0;
@@ -156,7 +156,7 @@ class People {
 
   mark(person, action) {
     const who = person.name || "This person";
-    const text = `${who} is ${action === "important" ? "important" : "not important"} from the next run on.`;
+    const text = `${who} will be ${action === "important" ? "important" : "not important"} from the next run on.`;
     return this.correct({ action, person_id: person.id }, text);
   }
 

@@ -34,6 +34,7 @@ from orchestrator.domain.people.corrections import (
     PeopleEntry,
     apply_log,
     find_fault,
+    is_same_name,
 )
 from orchestrator.domain.people.faces import Box, IdentifiedFace
 from orchestrator.domain.people.persons import Person
@@ -331,12 +332,14 @@ def _check_name(connection: Connection, entry: PeopleEntry) -> None:
     own = {entry.person_id}
     if entry.action is PeopleAction.MERGE:
         own.add(entry.other_person_id)
-    query = select(persons.c.id).where(persons.c.name == entry.name, persons.c.id.not_in(own))
-    if entry.name and connection.execute(query.limit(1)).first() is not None:
-        raise InvalidArgumentError(
-            "name",
-            f"another person is called {entry.name!r}; merge the two, or choose another name",
-        )
+    if not entry.name:
+        return
+    query = select(persons.c.name).where(persons.c.name != "", persons.c.id.not_in(own))
+    for name in connection.execute(query).scalars():
+        if is_same_name(name, entry.name):
+            raise InvalidArgumentError(
+                "name", f"another person is called {name!r}; merge the two, or choose another name"
+            )
 
 
 def _count(connection: Connection) -> int:

@@ -137,7 +137,8 @@ class People {
 
   name(person, name) {
     if (!name.trim() || name.trim() === person.name) return;
-    const same = this.persons.find((one) => one.id !== person.id && one.name === name.trim());
+    const folded = fold(name);
+    const same = this.persons.find((one) => one.id !== person.id && fold(one.name) === folded);
     if (same) return this.merge(same, person);
     return this.correct({ action: "name", person_id: person.id, name }, `Named ${name.trim()}.`);
   }
@@ -259,6 +260,11 @@ function listenToNames(people) {
     if (event.target.matches("input") && event.key === "Enter") event.target.blur();
   });
   window.addEventListener("popstate", () => people.load());
+}
+
+// Returns what two names share that the server takes for the same name.
+function fold(name) {
+  return name.trim().normalize().toLowerCase();
 }
 
 // Merges one person into another by dragging it there.

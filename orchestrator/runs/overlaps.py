@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ COMMON_ROLE, COMMON_VERSION = "common_features", "1"
 """Cache roles, and the part of their keys to change whenever the measurement changes."""
 KEPT_COUNT = 256
 """Maximum number of pictures kept with their features, 0.5 MB each."""
+_one_thread = threading.Lock()
+"""Held while the process has one BLAS thread; two at a time would not restore the number."""
 
 DigestPair = tuple[str, str]
 
@@ -75,10 +78,8 @@ class Overlaps:
             part = pairs[start : start + READ_COUNT]
             keys = [_key(pair, role, version) for pair in part]
             known = self._cache.get(keys)
-            fresh: dict[Key, bytes] = {}
-            for pair, key in zip(part, keys, strict=True):
-                if key not in known and key not in fresh:
-                    fresh[key] = codec.pack_json(compute(*sorted(pair)))
+            missing = {key: pair for pair, key in zip(part, keys, strict=True) if key not in known}
+            fresh = _compute(missing, compute)
             self._cache.put(fresh)
             found += [known[key] if key in known else fresh[key] for key in keys]
         return found
@@ -117,6 +118,19 @@ class Overlaps:
         if len(self._kept) > KEPT_COUNT:
             self._kept.popitem(last=False)
         return picture
+
+
+def _compute(
+    missing: Mapping[Key, DigestPair], compute: Callable[[str, str], object]
+) -> dict[Key, bytes]:
+    if not missing:
+        return {}
+    # imported here, because most albums need none of it
+    from threadpoolctl import threadpool_limits
+
+    # the products are so small that threads take ten times as long as they save
+    with _one_thread, threadpool_limits(1, "blas"):
+        return {key: codec.pack_json(compute(*sorted(pair))) for key, pair in missing.items()}
 
 
 def _key(pair: DigestPair, role: str, version: str) -> Key:

@@ -26,7 +26,7 @@ IMPORTED_AS = {
 }
 """Distributions whose module has a different name."""
 BRINGS = {
-    "scikit-learn": ("joblib", "threadpoolctl"),
+    "scikit-learn": ("joblib",),
     "alembic": ("mako",),
     "fastapi": ("starlette",),
 }

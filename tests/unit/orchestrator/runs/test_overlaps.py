@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from orchestrator.domain.alteration import Edit
 from orchestrator.domain.photo import FileFacts
 from orchestrator.domain.versions import VersionPhoto, edits_of
+from orchestrator.runs import measure_overlap
 from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.stored_features import Key, thumbnail_key
 
@@ -126,3 +128,23 @@ def test_common_features_tell_the_same_place_from_another(scene: Image.Image) ->
     assert plain is None
     assert missing is None
     assert overlaps.find_counts([*pairs, ("b", "other")]) == [same, other, None, None, None]
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_pictures_are_compared_with_one_blas_thread(
+    scene: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, seen = Cache(), set()
+    cache.add("a", scene)
+    cache.add("b", scene.rotate(5))
+    monkeypatch.setattr(
+        measure_overlap, "count_common_features", lambda *_: seen.update(blas_threads())
+    )
+    with threadpool_limits(2, "blas"):
+        before = blas_threads()
+        Overlaps(cache).count_features([("a", "b")])
+        assert blas_threads() == before
+    assert seen == {1}

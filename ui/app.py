@@ -309,11 +309,15 @@ class Page:
             chosen = await bar.choose_run(self._api, album_id, "")
         return [now, gr.skip(), chosen, *progress]
 
-    async def notice(self, album_id: str | None) -> Updates:
-        """Shows which services are down; chooses an album once the orchestrator is back."""
+    async def notice(self, album_id: str | None, request: gr.Request) -> Updates:
+        """Shows which services are down; chooses an album once the orchestrator is back.
+
+        That is the album in the page's address, if there is one.
+        """
         badge, notices, _ = await models.render_models(self._api)
         try:
-            chosen = album_id or await albums.choose_album(self._api, "")
+            wanted = request.query_params.get("album", "")
+            chosen = album_id or await albums.choose_album(self._api, wanted)
         except OrchestratorError:
             chosen = ""
         # If there are no albums, nothing is set, because one may be created and chosen meanwhile.

@@ -28,7 +28,7 @@ PINS := pyproject.toml protos/pyproject.toml constraints.txt
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
-# Compiling every module of every package takes time and 100 MB; Python compiles those that it uses.
+# Compiling every module of every package takes time and 100 MB; Python compiles modules when it imports them.
 .venv/.runtime-$(RUNTIME)-stamp: $(PINS) | $(BIN)/pip
 	@$(call remove_runtime,$(OTHER))
 	$(INSTALL) --no-compile -e ./protos -e '.[$(RUNTIME),raw]'

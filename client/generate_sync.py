@@ -9,7 +9,10 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent / "bestshot_client"
 SOURCE, TARGET = PACKAGE / "_async", PACKAGE / "_sync"
 REPLACEMENTS = (
-    ("The asynchronous client, from which `generate_sync.py` makes the blocking one", "The client"),
+    (
+        "The asynchronous client, from which `generate_sync.py` generates the blocking one",
+        "The client",
+    ),
     (r"\b(async|await) ", ""),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bAsync([A-Z])", r"\1"),

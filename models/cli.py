@@ -9,6 +9,7 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from orchestrator.cli.output import AsJson, open_console, print_json
 from services.common.config.folders import config_dir, models_dir
 from services.common.errors import ConfigError
 
@@ -35,6 +37,18 @@ ConfigDir = Annotated[
 Models = Annotated[list[str] | None, typer.Argument(help="IDs of models.")]
 
 
+@dataclass(frozen=True)
+class ListedModel:
+    """A row of `bestshot models list`; the size counts downloads only."""
+
+    id: str
+    role: str
+    origin: str
+    licence: str
+    size_bytes: int
+    state: str
+
+
 class Precision(StrEnum):
     """Precision of an exported graph."""
 
@@ -43,28 +57,37 @@ class Precision(StrEnum):
 
 
 @app.command("list")
-def list_models(config_dir_: ConfigDir = None) -> None:
+def list_models(config_dir_: ConfigDir = None, as_json: AsJson = False) -> None:
     """List all models, and show which of them are on this machine."""
-    from models.state import state_of
-    from services.common.inference.registry import read_registry, with_parts
+    from services.common.inference.registry import read_registry
 
-    table = Table(Column("Model", no_wrap=True), "Role", "Origin", "Licence", "MB", "State")
     models = read_registry(config_dir(config_dir_)).models
-    for model_id, entry in models.items():
-        size = sum(
-            download.size_bytes or 0
-            for part in with_parts(models, model_id)
-            for download in models[part].downloads.values()
-        )
-        table.add_row(
-            model_id,
-            entry.role.value,
-            entry.origin.value,
-            escape(entry.licence),
-            f"{size / 1e6:.1f}" if size else "",
-            state_of(models_dir(), models, model_id).value,
-        )
-    Console().print(table)
+    rows = [_row(models, model_id) for model_id in models]
+    if as_json:
+        print_json({"models": rows})
+        return
+    table = Table(Column("Model", no_wrap=True), "Role", "Origin", "Licence", "MB", "State")
+    for row in rows:
+        size = f"{row.size_bytes / 1e6:.1f}" if row.size_bytes else ""
+        table.add_row(row.id, row.role, row.origin, escape(row.licence), size, row.state)
+    open_console().print(table)
+
+
+def _row(models: Mapping[str, ModelEntry], model_id: str) -> ListedModel:
+    """Describes a model; its size includes the models that it is made of."""
+    from models.state import state_of
+    from services.common.inference.registry import with_parts
+
+    entry = models[model_id]
+    parts = [models[part] for part in with_parts(models, model_id)]
+    return ListedModel(
+        id=model_id,
+        role=entry.role.value,
+        origin=entry.origin.value,
+        licence=entry.licence,
+        size_bytes=sum(file.size_bytes or 0 for part in parts for file in part.downloads.values()),
+        state=state_of(models_dir(), models, model_id).value,
+    )
 
 
 @app.command()

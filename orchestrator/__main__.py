@@ -82,7 +82,7 @@ def open_store(settings: OrchestratorSettings, folder: Path) -> Iterator[Engine]
 
 
 def make_webhooks(settings: OrchestratorSettings) -> Webhooks | None:
-    """Builds what announces the ends of runs, if it has an address.
+    """Builds the webhook sender, if there are addresses to call.
 
     Raises:
         ConfigError: There is no secret for the signatures.
@@ -91,8 +91,8 @@ def make_webhooks(settings: OrchestratorSettings) -> Webhooks | None:
         return None
     if settings.webhook_secret_file is None:
         raise ConfigError(
-            "orchestrator.webhook_urls needs orchestrator.webhook_secret_file, whose secret signs "
-            "the requests"
+            "orchestrator.webhook_urls requires orchestrator.webhook_secret_file, whose secret "
+            "signs the requests"
         )
     return Webhooks(settings.webhook_urls, settings.webhook_secret_file)
 
@@ -112,7 +112,7 @@ async def serve_json(
     if address is None:
         yield
         return
-    # imported only here, because it takes a fifth of a second
+    # imported only here, because the import takes 0.2 s
     from orchestrator.transport.json_api import JsonApi, build_json_app
     from orchestrator.transport.problems import PROBLEM_TYPE
 

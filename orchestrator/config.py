@@ -74,14 +74,14 @@ class OrchestratorSettings(Settings):
     it can read the metrics; to listen on a non-loopback address, it needs the same protection as
     the part itself: tokens, client certificates or `--insecure`"""
     http_address: Address | None
-    """`host:port` of the JSON API (`/api/v1`, with its description at `/api/v1/docs`); `null` for
-    none. `curate` and other commands that start an orchestrator for themselves serve none"""
+    """`host:port` of the JSON API (`/api/v1`, documented at `/api/v1/docs`); `null` turns it off.
+    `curate` and other commands that start their own orchestrator do not serve it"""
     webhook_urls: Annotated[list[WebhookUrl], Field(max_length=16)]
     """addresses (`https://...`) that receive a signed POST when a run has ended; `[]` for none.
-    Only the operator can set them, and `curate` uses none"""
+    They can be set only here, and `curate` does not use them"""
     webhook_secret_file: UserPath | None
-    """file whose first line is the secret that signs webhooks: at least 16 bytes, or `whsec_` and
-    their base64. Required with `webhook_urls`; read again when it changes"""
+    """file whose first line is the secret that signs webhooks: at least 16 bytes, or
+    `whsec_` followed by their base64. Required with `webhook_urls`; read again when it changes"""
     database_url: str | None
     """`postgresql://user@host:port/database`, which several orchestrators can share; `null`: SQLite
     in the data folder, for a single orchestrator"""

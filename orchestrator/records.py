@@ -137,7 +137,7 @@ class Run:
         decisions: The user's decisions on its photos at the last selection, by content digest.
         corrections: The user's corrections of moments at the last grouping; see `Correction`.
         notes: Sentences about how the results were made, for the user.
-        persons: The persons on its photos that the selection used, by id; see RunPerson in
+        persons: The persons in its photos that the selection used, by id; see RunPerson in
             orchestrator.proto.
     """
 
@@ -183,7 +183,7 @@ class ImageRecord:
 
     Attributes:
         face_people: The person of each face, in the order of `faces`; None where unknown. Empty if
-            nobody on the photo is known.
+            nobody in the photo is known.
     """
 
     path: str

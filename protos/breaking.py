@@ -1,6 +1,6 @@
 """Checks with buf that the API is compatible with that of the last release.
 
-`--release` stores the present API as the released one, in released.binpb; part of making a release.
+`--release` stores the current API in released.binpb as the released one, when making a release.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def write_api(target: Path) -> None:
 
 
 def find_breaks(api: Path) -> str:
-    """Returns what breaks callers of the released API, a line for each break; empty if nothing."""
+    """Returns the changes that break callers of the released API, one per line; empty if none."""
     command = [BUF, "breaking", api, "--against", RELEASED, "--config", RULES, "--exclude-imports"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode not in (0, 100):  # 100: it found something

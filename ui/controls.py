@@ -54,7 +54,7 @@ MAIN = (
             "count": "a number of photos from the whole album",
             "share": "a share of the photos in the album",
             "all_but_failures": "all except failed shots",
-            "everybody": "the best of each moment, and a good photo of everybody",
+            "everybody": "the best of each moment, plus a good photo of everybody",
         },
     ),
     Control(
@@ -113,8 +113,8 @@ ADVANCED: dict[str, tuple[Control, ...]] = {
             "people.split_moments",
             "Split moments by people",
             "flag",
-            help="Shots of a moment with different people form moments of their own. People count "
-            "if they are named, important, or on 3 photos of the album or more.",
+            help="Puts shots that show different people into separate moments. People count "
+            "if they are named, important, or in at least 3 photos of the album.",
             needs_people=True,
         ),
     ),

@@ -1,4 +1,4 @@
-"""Names settings and fields of results in the page's words, where it has any."""
+"""Labels for settings and result fields, in the words that the page uses."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ _SCORE_LABELS = {score.name: score.label for score in SCORES}
 _PHOTO_FIELDS = {
     "is_selected": "Selected",
     "reason": "Reason",
-    "reason_code": "Kind of reason",
+    "reason_code": "Reason code",
     "lost_to_path": "Lost to",
-    "cluster_id": "Moment, from 0",
+    "cluster_id": "Moment (counted from 0)",
     "similarity": "Similarity",
-    "rank": "Rank in its moment",
+    "rank": "Rank in moment",
 }
 
 
 def name_setting(key: str) -> str:
-    """Returns the label of a setting; for one without a control, the words of its key."""
+    """Returns the label of a setting; without a control, it is derived from the key."""
     if key.startswith(_RESOLVED):
         return f"{name_setting(key.removeprefix(_RESOLVED))}, resolved"
     return _CONTROLS[key].label if key in _CONTROLS else _humanize(key)
 
 
 def word_setting(key: str, value: Plain) -> str:
-    """Words the value of a setting as its control does."""
+    """Formats the value of a setting in the same words as its control."""
     control = _CONTROLS.get(key)
     if control and control.kind == "distance" and value in (AUTO, None):
         return "automatic" if value == AUTO else "no limit"

@@ -31,7 +31,7 @@ def news_router(api: Orchestrator) -> APIRouter:
 
 
 class News:
-    """Watches models and the newest run of each followed album, once for all pages that do."""
+    """Watches models and the newest run of each followed album, once for all open pages."""
 
     def __init__(self, api: Orchestrator) -> None:
         self._api = api
@@ -71,7 +71,7 @@ class News:
 
 
 class _Watch:
-    """Asks at intervals, for as long as anybody follows, and reports each change to all."""
+    """Polls while there are followers, and reports each change to all of them."""
 
     def __init__(self, name: str, ask: Callable[[], Awaitable[object]], interval_s: float) -> None:
         self._name = name

@@ -30,7 +30,7 @@ class UiSettings(Settings):
     password_file: Path | None
     """file whose first line is the password for `ui.username`"""
     max_upload_mb: Count
-    """maximum size of an uploaded file, in MB; one upload may have fifty times as much"""
+    """maximum size of an uploaded file, in MB; a whole upload can be fifty times as large"""
 
 
 @dataclass(frozen=True)

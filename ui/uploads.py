@@ -1,7 +1,7 @@
 """Receives the photos of a new album in one request, and passes them on as they arrive.
 
 The body is one line of JSON, the manifest, and then the contents of its files in order. A browser
-can build that from a folder without reading the files into memory, and knows how far it has come.
+can build that from a folder without reading the files into memory, and can report progress.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class UploadLimits:
 
 
 class File(BaseModel):
-    """A file that follows: its path in the new album, and its size in bytes."""
+    """A file in the body: its path in the new album, and its size in bytes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,7 +47,7 @@ class File(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The name of the album (empty: one is made up), and its files."""
+    """The name of the album (empty: a default name), and its files."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +56,7 @@ class Manifest(BaseModel):
 
 
 def upload_router(api: Orchestrator, limits: UploadLimits) -> APIRouter:
-    """Serves the address that folders are uploaded to."""
+    """Builds the route that folders are uploaded to."""
     router = APIRouter()
 
     async def upload(request: Request) -> dict[str, str | int]:
@@ -98,7 +98,7 @@ class _Body:
             return Manifest.model_validate_json(text)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise HTTPException(400, f"The list of files is not valid: {problem}.") from error
+            raise HTTPException(400, f"The list of files is invalid: {problem}.") from error
 
     async def read(self, size: int) -> AsyncIterator[bytes]:
         """Yields the next `size` bytes as they arrive."""
@@ -121,18 +121,18 @@ def _check(manifest: Manifest, length: int, limits: UploadLimits) -> None:
         if file.size > limits.file_mb * MEGABYTE:
             raise HTTPException(
                 413,
-                f"{file.path} has {file.size / MEGABYTE:.0f} MB; a file may have "
+                f"{file.path} is {file.size / MEGABYTE:.0f} MB; the limit per file is "
                 f"{limits.file_mb} MB (ui.max_upload_mb).",
             )
     total = sum(file.size for file in manifest.files)
     if total > limits.total_mb * MEGABYTE:
         raise HTTPException(
             413,
-            f"These files have {total / MEGABYTE:.0f} MB; an upload may have {limits.total_mb} MB. "
-            "Upload fewer files, or make an album from a folder on the machine that runs bestshot.",
+            f"These files total {total / MEGABYTE:.0f} MB; the limit is {limits.total_mb} MB. "
+            "Upload fewer files, or create an album from a folder on the server.",
         )
     if length != total:
-        raise HTTPException(400, f"The files should have {total} bytes, but {length} follow.")
+        raise HTTPException(400, f"The files should total {total} bytes, but {length} were sent.")
 
 
 async def _messages(manifest: Manifest, body: _Body) -> AsyncIterator[pb.UploadAlbumRequest]:

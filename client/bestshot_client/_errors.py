@@ -1,4 +1,4 @@
-"""Errors, and when a failed call is repeated."""
+"""Errors, and when a failed call is retried."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class BestshotError(Exception):
     Attributes:
         code: gRPC status code.
         message: What happened, as a sentence.
-        reason: The reason for programs, such as "ARGUMENT_INVALID" or "NOT_FOUND"; empty if the
+        reason: Machine-readable reason, such as "ARGUMENT_INVALID" or "NOT_FOUND"; empty if the
             server could not be reached.
-        field: The field of the request that is wrong; empty if it is not about one.
+        field: The field of the request that is wrong; empty if the error is not about one.
         metadata: The names in the message, such as the kind and the id of a missing resource.
-        retry_delay_s: Seconds after which the server expects the call again; None if it does not.
+        retry_delay_s: Seconds to wait before trying again; None if the server named no delay.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ImageError(Exception):
 
     Attributes:
         message: Why, as a sentence.
-        reason: The reason for programs, such as "IMAGE_INVALID".
+        reason: Machine-readable reason, such as "IMAGE_INVALID".
     """
 
     def __init__(self, message: str, reason: str = "") -> None:
@@ -100,7 +100,7 @@ def _first(details: list[Any], wanted: Any) -> Any:  # noqa: ANN401
 
 
 class Attempts:
-    """Decides whether a failed call is repeated, and when.
+    """Decides whether and when a failed call is retried.
 
     A call that was refused because the server is busy is repeated after the delay that the server
     names, whatever the call does: it has changed nothing yet. A change whose answer was lost is
@@ -132,7 +132,7 @@ class Attempts:
         found = error_of(error)
         is_busy = found.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         if is_busy and found.retry_delay_s is not None:
-            # spread, so that many callers do not come back at the same moment
+            # jitter, so that callers do not all come back at once
             pause = found.retry_delay_s * random.uniform(1.0, 1.5)
             if time.monotonic() + pause < self._end:
                 return pause

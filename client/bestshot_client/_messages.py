@@ -202,7 +202,7 @@ class FileDownload:
         return target
 
     def discard(self) -> None:
-        """Removes what is left of an incomplete file."""
+        """Removes an incomplete file."""
         if self._partial is not None:
             self._partial.close()
             Path(self._partial.name).unlink(missing_ok=True)

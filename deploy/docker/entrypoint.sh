@@ -1,5 +1,5 @@
 #!/bin/sh
-# Replaces this shell with the image's component, so that it receives the signals. `probe` checks it.
+# Replaces this shell with the image's component, so that it receives signals; `probe` checks its health.
 set -eu
 case "${COMPONENT}" in
   all) part=ui ;;

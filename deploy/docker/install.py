@@ -1,7 +1,7 @@
 """Installs one layer of an image into the virtual environment that runs this script.
 
     python install.py shared                 # the packages that every component uses
-    python install.py GROUP cpu|cuda         # the other ones of models, orchestrator, ui or all
+    python install.py GROUP cpu|cuda         # the others for models, orchestrator, ui or all
     python install.py wheels FOLDER          # builds this project's wheels
     python install.py project FOLDER COMPONENT   # installs them, and the component's networks
 
@@ -38,7 +38,7 @@ NEVER_IMPORTED: dict[str, tuple[str, ...]] = {
     "ui": (*CLUSTERING, *DATABASE, "lxml", "opencv-python-headless", "pillow-heif"),
     "all": (),
 }
-"""Dependencies of the distribution as a whole that a group does not need."""
+"""Dependencies of the whole package that a group does not need."""
 CONSTRAINTS = ("-c", "constraints.txt", "-c", "deploy/docker/constraints-cuda.txt")
 
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def shared_requirements() -> list[str]:
-    """Returns the dependencies that no group does without."""
+    """Returns the dependencies that every group needs."""
     excluded = {name for names in NEVER_IMPORTED.values() for name in names}
     return [*_dependencies(excluded), *_extra("tracing")]
 

@@ -1,4 +1,4 @@
-"""Brings pages from elsewhere in the repository into the site, and fills in the generated ones.
+"""Adds pages from elsewhere in the repository to the site, and fills in the generated ones.
 
 MkDocs calls the functions named `on_...`. Links in all pages lead to files in the repository, so
 that they work there too; here they become links within the site.

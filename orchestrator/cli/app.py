@@ -183,7 +183,7 @@ GoalName = Annotated[
         metavar="GOAL",
         help="moments: the best of each moment (the default). one_per_moment: only the best of "
         "each. all_but_failures: everything except blurred, poor, rejected and copied photos. "
-        "everybody: as moments, and at least one good photo of everybody, for runs with "
+        "everybody: as moments, plus at least one good photo of each person; requires "
         "people.enabled.",
     ),
 ]
@@ -444,7 +444,7 @@ def token(
     ],
     days: Annotated[
         int | None,
-        typer.Option(min=1, max=36500, help="Days until it expires. Default: it never does."),
+        typer.Option(min=1, max=36500, help="Days until the token expires. Default: never."),
     ] = None,
 ) -> None:
     """Create a token, and print it with its entry for shared.tokens_file."""

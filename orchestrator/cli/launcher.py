@@ -50,7 +50,7 @@ Task = tuple[Callable[..., None], Sequence[Any]]
 
 
 class LaunchedProcess:
-    """A process that the launcher has forked, with what callers need of multiprocessing.Process.
+    """A process forked by the launcher; has the parts of multiprocessing.Process that callers use.
 
     Attributes:
         pid: Process id.
@@ -110,14 +110,14 @@ class Launcher:
     def fork(self) -> None:
         """Imports what the parts need and forks the helper process from this one.
 
-        To be called before this process has threads, locks or connections, which the helper and the
+        Call it before this process has threads, locks or connections, which the helper and the
         parts would inherit. Without this call, the first `launch` starts a new interpreter.
         """
         if self._control is not None or not CAN_FORK:
             return
         preload()
         for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()  # or the helper would have a copy of what is not written yet
+            stream.flush()  # otherwise, the helper would inherit and write unflushed output again
         ours, theirs = socket.socketpair()
         with theirs, defer_signals():
             self.pid = os.fork()

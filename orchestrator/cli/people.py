@@ -64,7 +64,10 @@ def list_(
         counts = f"{pluralize(one.photo_count, 'photo')}{mark}"
         console.print(f"{one.id[:ID_LENGTH]}  {escape(one.name or '(no name)')}: {counts}")
     if not people:
-        console.print("no people yet; run `bestshot curate --set people.enabled=true`")
+        console.print(
+            "no people yet; run `bestshot models pull mobilefacenet`, then "
+            "`bestshot curate --set people.enabled=true`"
+        )
 
 
 @app.command()
@@ -109,7 +112,7 @@ def name(
     with open_api(orchestrator, data) as api:
         found = _find(api, person)
         _correct(api, "NAME", person_id=found.id, name=new_name)
-    print(f"named {_label(found)} {new_name}")
+    print(f"named {_label(found)} {new_name.strip()}")
 
 
 @app.command()
@@ -184,13 +187,11 @@ def ignore(person: Name, orchestrator: Address = None, data: Data = None) -> Non
 @app.command()
 def important(
     person: Name,
-    off: Annotated[
-        bool, typer.Option("--off", help="The person is not important any more.")
-    ] = False,
+    off: Annotated[bool, typer.Option("--off", help="Remove the mark from the person.")] = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Mark a person as important: later runs judge group shots by important people's faces."""
+    """Mark a person as important: later runs score group shots by important people's faces."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
@@ -236,6 +237,8 @@ def _find(api: Api, person: str) -> pb.Person:
     Raises:
         ConfigError: There is no such person, or several.
     """
+    if not person:
+        raise ConfigError("give a person's name, or the start of the ID")
     people = api.people()
     found = [one for one in people if one.name == person]
     found = found or [one for one in people if one.id.startswith(person)]
@@ -258,7 +261,8 @@ def _find_faces(api: Api, person: pb.Person, photos: list[str]) -> list[pb.FaceP
     for photo in photos:
         if photo not in by_photo:
             raise ConfigError(f"{_label(person)} is not in {photo}; run `bestshot people show`")
-    return [place for photo in photos for place in by_photo[photo]]
+    places = [place for photo in photos for place in by_photo[photo]]
+    return [place for index, place in enumerate(places) if place not in places[:index]]
 
 
 def _correct(api: Api, action: str, **fields: object) -> pb.CorrectPeopleResponse:

@@ -1,4 +1,4 @@
-"""Tells other programs over HTTP that a run has ended.
+"""Notifies other programs over HTTP when a run has ended.
 
 Requests are signed as https://www.standardwebhooks.com describes, whose libraries verify them.
 """
@@ -35,7 +35,7 @@ from services.common.user_files import WatchedFile, read_user_text
 logger = logging.getLogger(__name__)
 
 DELAYS_S = (1.0, 5.0, 25.0, 125.0, 625.0)
-"""Pauses between the attempts: a receiver may be down for 13 minutes."""
+"""Pauses between attempts; together, they cover 13 minutes of downtime."""
 TIMEOUT_S = 10.0
 MIN_SECRET_BYTES = 16
 _PREFIX = "whsec_"
@@ -44,8 +44,8 @@ _PREFIX = "whsec_"
 class Webhooks:
     """Announces the ends of runs.
 
-    Only the operator chooses the addresses. Redirects are not followed and answers are not read, so
-    that a receiver cannot use this machine to reach others.
+    Only the operator chooses the addresses. Redirects are not followed and responses are not read,
+    so a receiver cannot use this machine to reach others.
 
     Args:
         urls: Addresses to send to.
@@ -74,11 +74,11 @@ class Webhooks:
             task.add_done_callback(self._tasks.discard)
 
     async def settle(self) -> None:
-        """Waits until everything is delivered or given up."""
+        """Waits until every delivery has succeeded or failed for good."""
         await asyncio.gather(*self._tasks)
 
     async def close(self) -> None:
-        """Gives up what is not delivered yet."""
+        """Abandons deliveries that are still pending."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

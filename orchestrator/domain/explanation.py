@@ -422,7 +422,7 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
     yield found.reason
     yield _score(found)
     if found.judged_by:
-        yield f"Only the faces of {found.judged_by} count, because they may be important persons'."
+        yield f"Only the faces of {found.judged_by} count: they are or may be important people."
     if found.penalties:
         yield _faces(found)
     if found.moment_size > 1:

@@ -32,11 +32,11 @@ class Goal:
 
     pick: Pick
     """which photos to pick: `moments` = the best of each moment, up to `max_images_per_cluster`;
-    `one_per_moment` = only the best of each; `everybody` = as `moments`, and at least one good
-    photo of everybody (needs `people.enabled`): of each person who is named, important, or on 3
-    photos or more, and not well visible with open eyes in any of these picks; `count` or `share` =
-    that many photos from the whole album, spread over moments and time; `all_but_failures` = every
-    photo that clears the floors and the minimum score"""
+    `one_per_moment` = only the best of each; `everybody` = as `moments`, plus a good photo of each
+    person whom those picks do not show clearly and with open eyes (needs `people.enabled`; people
+    count if they are named, important, or in at least 3 photos); `count` or `share` = that many
+    photos from the whole album, spread over moments and time; `all_but_failures` = every photo that
+    clears the floors and the minimum score"""
     count: Count
     """number of photos for `count` (`--count 50`). Photos that you keep come first, and are all
     picked even if there are more; a set of photos that is kept as a whole counts as one"""

@@ -154,7 +154,7 @@ def find_shown(
 def find_judged(
     faces: Sequence[FaceScores], person_ids: Sequence[str], important: Collection[str]
 ) -> tuple[int, ...]:
-    """Finds the faces by which a photo is judged if its moment shows important persons.
+    """Finds the faces that count in a photo whose moment shows important persons.
 
     Only the faces of important persons count. As long as one of them is missing, faces that were
     not recognized count too, because one of them may be theirs. If that leaves no face that counts,

@@ -272,7 +272,7 @@ class Selection:
             provided that the parameters allow it.
         sets: How to treat photos that belong together.
         earlier_picks: Content digests of photos that an earlier run picked.
-        persons: The persons on the photos, by id; empty if they are not used.
+        persons: The persons in the photos, by id; empty if they are not used.
     """
 
     candidates: Sequence[Candidate]

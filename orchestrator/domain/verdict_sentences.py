@@ -425,7 +425,7 @@ def _explain_best(
         highest: The best-scoring photo of the moment that was not picked.
         filters: The floors.
         parameters: The rules.
-        company: What is remarkable about who is on it, to end the sentence.
+        company: End of the sentence about the named persons in the pick; may be empty.
     """
     place = (
         "the only shot in its moment"
@@ -475,7 +475,7 @@ def _describe_company(
         return ""
     names = f"{'both ' if len(shown) == 2 else ''}{list_persons(shown, persons)}"
     if len(same) == 1:
-        return f"; the only one of them with {names}"
+        return f"; the only one with {names}"
     if verdict.composite_score < max(other.composite_score for other in same):
         return ""
     return f"; the best of the {len(same)} with {names}"
@@ -496,7 +496,7 @@ def describe_judged(candidate: Candidate, judged: Sequence[int], persons: Person
 
 
 def _explain_for_person(verdict: Verdict, found: BroughtIn, persons: Persons) -> str:
-    """Writes the sentence for a photo that was picked because of a person on it."""
+    """Writes the sentence for a photo that was picked because of a person in it."""
     who, count = list_persons([found.person_id], persons), found.option_count
     good = "good " if found.is_good else ""
     if found.photo_count == 1:
@@ -508,9 +508,9 @@ def _explain_for_person(verdict: Verdict, found: BroughtIn, persons: Persons) ->
         rank = f"the best of {count} {good}photos of {who}"
     doubt = "" if good else ", although not a good one"
     others = list_persons(found.other_ids, persons)
-    more = f"; it also brings in {others}" if others else ""
+    more = f"; it also shows {others}" if others else ""
     return (
-        f"Also selected: {rank}{doubt}, so that everybody is in a pick (score "
+        f"Also selected: {rank}{doubt}, so that everybody is in at least one pick (score "
         f"{verdict.composite_score:.2f}){more}."
     )
 

@@ -221,7 +221,7 @@ def write_export(
 
     Raises:
         FailedPreconditionError: Another export is writing to the folder, a selected photo cannot be
-            read, Parquet cannot be written here, or nobody on the selected photos has a name.
+            read, Parquet cannot be written here, or nobody in the selected photos has a name.
         InvalidArgumentError: The folder is not writable; it is, contains or is inside an album; or
             files that bestshot did not write are in the way.
     """
@@ -291,7 +291,7 @@ def _list_folders(
         names = folder_names({name for record in selected for name in record.person_names})
         if not names:
             raise FailedPreconditionError(
-                "there are no folders by person, because nobody on the selected photos has a name: "
+                "there are no folders by person, because nobody in the selected photos has a name: "
                 "start a run with `--set people.enabled=true`, then name persons in the People "
                 "view or with `bestshot people name`"
             )

@@ -144,7 +144,7 @@ def _picture_blocks(content: bytes) -> Blocks:
 
 
 def _heif_orientation(content: bytes, exif_orientation: int | None) -> int | None:
-    """Finds how a HEIF turns its stored picture; None if that is unclear.
+    """Finds how a HEIF rotates or mirrors its stored picture; None if that is unclear.
 
     Its `irot` decides, and its EXIF has no effect; but programs that use the EXIF would disagree.
     """

@@ -151,7 +151,7 @@ def _describe_split(record: ImageRecord) -> list[str]:
     if not record.moment_people:
         return []
     return [
-        f"The moment was split by who is on the photos; this part shows {record.moment_people}."
+        f"The moment was split by who is in the photos; this part shows {record.moment_people}."
     ]
 
 

@@ -11,11 +11,15 @@ from orchestrator.domain.people.corrections import (
     FacePlace,
     PeopleAction,
     PeopleEntry,
+    clean_name,
     find_last_undoable,
 )
 from orchestrator.records import utc_now
 from orchestrator.storage.people_store import SqlPeople
 from services.common.errors import FailedPreconditionError, InvalidArgumentError
+
+MAX_NAME_LENGTH = 200
+"""Maximum length of a new name, in characters, as on the page; logs may contain longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def _about_person(people: SqlPeople, said: Correction, entry_id: str) -> PeopleE
         faces += people.places(other.id)
         name = person.name or other.name
     elif said.action is PeopleAction.NAME:
-        name = said.name.strip()
+        name = _read_name(said)
     return PeopleEntry(
         id=entry_id,
         action=said.action,
@@ -120,7 +124,7 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
     if len(holders) > 1:
         raise InvalidArgumentError("faces", "they belong to several people; give the faces of one")
     source = next(iter(holders), None) or ""
-    person_id, name = said.person_id, said.name.strip()
+    person_id, name = said.person_id, _read_name(said)
     if person_id:
         people.person(person_id)
     if said.action is PeopleAction.MOVE:
@@ -141,3 +145,12 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
         name=name,
         decided_by=said.decided_by,
     )
+
+
+def _read_name(said: Correction) -> str:
+    name = clean_name(said.name)
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidArgumentError(
+            "name", f"has {len(name)} characters; at most {MAX_NAME_LENGTH} are allowed"
+        )
+    return name

@@ -212,7 +212,7 @@ class Pipeline:
         Args:
             read_decisions: Returns the user's decisions for the moments and the selection. Called
                 after scoring, so that those made in the meantime count.
-            find_people: Returns who is on the photos. Called after scoring too.
+            find_people: Returns who is in the photos. Called after scoring too.
 
         Raises:
             BestshotError: The album contains no photos, or a service fails. Scores that are

@@ -248,7 +248,7 @@ def build_selection(
         settings: The settings in force.
         decisions: Photos that the user keeps or rejects, by content digest.
         reference: The earlier run whose picks are kept unless a better photo is found.
-        persons: The persons on the photos, by id.
+        persons: The persons in the photos, by id.
     """
     return Selection(
         [_candidate(record) for record in records],

@@ -1,4 +1,4 @@
-"""Records in a run who is on which photo, and splits moments by it."""
+"""Records in a run who is in which photo, and splits moments by it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NOBODY = WhoIsWhere(MappingProxyType({}), MappingProxyType({}))
 
 
 def read_people(people: SqlPeople, records: Sequence[ImageRecord]) -> WhoIsWhere:
-    """Reads who is on photos according to the current assignment and the user's corrections."""
+    """Reads who is in photos according to the current assignment and the user's corrections."""
     faces, persons = people.who_is_on({record.content_digest for record in records})
     return WhoIsWhere(faces, persons)
 
@@ -71,7 +71,7 @@ def _find_persons(record: ImageRecord, known: Sequence[tuple[FacePlace, str]]) -
 
 
 def store_persons(records: Sequence[ImageRecord], persons: Persons) -> dict[str, dict[str, Any]]:
-    """Converts the persons on photos to the form in which a run records them."""
+    """Converts the persons in photos to the form in which a run records them."""
     present = {person for record in records for person in record.person_ids} & persons.keys()
     return {
         person: {
@@ -122,14 +122,14 @@ def _entry(
 def split_moments(
     records: Sequence[ImageRecord], moments: Moments, persons: Persons, *, is_wanted: bool
 ) -> tuple[list[ImageRecord], Moments]:
-    """Splits moments by who is on the photos, if that is wanted.
+    """Splits moments by who is in the photos, if the setting is on.
 
     Copies and versions stay together, and so do sets, except bursts.
 
     Args:
         records: Readable photos, ordered by path, with their persons.
         moments: The moments found by the algorithm.
-        persons: The persons on the photos.
+        persons: The persons in the photos.
         is_wanted: The setting.
 
     Returns:

@@ -326,7 +326,7 @@ class Worker:
     async def _find_people(
         self, work: _Work, services: Services, records: Sequence[ImageRecord]
     ) -> WhoIsWhere:
-        """Assigns all faces to persons, and records in the run who is on its photos."""
+        """Assigns all faces to persons, and records in the run who is in its photos."""
         if services.same_person_similarity is None:
             return NOBODY
         await asyncio.to_thread(

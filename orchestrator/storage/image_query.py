@@ -110,7 +110,7 @@ class ImageQuery:
         camera: Their camera; empty = any.
         capture_date: The day, month or year they were taken, such as "2024-05-01"; empty = any.
         score_ranges: Bounds that their scores are within.
-        person_id: A person on them; empty = any.
+        person_id: A person in them; empty = any.
     """
 
     filters: Sequence[ImageFilter] = ()

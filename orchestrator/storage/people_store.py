@@ -34,6 +34,7 @@ from orchestrator.domain.people.corrections import (
     PeopleEntry,
     apply_log,
     find_fault,
+    is_same_name,
 )
 from orchestrator.domain.people.faces import Box, IdentifiedFace
 from orchestrator.domain.people.persons import Person
@@ -271,7 +272,7 @@ class SqlPeople:
     def who_is_on(
         self, digests: Collection[str]
     ) -> tuple[dict[str, list[tuple[FacePlace, str]]], dict[str, Person]]:
-        """Returns the faces of persons on photos, by content digest, and all persons by id."""
+        """Returns the faces of persons in photos, by content digest, and all persons by id."""
         assigned = select(faces).where(faces.c.person_id.is_not(None))
         found: dict[str, list[tuple[FacePlace, str]]] = {}
         with self._engine.connect() as connection:
@@ -331,12 +332,14 @@ def _check_name(connection: Connection, entry: PeopleEntry) -> None:
     own = {entry.person_id}
     if entry.action is PeopleAction.MERGE:
         own.add(entry.other_person_id)
-    query = select(persons.c.id).where(persons.c.name == entry.name, persons.c.id.not_in(own))
-    if entry.name and connection.execute(query.limit(1)).first() is not None:
-        raise InvalidArgumentError(
-            "name",
-            f"another person is called {entry.name!r}; merge the two, or choose another name",
-        )
+    if not entry.name:
+        return
+    query = select(persons.c.name).where(persons.c.name != "", persons.c.id.not_in(own))
+    for name in connection.execute(query).scalars():
+        if is_same_name(name, entry.name):
+            raise InvalidArgumentError(
+                "name", f"another person is called {name!r}; merge the two, or choose another name"
+            )
 
 
 def _count(connection: Connection) -> int:
@@ -423,7 +426,7 @@ def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str,
 
 
 def _find_best(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
-    """The face of each person on the photo with the highest composite score."""
+    """The face of each person in the photo with the highest composite score."""
     order = (images.c.composite_score.desc(), images.c.run_id, images.c.path, faces.c.place)
     rank = func.row_number().over(partition_by=faces.c.person_id, order_by=order)
     ranked = (

@@ -140,7 +140,7 @@ KnownFaces = Sequence[tuple[FacePlace, FacePerson]]
 
 
 def find_people(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, KnownFaces]:
-    """The faces of persons on photos, except ignored ones, by content digest.
+    """The faces of persons in photos, except ignored ones, by content digest.
 
     Args:
         connection: To the database.

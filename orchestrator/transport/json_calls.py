@@ -1,4 +1,4 @@
-"""Calls of the JSON API that go through the gRPC servicer, so that both do exactly the same."""
+"""Calls of the JSON API that go through the gRPC servicer, so both APIs behave the same."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ CALLS = (
         "GET",
         "/runs/{run_id}/tuning",
         "TuneRun",
-        "Proposes settings that agree with more of the user's decisions; takes up to minutes.",
+        "Proposes settings that agree with more of the user's decisions; can take minutes.",
     ),
     JsonCall(
         "GET",
@@ -205,7 +205,7 @@ async def _read_body(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         content += chunk
         if len(content) > limit:
-            raise HTTPException(413, f"the body has more than {limit} bytes, which is the limit")
+            raise HTTPException(413, f"the body is larger than the limit of {limit} bytes")
     return bytes(content)
 
 
@@ -218,7 +218,7 @@ def make_upload_handler(servicer: OrchestratorServicer) -> Callable[..., Awaitab
         """Stores the photos of a multipart/form-data body as an album on the server."""
         kind, options = parse_options_header(request.headers.get("content-type", ""))
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
-            raise HTTPException(415, "send the photos as multipart/form-data, one part for each")
+            raise HTTPException(415, "send the photos as multipart/form-data, one part per photo")
         header = pb.UploadHeader(display_name=display_name, request_id=request_id)
         messages = _upload_messages(header, options[b"boundary"], request.stream())
         return json_value(await servicer.UploadAlbum(messages, None))
@@ -241,7 +241,7 @@ async def _upload_messages(
     except MultipartParseError as error:
         raise InvalidArgumentError("", f"the body is not multipart/form-data: {error}") from error
     if not parts.is_complete:
-        raise InvalidArgumentError("", "the body ends before its last part does")
+        raise InvalidArgumentError("", "the body ends in the middle of a part")
 
 
 class _Parts:

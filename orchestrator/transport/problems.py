@@ -59,7 +59,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     ),
     "NOT_FOUND": ProblemType(
         "The album, run, photo or person does not exist",
-        "Check the id; it may have been deleted meanwhile.",
+        "Check the id; it may have been deleted since.",
     ),
     "PRECONDITION_FAILED": ProblemType(
         "The current state does not allow this",
@@ -76,21 +76,21 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
         "Wait for as long as `Retry-After` says, then repeat the request. A changing request "
         "with a `request_id` is applied only once.",
     ),
-    "INTERNAL": ProblemType("Something failed on the server", "The server's log says more."),
+    "INTERNAL": ProblemType("Something failed on the server", "See the server's log."),
     "NON_FINITE": ProblemType(
-        "A model returned a number that is not finite", "Report it with the model and the photo."
+        "A model returned NaN or infinity", "Report it with the model and the photo."
     ),
     "HOST_UNKNOWN": ProblemType(
-        "The request names another host",
+        "The request names an unknown host",
         "Call the server by the address that it listens on, or add the name to "
         "`shared.allowed_hosts`.",
     ),
     "ORIGIN_FOREIGN": ProblemType(
         "The request comes from a page of another web site",
-        "Only pages of this server, and programs other than browsers, may call it.",
+        "Only this server's own pages, and programs other than browsers, may call it.",
     ),
     HTTP_REASON: ProblemType(
-        "The server cannot serve such a request",
+        "The server does not support this request",
         "The path, the method, the content type or the size of the body is wrong; `status` and "
         "`detail` say which.",
     ),
@@ -135,8 +135,8 @@ def _find_methods(request: Request) -> set[str]:
 
 
 async def answer_unexpected(request: Request, error: Exception) -> Response:
-    """Answers an error that should not happen; the server's log has its details."""
-    return _problem(500, "internal error; the server's log has more", InternalError.reason)
+    """Answers an unexpected error; its details are only in the server's log."""
+    return _problem(500, "internal error; see the server's log", InternalError.reason)
 
 
 def _problem(status: int, detail: str, reason: str, field: str = "") -> Response:
@@ -166,11 +166,11 @@ def render_docs(document: Mapping[str, Any]) -> str:
             "code{background:#eee;padding:.1em .3em}dt{margin-top:1em}</style>",
             f"<h1>bestshot JSON API</h1><p>{html.escape(str(document['info']['description']))}</p>",
             f"<p>For programs: <a href='{PREFIX}/openapi.json'>openapi.json</a>, with the "
-            "parameters, bodies and answers of every call.</p>",
+            "parameters and bodies of every call.</p>",
             "<h2>Calls</h2><dl>",
             *_render_calls(document),
             "</dl><h2>Problems</h2><p>An error is a problem document (RFC 9457). Its "
-            "<code>type</code> leads to the entry below, which <code>reason</code> names too.</p>"
+            "<code>type</code> links to an entry below, and <code>reason</code> is its name.</p>"
             "<dl>",
             *(
                 f"<dt id='{reason}'><code>{reason}</code> {found.title}<dd>{_code(found.advice)}"

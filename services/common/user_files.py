@@ -132,15 +132,15 @@ class WatchedFile(Generic[ContentT]):
     def content(self) -> ContentT:
         """Returns the content, read again if the file has changed since the last call.
 
-        While the new file is missing or wrong, it is the last one that was right; the log says so
-        once per change.
+        While the file is missing or invalid, this is the last valid content; the log says so once
+        per change.
         """
         state = _file_state(self._path)
         if state != self._state:
             self._state = state
             try:
                 self._content = self._read(self._path)
-                logger.info("read %s again, because it has changed", self._path)
+                logger.info("reloaded %s because it changed", self._path)
             except ConfigError as error:
                 logger.error("keeping the last content of %s: %s", self._path, error.message)
         return self._content

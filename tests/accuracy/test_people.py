@@ -1,4 +1,4 @@
-"""Persons on real photos."""
+"""Persons in real photos."""
 
 from __future__ import annotations
 

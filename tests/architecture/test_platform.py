@@ -1,4 +1,4 @@
-"""Only services/common/platform uses what one of the systems lacks."""
+"""Only services/common/platform uses functions that one of the systems lacks."""
 
 from __future__ import annotations
 

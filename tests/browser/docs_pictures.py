@@ -1,4 +1,4 @@
-"""Takes the pictures of the tutorial in `docs/pictures`, on pictures that are free to publish.
+"""Takes the tutorial's screenshots, in `docs/pictures`, with freely licensed photos.
 
 python -m tests.browser.docs_pictures
 """

@@ -126,6 +126,12 @@ def test_people_are_named_merged_corrected_and_erased(page: Page, system: GridSy
     page.get_by_label("Search names").fill("")
     expect(persons).to_have_count(PERSON_COUNT)
 
+    system.open(page, "album")
+    anna = page.get_by_role("button", name="Anna")
+    anna.press("Enter")
+    expect(anna).to_have_attribute("aria-pressed", "true")
+    expect(anna).to_be_focused()
+    page.goto(f"{system.url}people")
     page.get_by_role("button", name="Erase…").click()
     page.get_by_role("button", name="Erase", exact=True).click()
     expect(page.get_by_text("bestshot models pull mobilefacenet")).to_be_visible()

@@ -276,9 +276,14 @@ def post_upload(alone: PageAlone, files: Json, contents: bytes) -> httpx.Respons
     ("sizes", "length", "code", "text"),
     [
         ([3], 3, 503, "is not responding"),
-        ([1_100_000], 1_100_000, 413, "0.jpg has 1 MB; a file may have 1 MB (ui.max_upload_mb)"),
-        ([1_000_000] * 51, 0, 413, "These files have 51 MB; an upload may have 50 MB"),
-        ([3, 4], 6, 400, "should have 7 bytes, but 6 follow"),
+        (
+            [1_100_000],
+            1_100_000,
+            413,
+            "0.jpg is 1 MB; the limit per file is 1 MB (ui.max_upload_mb)",
+        ),
+        ([1_000_000] * 51, 0, 413, "These files total 51 MB; the limit is 50 MB"),
+        ([3, 4], 6, 400, "should total 7 bytes, but 6 were sent"),
         ([], 0, 400, "at least 1 item"),
         ([-1], 0, 400, "greater than or equal to 0"),
     ],

@@ -1,4 +1,4 @@
-"""Every command and setting that a page names exists, with the options that the page gives it."""
+"""Every command, option and setting that a page names exists."""
 
 from __future__ import annotations
 
@@ -151,6 +151,21 @@ def test_the_parser_refuses_what_does_not_exist() -> None:
         parse_bestshot(["cull"])
 
 
+def commands_with(option: str) -> Iterator[str]:
+    """Yields the name of every command that has an option."""
+    for name, command in BESTSHOT.commands.items():
+        below = {f"{name} {part}": one for part, one in getattr(command, "commands", {}).items()}
+        for path, one in (below or {name: command}).items():
+            if any(option in parameter.opts for parameter in one.params):
+                yield path
+
+
+def test_the_page_of_commands_names_every_report_with_json() -> None:
+    page = (ROOT / "docs/reference/commands.md").read_text()
+    (listed,) = re.findall(r"one\. (`runs`[^.]*) print JSON", page.replace("\n", " "))
+    assert set(re.findall(r"`([^`]+)`", listed)) == set(commands_with("--json"))
+
+
 def inline_code() -> Iterator[tuple[str, str]]:
     """Yields every inline code outside blocks, with its page."""
     for page in PAGES:
@@ -176,6 +191,13 @@ def test_commands_and_options_within_sentences_exist() -> None:
         for word in re.findall(r"(?<!\S)--[a-z-]+", " ".join(words)):
             assert word in options, f"{page}: {code}"
     assert found > 30
+
+
+def test_the_page_of_commands_names_every_command() -> None:
+    page = (ROOT / "docs/reference/commands.md").read_text()
+    assert {f"`bestshot {name}" for name in BESTSHOT.commands} <= set(
+        re.findall(r"`bestshot [\w-]+", page)
+    )
 
 
 def test_make_targets_within_sentences_exist() -> None:

@@ -46,6 +46,11 @@ def test_the_reference_is_generated_from_the_code(site: Path) -> None:
         assert "<!-- generated" not in page.read_text(), page
 
 
+def test_no_code_shows_an_escaped_bar(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        assert "\\|" not in page.read_text(), f"{page.name}: only GitHub drops the backslash"
+
+
 def test_no_page_loads_anything_from_other_hosts(site: Path) -> None:
     addresses = r"<(?:script|img|iframe)[^>]* src=\"(https?:[^\"]+)"
     styles = r"<link[^>]*rel=\"stylesheet\"[^>]*href=\"(https?:[^\"]+)"

@@ -94,6 +94,10 @@ def test_people_can_be_corrected_and_erased_through_every_interface(served: Serv
     served.people("name", first.id[:8], "Ann")
     served.people("name", second.id, "Bob")
     assert "another person is called 'Ann'" in served.people("name", "Bob", "Ann", code=1)
+    assert "give a person's name" in served.people("ignore", "", code=2)
+    twice = served.people("not", "Ann", served.first[0], served.first[0])
+    assert "removed 1 face from Ann" in twice
+    served.people("undo")
     assert "no person matches 'Cid'" in served.people("show", "Cid", code=2)
     shown = served.people("show", "Ann").splitlines()
     assert sorted(path.rpartition("/")[2] for path in shown) == sorted(
@@ -164,7 +168,7 @@ def test_selected_photos_are_exported_by_person(served: Served, tmp_path: Path) 
     request = pb.ExportRunRequest(
         run_id=served.run_id, output_folder=str(tmp_path / "there"), by_person=True
     )
-    with pytest.raises(grpc.RpcError, match="nobody on the selected photos has a name"):
+    with pytest.raises(grpc.RpcError, match="nobody in the selected photos has a name"):
         served.stub.ExportRun(request)
     first, second = served.stub.ListPeople(pb.ListPeopleRequest()).people
     served.people("name", first.id, "Ann")

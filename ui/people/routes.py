@@ -25,7 +25,7 @@ SCREEN_COUNT = 100
 
 
 class Face(BaseModel):
-    """A face on a photo; `box` is left, top, width, height."""
+    """A face in a photo; `box` is left, top, width, height."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -12,7 +12,7 @@ const size = (bytes) => (bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(byte
 const sum = (files) => files.reduce((total, { file }) => total + file.size, 0);
 const say = (text) => (part("state").textContent = text);
 
-// Lists the files below a dropped file or folder; a browser returns a folder's entries in portions.
+// Lists the files below a dropped file or folder; a browser returns a folder's entries in batches.
 async function walk(entry) {
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
@@ -49,7 +49,7 @@ function offer(files) {
   part("summary").textContent = `${plural(chosen.length, "file")}, ${size(sum(chosen))}`;
   const notes = [
     ...(other ? [`${plural(other, "other file")} will be left out.`] : []),
-    ...(large ? [`${plural(large, "file")} of more than ${file_mb} MB will be left out.`] : []),
+    ...(large ? [`${plural(large, "file")} larger than ${file_mb} MB will be left out.`] : []),
     ...(isTooMuch ? [`This is more than ${size(total_mb * 1e6)}: choose fewer, or make an album from a folder on the machine that runs bestshot.`] : []),
   ];
   part("left-out").textContent = notes.join(" ");
@@ -88,7 +88,7 @@ function send() {
     bar.value = loaded / total;
     say(loaded < total ? `${size(loaded)} of ${size(total)} sent` : "Storing the photos…");
   });
-  request.addEventListener("error", () => fail("The connection was lost, or a file has changed or gone."));
+  request.addEventListener("error", () => fail("The connection was lost, or a file was changed or removed."));
   request.addEventListener("load", ({ target }) => {
     const { status, response } = target;
     if (status !== 200) return fail(response?.detail ?? `The server responded with ${status}.`);
@@ -123,7 +123,7 @@ zone.addEventListener("drop", async (event) => {
 zone.addEventListener("click", ({ target }) => {
   if (target.dataset.pick) part(target.dataset.pick).click();
   if (target.matches(".forget")) {
-    say(request ? "Cancelled. No album was made." : "");
+    say(request ? "Cancelled. No album was created." : "");
     forget();
   }
 });

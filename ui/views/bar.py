@@ -69,7 +69,7 @@ async def find_run(api: Orchestrator, album_id: str, wanted: str) -> str:
 
 
 async def choose_run(api: Orchestrator, album_id: str, wanted: str) -> Any:  # noqa: ANN401
-    """Returns what `find_run` finds; leaves the choice as it is while the orchestrator is away."""
+    """Returns what `find_run` finds; keeps the current choice if the orchestrator is down."""
     try:
         return await find_run(api, album_id, wanted)
     except OrchestratorError:

@@ -58,7 +58,7 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
                 False, label="XMP sidecars beside your photos, merged into existing ones"
             )
             by_person = gr.Checkbox(
-                False, label="Also by person, in people/NAME/, for people with a name"
+                False, label="Also by person, in people/NAME/ (named people only)"
             )
             parquet = gr.Checkbox(False, label="Parquet table")
             force = gr.Checkbox(

@@ -104,11 +104,11 @@ def build(api: Orchestrator, album: gr.Textbox, run: gr.Textbox) -> RunView:
 
 
 def _add_deletion() -> tuple[gr.Checkbox, gr.Button]:
-    """Adds what deletes a run: a box that confirms it, and the button."""
+    """Adds the controls for deleting a run: a checkbox to confirm, and the button."""
     with gr.Accordion("Delete the selected run", open=False):
         gr.Markdown(
-            "Deletes the results of the run that is selected at the top. Your decisions, your "
-            "photos and exported files are kept."
+            "Deletes the results of the run selected at the top. Your decisions, photos and "
+            "exported files are kept."
         )
         with gr.Row():
             sure = gr.Checkbox(label="Yes, delete this run", scale=3)

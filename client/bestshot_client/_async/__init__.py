@@ -1,4 +1,4 @@
-"""The asynchronous client, from which `generate_sync.py` makes the blocking one."""
+"""The asynchronous client, from which `generate_sync.py` generates the blocking one."""
 
 from bestshot_client._async._decisions import AsyncDecisions
 from bestshot_client._async._models import AsyncModels
@@ -16,6 +16,6 @@ class AsyncClient(AsyncModels, AsyncRuns, AsyncResults, AsyncDecisions, AsyncPeo
     Args:
         addresses: Addresses of the parts.
         security: Token and certificates.
-        timeout_s: Deadline of a call, and how long a busy server is called again.
+        timeout_s: Deadline of a call, and how long calls to a busy server are retried.
         concurrency: Maximum number of calls that one method makes at a time.
     """

@@ -21,12 +21,12 @@ CONCURRENCY = 4
 
 
 class AsyncCalls:
-    """What every method of the client needs.
+    """State and helpers shared by all methods of the client.
 
     Args:
         addresses: Addresses of the parts.
         security: Token and certificates.
-        timeout_s: Deadline of a call, and how long a busy server is called again.
+        timeout_s: Deadline of a call, and how long calls to a busy server are retried.
         concurrency: Maximum number of calls that one method makes at a time.
     """
 
@@ -86,7 +86,7 @@ class AsyncCalls:
         return await self._repeat(partial(method, request), request, self._timeout_s)
 
     async def _map(self, method: Any, requests: Any) -> list[Any]:  # noqa: ANN401
-        """Makes several calls at a time; returns their answers in order."""
+        """Makes several calls at a time; returns their responses in order."""
         return await runtime.map_ordered(partial(self._call, method), requests, self._concurrency)
 
     async def _repeat(self, call: Any, request: Any, timeout_s: float) -> Any:  # noqa: ANN401
@@ -120,7 +120,7 @@ class AsyncCalls:
         request: Any,  # noqa: ANN401
         timeout_s: float | None,
     ) -> AsyncIterator[Any]:
-        """Yields the messages of a stream; repeats the call only before the first one."""
+        """Yields the messages of a stream; retries the call only before the first one."""
         attempts, is_open = Attempts(request, self._timeout_s), True
         while is_open:
             pause = 0.0

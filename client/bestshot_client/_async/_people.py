@@ -1,4 +1,4 @@
-"""The people on the photos of all albums."""
+"""The people in the photos of all albums."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AsyncPeople(AsyncCalls):
             yield face
 
     async def people_questions(self, count: int = 0) -> list[pb.PeopleQuestion]:
-        """Returns the few uncertain faces that matter most, as questions; 0 = 5."""
+        """Returns questions about the uncertain faces that matter most; 0 = 5."""
         request = pb.ListPeopleQuestionsRequest(page_size=count)
         answer = await self._call(self._orchestrator.ListPeopleQuestions, request)
         return list(answer.questions)

@@ -29,7 +29,7 @@ class AsyncResults(AsyncCalls):
         person_id: str = "",
         order_by: str = "",
     ) -> AsyncIterator[pb.ImageResult]:
-        """Yields the photos in a run that pass all filters, each with all its results.
+        """Yields the photos in a run that match all filters, each with all its results.
 
         Args:
             run_id: The run.
@@ -118,7 +118,7 @@ class AsyncResults(AsyncCalls):
     async def download_to(
         self, run_id: str, file_format: pb.DownloadFormat, target: Path | str
     ) -> Path:
-        """Downloads a run's results to a file, which appears, or is replaced, once it is complete.
+        """Downloads a run's results to a file, which appears (or is replaced) once complete.
 
         Args:
             run_id: The run.

@@ -71,14 +71,14 @@ class AsyncRuns(AsyncAlbums):
             album_id: The album.
             profile: One of the orchestrator's profiles; empty = its default.
             settings: Settings to override, nested like configs/pipeline.yaml.
-            reference_run_id: Run whose picks it keeps; None = the newest that fits, "" = none.
+            reference_run_id: Run whose picks to keep; None = the newest suitable one, "" = none.
         """
         request = _messages.run_request(album_id, profile, settings, reference_run_id)
         run: pb.Run = (await self._call(self._orchestrator.StartRun, request)).run
         return run
 
     async def watch_run(self, run_id: str) -> AsyncIterator[pb.Run]:
-        """Yields the current state of a run, then every newer one until it has ended.
+        """Yields the current state of a run, then every change until it has ended.
 
         Resumes when the orchestrator is replaced.
         """
@@ -151,7 +151,7 @@ class AsyncRuns(AsyncAlbums):
         return answer
 
     async def diff_runs(self, run_id: str, other_run_id: str) -> pb.DiffRunsResponse:
-        """Returns how a second run differs from a first, with the changes of all photos."""
+        """Returns how a second run differs from the first, with the changes of all photos."""
         request = pb.DiffRunsRequest(run_id=run_id, other_run_id=other_run_id)
         whole: pb.DiffRunsResponse = await self._call(self._orchestrator.DiffRuns, request)
         while whole.next_page_token:
@@ -176,7 +176,7 @@ class AsyncRuns(AsyncAlbums):
         return answer
 
     async def tune(self, run_id: str) -> pb.TuneRunResponse:
-        """Proposes settings that agree with more decisions; takes up to minutes."""
+        """Proposes settings that agree with more decisions; can take minutes."""
         request = pb.TuneRunRequest(run_id=run_id)
         answer: pb.TuneRunResponse = await self._call(self._orchestrator.TuneRun, request)
         return answer

@@ -17,6 +17,6 @@ class Client(Models, Runs, Results, Decisions, People):
     Args:
         addresses: Addresses of the parts.
         security: Token and certificates.
-        timeout_s: Deadline of a call, and how long a busy server is called again.
+        timeout_s: Deadline of a call, and how long calls to a busy server are retried.
         concurrency: Maximum number of calls that one method makes at a time.
     """

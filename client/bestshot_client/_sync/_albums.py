@@ -19,7 +19,7 @@ class Albums(Calls):
     def create_album(
         self, folder: Path | str | Sequence[Path | str], *, display_name: str = ""
     ) -> pb.Album:
-        """Creates an album; the same folders give the same album.
+        """Creates an album, or returns the existing one of the same folders.
 
         Args:
             folder: One or more absolute paths on the orchestrator's host, below its allowed roots.

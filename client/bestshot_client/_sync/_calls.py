@@ -22,12 +22,12 @@ CONCURRENCY = 4
 
 
 class Calls:
-    """What every method of the client needs.
+    """State and helpers shared by all methods of the client.
 
     Args:
         addresses: Addresses of the parts.
         security: Token and certificates.
-        timeout_s: Deadline of a call, and how long a busy server is called again.
+        timeout_s: Deadline of a call, and how long calls to a busy server are retried.
         concurrency: Maximum number of calls that one method makes at a time.
     """
 
@@ -87,7 +87,7 @@ class Calls:
         return self._repeat(partial(method, request), request, self._timeout_s)
 
     def _map(self, method: Any, requests: Any) -> list[Any]:  # noqa: ANN401
-        """Makes several calls at a time; returns their answers in order."""
+        """Makes several calls at a time; returns their responses in order."""
         return runtime.map_ordered(partial(self._call, method), requests, self._concurrency)
 
     def _repeat(self, call: Any, request: Any, timeout_s: float) -> Any:  # noqa: ANN401
@@ -121,7 +121,7 @@ class Calls:
         request: Any,  # noqa: ANN401
         timeout_s: float | None,
     ) -> Iterator[Any]:
-        """Yields the messages of a stream; repeats the call only before the first one."""
+        """Yields the messages of a stream; retries the call only before the first one."""
         attempts, is_open = Attempts(request, self._timeout_s), True
         while is_open:
             pause = 0.0

@@ -52,7 +52,7 @@ class Decisions(Calls):
             target_path: With DECISION_ACTION_MOVE, a photo in the moment that they are moved to.
             stars: With DECISION_ACTION_RATE, 1 to 5, or 0 to remove the stars.
             label: With DECISION_ACTION_LABEL, a colour, or "" to remove the label.
-            decided_by: Who decided.
+            decided_by: Who made the decision.
             run_id: Completed run that applies it at once; "" = none.
         """
         request = pb.AppendDecisionRequest(
@@ -90,11 +90,11 @@ class Decisions(Calls):
     def watch_decisions(
         self, album_id: str, *, known_entry_count: int | None = None, run_id: str = ""
     ) -> Iterator[pb.WatchDecisionsResponse]:
-        """Yields the length of an album's log at once, then every addition, without an end.
+        """Yields the length of an album's log at once, then every addition; never ends.
 
         Args:
             album_id: The album.
-            known_entry_count: Number of entries already known, whose successors come first.
+            known_entry_count: Number of entries already known; later ones come first.
             run_id: Run whose photos the messages include; "" = none.
         """
         request = pb.WatchDecisionsRequest(
@@ -106,7 +106,7 @@ class Decisions(Calls):
     def import_decisions(
         self, album_id: str, entries: Iterable[pb.DecisionEntry], *, run_id: str = ""
     ) -> pb.ImportDecisionsResponse:
-        """Adds all or none of the entries of another log; known ones are skipped."""
+        """Adds all entries of another log, or none if it fails; known ones are skipped."""
         request = pb.ImportDecisionsRequest(album_id=album_id, entries=entries, run_id=run_id)
         answer: pb.ImportDecisionsResponse = self._call(
             self._orchestrator.ImportDecisions, request

@@ -92,10 +92,10 @@ class ClusterSettings:
     regardless of content, share a moment only if they are also light and dark in the same places,
     and whether copies and versions of one picture always share a moment"""
     view_weight: Annotated[float, Ge(0), Le(2)]
-    """how much common local features change the cosine distance of photos about as far apart as
-    `cluster_selection_epsilon` or `scene_distance`: 12 features in consistent places change
-    nothing; fewer add up to 0.48 times this much, if both photos are rich in features; more
-    subtract up to 0.62 times this much; 0: photos are compared by embedding and time alone (HDBSCAN
+    """how much common local features change the cosine distance between photos if that distance is
+    close to `cluster_selection_epsilon` or `scene_distance`. 12 features in consistent places
+    change nothing; fewer add up to 0.48 times this value, if both photos are rich in features; more
+    subtract up to 0.62 times this value. 0: photos are compared only by embedding and time (HDBSCAN
     with a `scene_distance`)"""
     dbscan: DbscanParameters
     capture_time: CaptureTimeParameters

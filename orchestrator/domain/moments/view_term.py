@@ -2,7 +2,7 @@
 
 An embedding shows what kind of place two photos show, so two shelves or two forests look alike to
 it. Local features show whether it is the same place: two views of one scene have features in a
-consistent geometry, and views of two similar scenes hardly do (spatial verification, Philbin et al.
+consistent geometry, and views of two similar scenes rarely do (spatial verification, Philbin et al.
 2007). The term falls with the logarithm of the number of common features:
 
     weight * clip(log10(12 / common features), log10(12 / 50), log10(12 / 4))

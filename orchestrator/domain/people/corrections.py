@@ -7,6 +7,7 @@ other albums, and after the detector has changed.
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,8 @@ from orchestrator.domain.people.faces import Box
 
 SAME_FACE_OVERLAP = 0.5
 """Minimum overlap at which two boxes in one photo are the same face."""
+_JOINERS = str.maketrans("", "", "\u200c\u200d")
+"""Not printable, but part of Persian and Indic names, and of emoji."""
 
 
 class PeopleAction(StrEnum):
@@ -130,11 +133,21 @@ def find_fault(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
         return f"{entry.action} needs a person"
     if entry.person_id and entry.person_id == entry.other_person_id:
         return f"{entry.action} needs two different persons"
-    if entry.action is PeopleAction.NAME and not entry.name:
+    if entry.action is PeopleAction.NAME and not entry.name.translate(_JOINERS):
         return "the name must not be empty"
-    if not entry.name.isprintable():
+    if not entry.name.translate(_JOINERS).isprintable():
         return "the name must not contain line breaks or control characters"
     return ""
+
+
+def clean_name(name: str) -> str:
+    """Returns a name without spaces around it, and the same for all ways to encode a letter."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def is_same_name(first: str, second: str) -> bool:
+    """Whether two names differ at most in upper and lower case, or in how letters are encoded."""
+    return clean_name(first).casefold() == clean_name(second).casefold()
 
 
 def find_last_undoable(log: Sequence[PeopleEntry]) -> PeopleEntry | None:

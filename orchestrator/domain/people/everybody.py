@@ -35,7 +35,7 @@ class BroughtIn:
 
     Attributes:
         person_id: The person.
-        other_ids: Other persons who were on no good pick before, and are well shown here.
+        other_ids: Other persons who were in no good pick before, and are well shown here.
         is_good: Whether the person is well shown.
         option_count: Number of photos of the person that it was the best of: the good ones that
             may be picked, or else all that may be.
@@ -52,9 +52,9 @@ class BroughtIn:
 def bring_in(shots: Sequence[GroupShot], persons: Persons) -> dict[str, BroughtIn]:
     """Picks more photos, so that there is a good pick of everybody.
 
-    Beginning with the person on the fewest photos, the best-scoring good photo is picked of each
-    who is not yet well shown on a pick. Of a person without good photos, the best-scoring one is
-    picked if no pick shows them at all.
+    Starting with the person in the fewest photos, the best-scoring good photo is picked of each
+    person who is not yet well shown in a pick. If a person has no good photo, the best-scoring one
+    is picked, unless a pick already shows them.
 
     Args:
         shots: The photos with the persons that count.

@@ -14,5 +14,6 @@ class PeopleParameters:
     face, which is biometric data; `bestshot people erase` deletes all of them. It needs the
     identity model of the face service (`bestshot models pull mobilefacenet`)"""
     split_moments: bool
-    """whether shots of a moment with different people form moments of their own (needs `enabled`).
-    People count if they are named, important, or on 3 photos of the album or more"""
+    """whether shots of one moment that show different people become separate moments (needs
+    `enabled`).
+    People count if they are named, important, or in at least 3 photos of the album"""

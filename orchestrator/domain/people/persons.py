@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from orchestrator.domain.wording import list_words
 
 MIN_PHOTO_COUNT = 3
-"""An unnamed person on fewer photos of an album is probably a passer-by. A heuristic."""
+"""An unnamed person in fewer photos of an album is probably a passer-by. A heuristic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ Persons = Mapping[str, Person]
 def find_familiar(photos: Iterable[Sequence[str]], persons: Persons) -> frozenset[str]:
     """Finds the persons who are not just passers-by.
 
-    These are the named and the important ones, and those on at least `MIN_PHOTO_COUNT` photos,
+    These are the named and the important ones, and those in at least `MIN_PHOTO_COUNT` photos,
     except those whom the user ignores.
 
     Args:
-        photos: Ids of the persons on each photo of an album; "" for faces of nobody known.
+        photos: Ids of the persons in each photo of an album; "" for faces of nobody known.
         persons: The persons.
     """
     counts = Counter(person for photo in photos for person in set(photo) if person)

@@ -1,4 +1,4 @@
-"""Splits moments by who is on the photos."""
+"""Splits moments by who is in the photos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ People = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Who is on a photo.
+    """Who is in a photo.
 
     Attributes:
         people: Ids of the familiar persons.
@@ -29,7 +29,7 @@ class Company:
     unknown_count: int = 0
 
     def may_be(self, people: People) -> bool:
-        """Whether exactly these persons may be on the photo."""
+        """Whether exactly these persons may be in the photo."""
         return self.people <= people and len(people - self.people) <= self.unknown_count
 
 
@@ -49,13 +49,13 @@ class SubMoments:
 def split_by_people(labels: Labels, companies: Sequence[Company], kin: Sequence[int]) -> SubMoments:
     """Splits each moment into one part for each set of persons.
 
-    A photo with faces that were not recognized joins the largest part whose persons may be on it,
+    A photo with faces that were not recognized joins the largest part whose persons may be in it,
     and is a part of its own only if there is none. Kin, such as copies, stay together: the persons
     on one of them count for all.
 
     Args:
         labels: int64, (n,), NOISE for single shots.
-        companies: (n,), who is on each photo.
+        companies: (n,), who is in each photo.
         kin: (n,), equal numbers for photos of a moment that must stay together.
     """
     parts = np.where(labels == NOISE, -1 - np.arange(len(labels)), labels)

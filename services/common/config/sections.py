@@ -67,8 +67,8 @@ class SharedSettings(Settings):
     tokens_file: UserPath | None
     """YAML file of accepted tokens, by name: `sha256`, `scope` (`read` < `run` < `admin`) and,
     optionally, `expires`, the day or time (UTC unless it has an offset) from which the token is
-    refused; `bestshot token` creates a token. A changed file applies from the next call; while it
-    is missing or wrong, the last tokens stay in force and the log says why. `null`: no token is
+    refused; `bestshot token` creates a token. Changes apply from the next call; while the file
+    is missing or invalid, the last tokens remain valid and the log says why. `null`: no token is
     required"""
     token_file: UserPath | None
     """file whose first line is the token that a part sends with its calls to other parts, read

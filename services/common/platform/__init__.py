@@ -1,1 +1,1 @@
-"""What differs between Linux, macOS and Windows; no other package uses functions that one lacks."""
+"""Platform differences: only this package uses functions that Linux, macOS or Windows lacks."""

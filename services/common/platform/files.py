@@ -1,8 +1,8 @@
 """Opened folders, and flags for opening files.
 
-Where the system can address files relative to an opened folder, nothing that others do to the path
-in the meantime (such as replacing a folder with a link) leads outside it. Windows cannot; there the
-path is checked for links, and used right after that.
+If the system can address files relative to an opened folder, no change to the path in the
+meantime (such as replacing a folder with a link) leads outside it. Windows cannot do this; there,
+the path is checked for links right before it is used.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import { LARGE_PX } from "./pictures.js";
 const ALL_COUNT = 6;
 const UPCOMING_COUNT = 8;
 const EARLIER_COUNT = 2;
-const LATER_COUNT = 60; // a lead that lasts when the machine becomes busy
+const LATER_COUNT = 60; // enough to stay ahead when the machine becomes busy
 
 export class View {
   constructor(album, pictures, zoom) {

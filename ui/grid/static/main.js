@@ -254,7 +254,7 @@ class Grid {
   #showFilters() {
     const { filters, search, person, camera, date } = this.wanted;
     const { chips, people, cameras, dates } = this.summary;
-    const focused = document.activeElement?.dataset?.chip;
+    const { chip, person: personId } = document.activeElement?.dataset ?? {};
     byId("chips").replaceChildren(
       ...chips.filter(({ name, count }) => count || filters.includes(name)).map(({ name, title, count }) =>
         element("button", { type: "button", class: "chip", "data-chip": name, "aria-pressed": String(filters.includes(name)) },
@@ -263,7 +263,8 @@ class Grid {
         element("button", { type: "button", class: "chip", "data-person": id, "aria-pressed": String(id === person) },
           name, element("span", { text: ` ${count}` }))),
     );
-    if (focused) byId("chips").querySelector(`[data-chip="${focused}"]`)?.focus();
+    const isFocused = ({ dataset }) => dataset.chip === chip && dataset.person === personId;
+    if (chip || personId) [...byId("chips").children].find(isFocused)?.focus();
     fill(byId("camera"), "All cameras", cameras, camera);
     fill(byId("date"), "All dates", dates, date);
     if (document.activeElement !== byId("search")) byId("search").value = search;

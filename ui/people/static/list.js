@@ -46,11 +46,11 @@ function card(person) {
   );
 }
 
-// Marks a person as important, or no longer so.
+// The button that marks a person as important, or removes the mark.
 export function star(person, who, words = "") {
   const action = person.important ? "not_important" : "important";
   const mark = `${person.important ? "★" : "☆"}${words}`;
-  const title = "Judge group shots by this person's face";
+  const title = "Score group shots by this person's face";
   return element("button", { type: "button", class: "star", "data-do": action, "aria-pressed": String(person.important), "aria-label": `Important: ${who}`, title, text: mark });
 }
 

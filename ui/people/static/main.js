@@ -51,7 +51,7 @@ class People {
     if (this.loading === loading) this.#ask(questions);
   }
 
-  // Shows new questions at once only if that moves nothing away from under the user.
+  // Shows new questions at once only if nothing moves while the user is pointing at it.
   #ask(questions) {
     const main = byId("main");
     const isBusy = main.matches(":hover, :focus-within") || main.scrollTop > 0;
@@ -137,7 +137,8 @@ class People {
 
   name(person, name) {
     if (!name.trim() || name.trim() === person.name) return;
-    const same = this.persons.find((one) => one.id !== person.id && one.name === name.trim());
+    const folded = fold(name);
+    const same = this.persons.find((one) => one.id !== person.id && fold(one.name) === folded);
     if (same) return this.merge(same, person);
     return this.correct({ action: "name", person_id: person.id, name }, `Named ${name.trim()}.`);
   }
@@ -155,7 +156,7 @@ class People {
 
   mark(person, action) {
     const who = person.name || "This person";
-    const text = `${who} is ${action === "important" ? "important" : "not important"} from the next run on.`;
+    const text = `${who} will be ${action === "important" ? "important" : "not important"} from the next run on.`;
     return this.correct({ action, person_id: person.id }, text);
   }
 
@@ -259,6 +260,11 @@ function listenToNames(people) {
     if (event.target.matches("input") && event.key === "Enter") event.target.blur();
   });
   window.addEventListener("popstate", () => people.load());
+}
+
+// Returns what two names share that the server takes for the same name.
+function fold(name) {
+  return name.trim().normalize().toLowerCase();
 }
 
 // Merges one person into another by dragging it there.

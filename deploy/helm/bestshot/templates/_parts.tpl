@@ -12,7 +12,7 @@ app.kubernetes.io/part-of: bestshot
 {{- $.Values.images.tag | default $.Chart.AppVersion }}{{ if $onGpu }}-cuda{{ end }}
 {{- end }}
 
-{{- /* What all pods share; it runs as a user without rights, on a read-only file system. */}}
+{{- /* What all pods share; they run as an unprivileged user, on a read-only file system. */}}
 {{- define "bestshot.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -120,7 +120,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{- /* A claim that the chart makes: bestshot.claim (list $ NAME MODE STORAGE) */}}
+{{- /* A claim that the chart creates: bestshot.claim (list $ NAME MODE STORAGE) */}}
 {{- define "bestshot.claim" -}}
 {{- $ := index . 0 }}
 apiVersion: v1

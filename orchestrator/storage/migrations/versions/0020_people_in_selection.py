@@ -1,4 +1,4 @@
-"""Important persons, and who was on which photo according to a run."""
+"""Important persons, and who was in which photo according to a run."""
 
 from __future__ import annotations
 

@@ -347,7 +347,7 @@ def check_copy(one: Judged, original: Judged) -> None:
 
 
 def shown(one: Judged) -> set[str]:
-    """Returns the persons on a photo; their faces are large, so that a confidence decides."""
+    """Returns the persons in a photo; their faces are large, so that a confidence decides."""
     return {
         who
         for who, found in zip(one.candidate.person_ids, one.candidate.faces, strict=True)
@@ -356,7 +356,7 @@ def shown(one: Judged) -> set[str]:
 
 
 def check_company(one: Judged, judged: dict[str, Judged]) -> None:
-    """Checks what a reason says about who is on the photo."""
+    """Checks what a reason says about who is in the photo."""
     named = {"Ann": "a", "Bob": "b"}
     stated = r"the (only one|best) of (them|the \d+) with (.+?)[;.]"
     if found := re.search(stated, one.sentence):
@@ -377,7 +377,7 @@ def check_company(one: Judged, judged: dict[str, Judged]) -> None:
 
 
 def check_brought_in(one: Judged, judged: dict[str, Judged]) -> None:
-    """Checks that a photo is picked for a person who is on no better pick."""
+    """Checks that a photo is picked for a person who is in no better pick."""
     brought = one.verdict.brought_in
     assert brought
     assert ("Ann" in one.sentence) == ("a" in (brought.person_id, *brought.other_ids))

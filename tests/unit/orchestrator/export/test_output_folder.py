@@ -825,7 +825,7 @@ def test_folders_by_person_need_a_name_and_may_have_sidecars(
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     unselected = dataclasses.replace(with_people(("Ann",), (), ())[0], is_selected=False)
     options = ExportOptions(by_person=True, write_xmp=True)
-    with pytest.raises(FailedPreconditionError, match="nobody on the selected photos has a name"):
+    with pytest.raises(FailedPreconditionError, match="nobody in the selected photos has a name"):
         export(album, cache, out, options, [unselected, *records(*NAMES)[1:]])
     assert not out.exists()
     found = with_people(("Ann",), ("Ann",), ())

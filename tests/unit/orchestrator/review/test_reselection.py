@@ -132,7 +132,7 @@ WITH_PEOPLE = {"people": {"enabled": True}}
 
 @pytest.fixture
 def people(stores: Stores, run: Run) -> SqlPeople:
-    """Three named persons on the run's photos: Ann, Cid on the last shots, and Ben on one."""
+    """Three named persons in the run's photos: Ann, Cid on the last shots, and Ben on one."""
     names = sorted(set(WHO.values()))
     shown = []
     for record in stores.runs.images(run.id):
@@ -151,7 +151,7 @@ def people(stores: Stores, run: Run) -> SqlPeople:
 
 
 def say(stores: Stores, action: PeopleAction, digest: str, **values: str) -> None:
-    """Says something about the person on a photo."""
+    """Says something about the person in a photo."""
     (known,) = stores.people.who_is_on({digest})[0][digest]
     said = Correction(action, person_id=known[1], **values)
     correct_people(stores.people, said, uuid.uuid4().hex)

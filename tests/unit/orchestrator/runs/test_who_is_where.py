@@ -1,4 +1,4 @@
-"""Who is on which photo, as a run records it."""
+"""Who is in which photo, as a run records it."""
 
 from __future__ import annotations
 

@@ -132,6 +132,12 @@ def test_mistakes_are_refused(engine: Engine) -> None:
         correct(people, PeopleAction.NAME, "2", person_id=other, name="Anna")
     with pytest.raises(InvalidArgumentError, match="line breaks"):
         correct(people, PeopleAction.NAME, "2", person_id=other, name="Be\nn")
+    with pytest.raises(InvalidArgumentError, match="another person is called 'Anna'"):
+        correct(people, PeopleAction.NAME, "2", person_id=other, name=" anna ")
+    with pytest.raises(InvalidArgumentError, match="201 characters; at most 200"):
+        correct(people, PeopleAction.NAME, "2", person_id=other, name="x" * 201)
+    with pytest.raises(InvalidArgumentError, match="must not be empty"):
+        correct(people, PeopleAction.NAME, "2", person_id=other, name="\N{ZERO WIDTH JOINER}")
     with pytest.raises(NotFoundError):
         correct(people, PeopleAction.IGNORE, "3", person_id="nobody")
     with pytest.raises(InvalidArgumentError, match="two different persons"):
@@ -139,6 +145,21 @@ def test_mistakes_are_refused(engine: Engine) -> None:
     with pytest.raises(NotFoundError):
         correct(people, PeopleAction.NOT_PERSON, "5", person_id="no", faces=people.places(other))
     assert len(people.entries()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (" Zoe\N{COMBINING DIAERESIS} ", "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}"),
+        ("\u0639\u0644\u06cc\u200c\u0631\u0636\u0627",) * 2,  # Persian names contain U+200C
+        ("\N{MAN}\N{ZERO WIDTH JOINER}\N{GIRL}",) * 2,
+        ("=../a",) * 2,
+    ],
+)
+def test_names_of_all_scripts_are_kept(engine: Engine, given: str, stored: str) -> None:
+    people = add_photos(engine, "a")
+    correct(people, PeopleAction.NAME, "1", person_id=who(people, 0), name=given)
+    assert digests(people) == {stored: "0"}
 
 
 def test_an_answered_question_is_not_asked_again(engine: Engine) -> None:

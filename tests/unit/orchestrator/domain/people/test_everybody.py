@@ -1,4 +1,4 @@
-"""The goal of at least one good photo of everybody."""
+"""The goal `everybody`: at least one good photo of each person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moments that are split by who is on the photos."""
+"""Moments that are split by who is in the photos."""
 
 from __future__ import annotations
 

@@ -403,7 +403,7 @@ def check_brought_in(one: Judged, judged: dict[str, Judged]) -> None:
 def is_good(one: Judged, person: str) -> bool:
     signs = read_signs(one.candidate.faces, rules().person_penalties)
     quality = one.candidate.quality
-    is_sound = quality.focus_score >= FILTERS.min_sharpness
+    is_sound = not one.candidate.file.is_damaged and quality.focus_score >= FILTERS.min_sharpness
     return (
         is_sound
         and quality.iqa_score >= FILTERS.min_iqa_score

@@ -393,8 +393,9 @@ def check_brought_in(one: Judged, judged: dict[str, Judged]) -> None:
         assert brought.option_count == 1
     if "not a good one" in one.sentence:
         assert not others
-        better = [other for other in photos if other.verdict.brought_in and other is not one]
-        assert not better
+        assert not any(
+            is_good(other, brought.person_id) for other in photos if other.verdict.is_selected
+        )
     else:
         assert not any(is_good(other, brought.person_id) for other in others)
         assert is_good(one, brought.person_id)

@@ -11,6 +11,8 @@ from PIL import Image
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PHOTO_COUNT = 40  # 350 MB for each of two callers
 SIDE_PX = 1700
 ROOM_BYTES, BUDGET_BYTES = 20 * 10**6, 80 * 10**6
@@ -27,8 +29,6 @@ from orchestrator.storage.photo_source import FolderPhotoSource
 from services.common.imaging.decode import decode
 from services.common.imaging.memory_budget import MemoryBudget
 from services.common.rpc.turns import Turns
-
-pytestmark = pytest.mark.slow
 
 folder, room, budget = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 paths = sorted(path.name for path in folder.iterdir())

@@ -28,7 +28,7 @@ SECRET = "a secret of the operator"
 
 
 class Receiver:
-    """An HTTP server that records requests and gives the answers that it is told."""
+    """An HTTP server that records requests and sends prepared answers."""
 
     def __init__(self, *answers: str) -> None:
         self.requests: list[tuple[dict[str, str], bytes]] = []

@@ -19,6 +19,10 @@ Embedding = NDArray[np.float32]
 Miniature = NDArray[np.float32]
 """float32, (32, 32): a grid over the photo, with the mean 8-bit level of each cell."""
 
+SETTLE_NS = 10 * 10**9
+"""Age from which a file's times are trusted: FAT counts in steps of 2 s, and the clock of a file
+server may be some seconds behind."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
@@ -176,6 +180,32 @@ class FoundPhotos:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What the system says about a file; any change to its content changes the stamp.
+
+    Attributes:
+        size_bytes: Its size.
+        modify_ns: When its content was last changed; programs may set that.
+        change_ns: When its status was last changed, which also happens whenever it is written,
+            replaced or renamed; the system sets that (Windows: when it was created).
+        inode: Its number in the file system.
+    """
+
+    size_bytes: int
+    modify_ns: int
+    change_ns: int
+    inode: int
+
+    def is_settled(self, now_ns: int) -> bool:
+        """Whether a file with this stamp would have a different one if it were changed now.
+
+        Stamps are only as fine as the clock of the file system: a file that is written twice in
+        the same two seconds can have the same stamp twice on FAT ("racy" in the words of Git).
+        """
+        return now_ns - max(self.modify_ns, self.change_ns) >= SETTLE_NS
+
+
 class PhotoSource(Protocol):
     """Photos of an album; blocking calls, for worker threads."""
 
@@ -192,6 +222,14 @@ class PhotoSource(Protocol):
 
         InvalidImageError if that fails; UnavailableError if the whole album is gone.
         """
+        ...
+
+    def read_stamped(self, path: str, size: int) -> tuple[bytes, FileStamp | None]:
+        """Like `read`; also returns the file's stamp, or None if it changed in the meantime."""
+        ...
+
+    def stamps(self, paths: Sequence[str]) -> dict[str, FileStamp]:
+        """Returns the current stamps of photos, except those that cannot be opened."""
         ...
 
     def check_reachable(self) -> None:

@@ -16,6 +16,9 @@ class FindParameters:
     exclude: list[str]
     """`.gitignore` patterns for files and folders to leave out of the album, in addition to those
     in the album's `.bestshotignore` file; set by `--exclude`"""
+    read_unchanged: bool
+    """whether to read each photo even if its file's size, times and inode are those of the album's
+    last run. Only needed if something on this disk changes files without changing their times"""
 
 
 @dataclass(frozen=True, slots=True)

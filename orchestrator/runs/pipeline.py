@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -36,9 +35,8 @@ from orchestrator.metadata.reader import (
     metadata_to_json,
     needs_companions,
     read_metadata,
-    read_sidecar,
 )
-from orchestrator.metadata.sidecars import SIDECAR_LIMIT_BYTES, order_sidecars
+from orchestrator.metadata.sidecars import order_sidecars
 from orchestrator.ports import (
     Embedder,
     Embedding,
@@ -53,6 +51,7 @@ from orchestrator.ports import (
     QualityScorer,
 )
 from orchestrator.records import ImageRecord, StageProgress
+from orchestrator.runs.known_files import KnownFiles, Sidecars, UnchangedPhoto, read_sidecars
 from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.pair_comparison import PairComparer, split_into_blocks
 from orchestrator.runs.selection import (
@@ -65,6 +64,7 @@ from orchestrator.runs.selection import (
 )
 from orchestrator.runs.stored_features import (
     NO_MODEL,
+    READ_COUNT,
     Key,
     identity_key,
     miniature_key,
@@ -77,7 +77,6 @@ from orchestrator.storage.people_store import IDENTITY_ROLE
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
 from services.common.errors import (
     BestshotError,
-    InvalidArgumentError,
     InvalidImageError,
     UnsupportedImageError,
 )
@@ -163,6 +162,7 @@ class Pipeline:
     Args:
         source: The album's photos.
         cache: Features of earlier runs.
+        known_files: Files that earlier runs have hashed.
         services: The models.
         settings: The run's settings.
         clustering: Its clustering parameters, `auto` resolved.
@@ -177,6 +177,7 @@ class Pipeline:
         *,
         source: PhotoSource,
         cache: FeatureCache,
+        known_files: KnownFiles,
         services: Services,
         settings: PipelineSettings,
         clustering: ClusterParameters,
@@ -189,6 +190,7 @@ class Pipeline:
         self._reference = reference
         self._source = source
         self._cache = cache
+        self._known_files = known_files
         self._services = services
         self._settings = settings
         self._clustering = clustering
@@ -287,21 +289,72 @@ class Pipeline:
         """Scores all photos, a few batches at a time; the first failure stops all of them."""
         progress = _Stage("score", self._report, total=len(photos))
         await progress.report()
-        batches = iter(list(enumerate(_photo_batches(photos, self._concurrency.batch_count))))
-        results: dict[int, list[ScoredPhoto]] = {}
+        results = await self._recall(photos, progress)
+        rest = [photo for photo in photos if photo.path not in results]
+        batches = _photo_batches(rest, self._concurrency.batch_count)
 
         async def work() -> None:
-            for index, batch in batches:
-                results[index] = await self._score_batch(batch)
+            for batch in batches:
+                scored = await self._score_batch(batch)
+                results.update((photo.record.path, photo) for photo in scored)
                 await progress.advance(
                     len(batch),
-                    failed=sum(photo.embedding is None for photo in results[index]),
-                    cached=sum(photo.is_cached for photo in results[index]),
+                    failed=sum(photo.embedding is None for photo in scored),
+                    cached=sum(photo.is_cached for photo in scored),
                 )
 
         await run_workers(work, self._concurrency.concurrent_batches)
+        await asyncio.to_thread(self._known_files.store, [photo.path for photo in photos])
         await progress.report()
-        return [photo for index in sorted(results) for photo in results[index]]
+        return [results[photo.path] for photo in photos]
+
+    async def _recall(
+        self, photos: Sequence[PhotoFile], progress: _Stage
+    ) -> dict[str, ScoredPhoto]:
+        """Finds the scores of photos whose files have not changed, without reading them."""
+        results: dict[str, ScoredPhoto] = {}
+        await asyncio.to_thread(self._known_files.load)
+        if self._settings.find_photos.read_unchanged:
+            return results
+        for start in range(0, len(photos), READ_COUNT):
+            part = photos[start : start + READ_COUNT]
+            try:
+                unchanged = await self._threads.reads.run(
+                    self._known_files.find_unchanged, self._source, part
+                )
+            except StalledError:  # reading the photos one by one tells which of them hangs
+                await self._threads.reads.run(self._source.check_reachable)
+                break
+            scored = await asyncio.to_thread(self._assemble_unchanged, unchanged)
+            results.update((photo.record.path, photo) for photo in scored)
+            await progress.advance(len(scored), cached=len(scored))
+        return results
+
+    def _assemble_unchanged(self, unchanged: Sequence[UnchangedPhoto]) -> list[ScoredPhoto]:
+        """Looks up unchanged photos; leaves out those of which something is missing."""
+        features = self._cache.get(self._all_keys({found.content_digest for found in unchanged}))
+        scored = []
+        for found in unchanged:
+            digest = found.content_digest
+            if _metadata_key(digest) not in features or not self._is_complete(digest, features):
+                continue
+            metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(digest)]))
+            if _lacks_raw_file(found.photo, metadata, found.sidecars):
+                continue
+            self._unused_sidecars.update(found.sidecars.unused)
+            facts = _combine_facts(found.photo, metadata, found.sidecars, {})
+            read = _Read(found.photo, digest, "")
+            scored.append(self._assemble(read, features, {}, facts, is_cached=True))
+        return scored
+
+    def _all_keys(self, digests: Iterable[str]) -> list[Key]:
+        """Returns the cache keys of everything that is known about photos."""
+        keys = []
+        for digest in sorted(digests):
+            keys += [*self._keys(digest).values(), _metadata_key(digest)]
+            if self._has_identity:
+                keys.append(identity_key(digest, self._services.models))
+        return keys
 
     async def _score_batch(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
         read: dict[str, _Read] = {}
@@ -351,7 +404,10 @@ class Pipeline:
         """Reads photos; returns their cached features, and decodes, by digest, those without."""
         contents: dict[str, bytes] = {}
         found = await asyncio.gather(
-            *(self._try(self._read_content, photo.path, photo.size_bytes) for photo in photos)
+            *(
+                self._try(self._known_files.read, self._source, photo.path, photo.size_bytes)
+                for photo in photos
+            )
         )
         for photo, outcome in zip(photos, found, strict=True):
             if isinstance(outcome, str):
@@ -360,11 +416,7 @@ class Pipeline:
                 content, digest = outcome
                 contents[digest] = content
                 read[photo.path] = _Read(photo, digest, "")
-        keys = [key for digest in sorted(contents) for key in self._keys(digest).values()]
-        keys += map(_metadata_key, sorted(contents))
-        if self._has_identity:
-            keys += [identity_key(digest, self._services.models) for digest in sorted(contents)]
-        known = await asyncio.to_thread(self._cache.get, keys)
+        known = await asyncio.to_thread(self._cache.get, self._all_keys(contents))
         known.update(await self._read_metadata(contents, known))
         missing = [digest for digest in contents if not self._is_complete(digest, known)]
         decoded = await asyncio.gather(
@@ -392,17 +444,14 @@ class Pipeline:
     ) -> dict[str, Any]:
         """Combines what a photo, its sidecars and its RAW file state, as `ImageRecord` fields."""
         sidecars = await self._read_sidecars(photo)
+        self._unused_sidecars.update(sidecars.unused)
         if not digest:
             return {}
         metadata = metadata_from_json(codec.unpack_json(features[_metadata_key(digest)]))
         companions = {}
-        if needs_companions(metadata, sidecars):
+        if _lacks_raw_file(photo, metadata, sidecars):
             companions = await self._read_companions(photo)
-        facts = assemble_facts(photo.path, metadata, sidecars, companions)
-        if any(map(is_film, photo.companion_paths)):
-            shot = dataclasses.replace(facts["camera_facts"], has_video=True)
-            facts["camera_facts"] = shot
-        return facts
+        return _combine_facts(photo, metadata, sidecars, companions)
 
     async def _read_companions(self, photo: PhotoFile) -> dict[str, FileMetadata]:
         """Reads the metadata of a photo's RAW files."""
@@ -417,18 +466,13 @@ class Pipeline:
                     found[path] = await self._threads.decodes.run(read_metadata, content)
         return found
 
-    async def _read_sidecars(self, photo: PhotoFile) -> dict[str, FileMetadata]:
-        """Reads a photo's readable sidecars, most important first."""
-        found: dict[str, FileMetadata] = {}
-        for path in order_sidecars(photo.path, photo.companion_paths):
-            content = await self._try(self._source.read, path, SIDECAR_LIMIT_BYTES)
-            try:
-                if isinstance(content, str):
-                    raise InvalidArgumentError("", content)
-                found[path] = read_sidecar(content, path)
-            except InvalidArgumentError as error:
-                self._unused_sidecars[path] = error.message
-        return found
+    async def _read_sidecars(self, photo: PhotoFile) -> Sidecars:
+        """Reads a photo's sidecars."""
+        paths = order_sidecars(photo.path, photo.companion_paths)
+        if not paths:
+            return Sidecars({}, {})
+        found = await self._try(read_sidecars, self._source, photo)
+        return Sidecars({}, dict.fromkeys(paths, found)) if isinstance(found, str) else found
 
     @property
     def _has_identity(self) -> bool:
@@ -464,10 +508,6 @@ class Pipeline:
             # for every file would take forever
             await self._threads.reads.run(self._source.check_reachable)
             return error.message
-
-    def _read_content(self, path: str, size: int) -> tuple[bytes, str]:
-        content = self._source.read(path, size)
-        return content, hashlib.sha256(content).hexdigest()
 
     def _keys(self, digest: str) -> dict[str, Key]:
         """Returns the cache keys of a photo's features, by role."""
@@ -723,6 +763,25 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
+
+
+def _lacks_raw_file(photo: PhotoFile, metadata: FileMetadata, sidecars: Sidecars) -> bool:
+    """Whether the photo's RAW file may state what neither photo nor sidecars do."""
+    has_raw_file = any(map(is_raw_file, photo.companion_paths))
+    return has_raw_file and needs_companions(metadata, sidecars.readable)
+
+
+def _combine_facts(
+    photo: PhotoFile,
+    metadata: FileMetadata,
+    sidecars: Sidecars,
+    companions: Mapping[str, FileMetadata],
+) -> dict[str, Any]:
+    """Combines what a photo, its sidecars and its RAW files state, as `ImageRecord` fields."""
+    facts = assemble_facts(photo.path, metadata, sidecars.readable, companions)
+    if any(map(is_film, photo.companion_paths)):
+        facts["camera_facts"] = dataclasses.replace(facts["camera_facts"], has_video=True)
+    return facts
 
 
 def _metadata_key(digest: str) -> Key:

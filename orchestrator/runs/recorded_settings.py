@@ -21,7 +21,7 @@ _PHOTO = ContentClass.PHOTO
 _SINCE = Layer(
     "defaults for older runs",
     {
-        "find_photos": {"exclude": []},
+        "find_photos": {"exclude": [], "read_unchanged": True},
         "cluster_scenes": {
             "max_joint_count": None,
             "compare_structure": False,

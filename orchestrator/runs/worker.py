@@ -23,6 +23,7 @@ from orchestrator.records import (
     summarize,
     utc_now,
 )
+from orchestrator.runs.known_files import KnownFiles
 from orchestrator.runs.model_check import check_models, find_services
 from orchestrator.runs.pair_comparison import PairComparer
 from orchestrator.runs.pipeline import Concurrency, Outcome, Pipeline, Services
@@ -42,6 +43,7 @@ from orchestrator.runs.who_is_where import (
 )
 from orchestrator.storage.database import DATABASE_ERRORS, DatabaseUnavailableError
 from orchestrator.storage.decision_log import SqlDecisionLog
+from orchestrator.storage.file_stamps import SqlFileStamps
 from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.run_queue import Renewal, SqlRunQueue
@@ -87,6 +89,7 @@ class Worker:
         log: Decisions.
         people: Persons.
         cache: Features.
+        stamps: The files that were hashed.
         ports: Model services.
         concurrency: Photos per batch, and batches at a time.
         open_source: Opens the photos of an album.
@@ -103,6 +106,7 @@ class Worker:
         log: SqlDecisionLog,
         people: SqlPeople,
         cache: FeatureCache,
+        stamps: SqlFileStamps,
         ports: ModelPorts,
         concurrency: Concurrency,
         open_source: Callable[[Album], PhotoSource],
@@ -117,6 +121,7 @@ class Worker:
         self._log = log
         self._people = people
         self._cache = cache
+        self._stamps = stamps
         self._ports = ports
         self._concurrency = concurrency
         self._open_source = open_source
@@ -311,6 +316,7 @@ class Worker:
             pipeline = Pipeline(
                 source=self._open_source(album),
                 cache=self._cache,
+                known_files=KnownFiles(self._stamps, album.id),
                 services=services,
                 settings=settings,
                 clustering=resolve_auto(settings.cluster_scenes, read_calibration(run)),

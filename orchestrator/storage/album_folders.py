@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.ports import FoundPhotos, PhotoFile
+from orchestrator.ports import FileStamp, FoundPhotos, PhotoFile
 from orchestrator.records import Album, ImageRecord
 from orchestrator.storage.photo_source import FolderPhotoSource
 from services.common.errors import InvalidArgumentError, UnavailableError
@@ -119,6 +119,20 @@ class AlbumPhotoSource:
         """Reads a whole photo; arguments and errors as for `FolderPhotoSource.read`."""
         source, within = self._find(path)
         return source.read(within, size)
+
+    def read_stamped(self, path: str, size: int) -> tuple[bytes, FileStamp | None]:
+        """Like `FolderPhotoSource.read_stamped`."""
+        source, within = self._find(path)
+        return source.read_stamped(within, size)
+
+    def stamps(self, paths: Sequence[str]) -> dict[str, FileStamp]:
+        """Like `FolderPhotoSource.stamps`."""
+        found = {}
+        for name, source in self._sources.items():
+            prefix = f"{name}/"
+            inside = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
+            found.update({prefix + path: stamp for path, stamp in source.stamps(inside).items()})
+        return found
 
     def check_reachable(self) -> None:
         """Raises UnavailableError if one of the folders is gone."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from orchestrator.ports import FoundPhotos, PhotoFile
+from orchestrator.ports import FileStamp, FoundPhotos, PhotoFile
 from orchestrator.storage.album_rules import IGNORE_FILE, AlbumRules
 from orchestrator.storage.companions import FileGroup, group_files
 from orchestrator.storage.containment import check_inside, open_inside, resolved_roots
@@ -159,6 +159,33 @@ class FolderPhotoSource:
         with self._opened(path) as opened:
             return _read_whole(opened, _checked_size(opened) if size is None else size)
 
+    def read_stamped(self, path: str, size: int) -> tuple[bytes, FileStamp | None]:
+        """Reads a photo that is not larger than `size`; errors as for `read`.
+
+        Returns:
+            Its content, and its stamp; None instead if the file changed while it was being read.
+        """
+        with self._opened(path) as opened:
+            before = _stamp(opened)
+            content = _read_whole(opened, size)
+            return content, before if _stamp(opened) == before else None
+
+    def stamps(self, paths: Sequence[str]) -> dict[str, FileStamp]:
+        """Returns the current stamps of photos, except those that cannot be opened.
+
+        Each file is opened, because a network file system may answer with an outdated status
+        otherwise.
+        """
+        found = {}
+        for path in paths:
+            report_progress()
+            with (
+                contextlib.suppress(OSError, InvalidImageError),
+                open_inside(self._folder / path, self._folder, self._roots) as opened,
+            ):
+                found[path] = _stamp(opened)
+        return found
+
     @contextlib.contextmanager
     def _opened(self, path: str) -> Iterator[IO[bytes]]:
         try:
@@ -236,6 +263,11 @@ def _checked_size(opened: IO[bytes]) -> int:
             f"the file is too large: {size / 10**6:,.0f} MB, limit {MAX_FILE_BYTES // 10**6} MB"
         )
     return size
+
+
+def _stamp(opened: IO[bytes]) -> FileStamp:
+    status = os.fstat(opened.fileno())
+    return FileStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 def _read_whole(opened: IO[bytes], size: int) -> bytes:

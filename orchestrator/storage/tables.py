@@ -190,6 +190,16 @@ decisions = Table(
 )
 """Current decisions on single photos, derived from the log for queries."""
 
+file_stamps = Table(
+    "file_stamps",
+    metadata,
+    Column("album_id", ForeignKey("albums.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", PATH, primary_key=True),
+    Column("stamp", Text, nullable=False),
+    Column("content_digest", String(64), nullable=False),
+)
+"""The status that an album's files had when their content was hashed."""
+
 persons = Table(
     "persons",
     metadata,

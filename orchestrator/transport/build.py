@@ -24,6 +24,7 @@ from orchestrator.storage.album_folders import AlbumPhotoSource, open_folders
 from orchestrator.storage.answers import SqlAnswers
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.file_stamps import SqlFileStamps
 from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource, check_still_allowed
@@ -122,6 +123,7 @@ def build_orchestrator(
         log=log,
         people=people,
         cache=cache,
+        stamps=SqlFileStamps(engine),
         ports=ports,
         concurrency=Concurrency(settings.batch_count, settings.concurrent_batches),
         open_source=open_source,

@@ -22,6 +22,7 @@ from orchestrator.runs.pipeline import Concurrency
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.file_stamps import SqlFileStamps
 from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
@@ -90,6 +91,7 @@ async def hanging_run(
     }
     working = Worker(
         **parts,
+        stamps=SqlFileStamps(engine),
         concurrency=Concurrency(4, 2),
         open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
         metrics=metrics,

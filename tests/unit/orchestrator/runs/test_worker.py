@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import sqlite3
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.results_json import results_json, run_json
 from orchestrator.features import pack_json, unpack_identities, unpack_json
 from orchestrator.metrics import RunMetrics
-from orchestrator.ports import FoundFaces, IdentityModel, ModelIdentity, ModelPorts
+from orchestrator.ports import FileStamp, FoundFaces, IdentityModel, ModelIdentity, ModelPorts
 from orchestrator.records import Album, Run, RunState, utc_now
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import FACTS_ROLE, Concurrency
@@ -32,6 +33,7 @@ from orchestrator.runs.worker import Worker
 from orchestrator.storage.database import open_database
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.file_stamps import SqlFileStamps
 from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.run_queue import SqlRunQueue
@@ -88,10 +90,25 @@ class Services:
         return [self.answer for _ in pairs]
 
 
+class LoggedSource(FolderPhotoSource):
+    """Notes which photos are read."""
+
+    def __init__(self, folder: Path, read_paths: list[str]) -> None:
+        super().__init__(folder, max_pixels=10**8)
+        self._read_paths = read_paths
+
+    def read_stamped(self, path: str, size: int) -> tuple[bytes, FileStamp | None]:
+        self._read_paths.append(path)
+        return super().read_stamped(path, size)
+
+
 class WorkerSetup:
     """A worker on a database, and what the tests do with it."""
 
     def __init__(self, engine: Engine, album: Album) -> None:
+        self.read_paths: list[str] = []
+        self.clock_ahead_s = 3600.0
+        """New files count as old."""
         self.services: Any = Services()
         self.store = SqlRunStore(engine)
         self.store.add_album(album)
@@ -108,8 +125,11 @@ class WorkerSetup:
         }
         worker = Worker(
             **parts,
+            stamps=SqlFileStamps(
+                engine, now_ns=lambda: time.time_ns() + int(self.clock_ahead_s * 10**9)
+            ),
             concurrency=Concurrency(4, 2),
-            open_source=lambda found: FolderPhotoSource(Path(found.folder), max_pixels=10**8),
+            open_source=lambda found: LoggedSource(Path(found.folder), self.read_paths),
             metrics=metrics,
             announce=self.announced.append,
         )

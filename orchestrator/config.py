@@ -14,7 +14,7 @@ from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import ClusterParameters, ClusterSettings
 from orchestrator.domain.people.parameters import PeopleParameters
 from orchestrator.domain.photo import FindParameters
-from orchestrator.domain.selection import FilterParameters, SelectionParameters
+from orchestrator.domain.selection.parameters import FilterParameters, SelectionParameters
 from orchestrator.domain.sets import SetParameters
 from services.common.config.describe import SettingDescription, describe
 from services.common.config.folders import MODEL_SERVICES

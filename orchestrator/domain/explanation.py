@@ -15,7 +15,8 @@ from orchestrator.domain.moments.time_term import TimeTerm, time_term
 from orchestrator.domain.moments.view_term import ViewTerm
 from orchestrator.domain.photo import Candidate
 from orchestrator.domain.scoring import check_faces, normalize_ava
-from orchestrator.domain.selection import Comparisons, SelectionParameters, Verdict
+from orchestrator.domain.selection.parameters import SelectionParameters
+from orchestrator.domain.selection.verdict import Comparisons, Verdict
 from orchestrator.domain.wording import format_comparison, pluralize
 
 MAX_DISTANCE_COUNT = 2**24

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from orchestrator.domain.selection import Comparisons
+from orchestrator.domain.selection.verdict import Comparisons
 
 SCORE_SCALE = 0.05
 """A lead of this much in the composite score makes a photo the better one with odds of e to 1, or

@@ -29,13 +29,10 @@ from orchestrator.domain.scoring import (
     find_shown,
     normalize_ava,
 )
-from orchestrator.domain.selection import (
-    MAX_COMPARED_COUNT,
-    FilterParameters,
-    Selection,
-    SelectionParameters,
-    Verdict,
-)
+from orchestrator.domain.selection.parameters import FilterParameters, SelectionParameters
+from orchestrator.domain.selection.ranking import MAX_COMPARED_COUNT
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Verdict
 from orchestrator.domain.wording import format_comparison, list_words, pluralize
 
 _NAMES = {

@@ -10,7 +10,9 @@ from itertools import combinations
 from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.photo import Decision
-from orchestrator.domain.selection import MAX_COMPARED_COUNT, Comparisons, Selection
+from orchestrator.domain.selection.ranking import MAX_COMPARED_COUNT
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Comparisons
 from orchestrator.domain.wording import pluralize
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord, Run, check_completed

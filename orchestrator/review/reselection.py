@@ -19,7 +19,7 @@ from orchestrator.domain.decisions import (
     find_origins,
 )
 from orchestrator.domain.people.persons import Persons
-from orchestrator.domain.selection import Comparisons, Pair
+from orchestrator.domain.selection.verdict import Comparisons, Pair
 from orchestrator.domain.verdict_sentences import describe_missing, describe_shortfall
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now

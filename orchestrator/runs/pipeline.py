@@ -18,7 +18,8 @@ from orchestrator.domain.content import classify
 from orchestrator.domain.decisions import UserDecisions
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.photo import FaceScores, QualityScores, Reason
-from orchestrator.domain.selection import Pair, Selection
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Pair
 from orchestrator.domain.stability import NO_REFERENCE, Reference
 from orchestrator.domain.verdict_sentences import (
     describe_missing,

@@ -23,7 +23,8 @@ from orchestrator.domain.overlap import Overlap
 from orchestrator.domain.people.persons import Persons, list_persons
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts
 from orchestrator.domain.scoring import face_faults
-from orchestrator.domain.selection import Comparisons, Selection, Verdict
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Comparisons, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetParameters, SetPlace
 from orchestrator.domain.stability import NO_REFERENCE, Reference, keep_moments
 from orchestrator.domain.verdict_sentences import describe_damage, explain

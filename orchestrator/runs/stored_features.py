@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from orchestrator import features as codec
-from orchestrator.domain.selection import Pair
+from orchestrator.domain.selection.verdict import Pair
 from orchestrator.ports import Embedding, FeatureCache, Miniature, ModelIdentity
 from orchestrator.records import ImageRecord, Run
 from orchestrator.storage.people_store import IDENTITY_ROLE

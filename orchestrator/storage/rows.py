@@ -16,7 +16,7 @@ from orchestrator.domain.people.corrections import FaceFinder, FacePlace
 from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import CameraFacts, FaceScores, OwnerMark, UserMark
 from orchestrator.domain.scoring import FaceFault
-from orchestrator.domain.selection import Comparisons
+from orchestrator.domain.selection.verdict import Comparisons
 from orchestrator.records import (
     Album,
     FacePerson,

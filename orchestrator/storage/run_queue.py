@@ -23,7 +23,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, or_, select, update
 
-from orchestrator.domain.selection import Comparisons
+from orchestrator.domain.selection.verdict import Comparisons
 from orchestrator.records import ImageRecord, Run, RunState
 from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.database import database_time, is_shared

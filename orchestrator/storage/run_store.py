@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.photo import REJECTED
-from orchestrator.domain.selection import Comparisons
+from orchestrator.domain.selection.verdict import Comparisons
 from orchestrator.records import (
     Album,
     Cluster,

@@ -13,7 +13,7 @@ from orchestrator.domain.decisions import DecidedPhoto, DecisionAction, Decision
 from orchestrator.domain.goal import BEST_OF_MOMENTS
 from orchestrator.domain.photo import Candidate, FaceScores, QualityScores
 from orchestrator.domain.scoring import PersonPenalties, QualityWeights
-from orchestrator.domain.selection import (
+from orchestrator.domain.selection.parameters import (
     FilterParameters,
     SelectionParameters,
     SiameseParameters,

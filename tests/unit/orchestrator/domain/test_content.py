@@ -7,9 +7,9 @@ import pytest
 
 from orchestrator.domain.content import classify
 from orchestrator.domain.photo import ContentClass, Decision, FileFacts, QualityScores, Reason
-from orchestrator.domain.selection import Selection
+from orchestrator.domain.selection.selection import Selection
 from orchestrator.domain.verdict_sentences import explain
-from tests.unit.orchestrator.domain.test_selection import NO_TIES, unit_vectors
+from tests.unit.orchestrator.domain.selection.test_selection import NO_TIES, unit_vectors
 from tests.unit.values import FILTERS, candidate, quality
 
 CAMERA = FileFacts(4000, 3000, 4_000_000, "2024-05-01T10:00:00", has_camera=True)

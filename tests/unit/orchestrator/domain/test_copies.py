@@ -10,7 +10,7 @@ from orchestrator.config import PipelineConfig, resolve_auto
 from orchestrator.domain.alteration import Alteration, Edit
 from orchestrator.domain.copies import CopyRule, find_copies
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
-from orchestrator.domain.selection import Selection
+from orchestrator.domain.selection.selection import Selection
 from orchestrator.domain.verdict_sentences import explain
 from orchestrator.records import ImageRecord
 from orchestrator.runs.selection import find_moments

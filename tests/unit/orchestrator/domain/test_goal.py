@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.goal import Goal, Pick
 from orchestrator.domain.photo import Candidate, Decision, FileFacts, Reason
-from orchestrator.domain.selection import Selection, Verdict
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetPlace
 from orchestrator.domain.verdict_sentences import describe_shortfall, explain
 from tests.unit.values import FILTERS, candidate, rules

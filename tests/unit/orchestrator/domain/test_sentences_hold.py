@@ -18,7 +18,8 @@ from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.people.persons import Person
 from orchestrator.domain.photo import Candidate, ContentClass, Decision, FileFacts, Reason
 from orchestrator.domain.scoring import FAULT_WORDS, face_faults, read_signs, worst_face
-from orchestrator.domain.selection import Comparisons, Selection, Verdict
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Comparisons, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetParameters, SetPlace
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.values import FILTERS, candidate, face, rules

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.photo import Candidate, Reason
-from orchestrator.domain.selection import Selection, Verdict
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Verdict
 from orchestrator.domain.stability import keep_moments
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.values import FILTERS, candidate, rules

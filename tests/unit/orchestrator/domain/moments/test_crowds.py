@@ -19,7 +19,8 @@ from orchestrator.domain.moments.crowds import crowd_groups
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
 from orchestrator.domain.moments.tiles import Rows
 from orchestrator.domain.photo import Candidate, Decision, Reason
-from orchestrator.domain.selection import MAX_COMPARED_COUNT, NOISE_DIFFERENCE, Selection
+from orchestrator.domain.selection.ranking import MAX_COMPARED_COUNT, NOISE_DIFFERENCE
+from orchestrator.domain.selection.selection import Selection
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.orchestrator.domain.moments.test_clustering import (
     BOUNDED,

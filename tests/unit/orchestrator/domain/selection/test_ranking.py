@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.photo import Candidate
-from orchestrator.domain.selection import FACE_DIFFERENCE, Selection, Verdict
+from orchestrator.domain.selection.ranking import FACE_DIFFERENCE
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Verdict
 from tests.unit.values import FILTERS, candidate, face, rules
 
 NAMES = "abcdef"

@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from orchestrator.domain.photo import Candidate, Decision, FileFacts, OwnerMark, Reason
-from orchestrator.domain.selection import (
-    Comparisons,
-    Selection,
-    SelectionParameters,
-    Verdict,
-)
+from orchestrator.domain.selection.parameters import SelectionParameters
+from orchestrator.domain.selection.selection import Selection
+from orchestrator.domain.selection.verdict import Comparisons, Verdict
 from orchestrator.domain.sets import WITHOUT_SETS, SetKind, SetPlace, Use
 from orchestrator.domain.verdict_sentences import explain
 from tests.unit.values import FILTERS, candidate, face, rules

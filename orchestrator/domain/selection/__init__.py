@@ -1,0 +1,1 @@
+"""Which photos of each moment are picked, and why: a pure function of what a run stored."""

@@ -144,15 +144,15 @@ class PipelineSettings(Settings):
 
     @model_validator(mode="after")
     def _check_people(self) -> Self:
-        if self.people.enabled:
-            return self
-        for key, is_used in (
-            ("people.split_moments", self.people.split_moments),
-            ("the goal `everybody`", self.select_best.goal.pick == "everybody"),
-        ):
-            if is_used:
-                raise ValueError(f"{key} needs people.enabled: true")
+        if not self.people.enabled and (use := self.find_use_of_people()):
+            raise ValueError(f"{use} needs people.enabled: true (--set people.enabled=true)")
         return self
+
+    def find_use_of_people(self) -> str:
+        """Returns the setting that the selection cannot follow without persons; empty if none."""
+        if self.select_best.goal.pick == "everybody":
+            return "the goal `everybody`"
+        return "people.split_moments" if self.people.split_moments else ""
 
 
 def describe_settings() -> list[SettingDescription]:

@@ -20,7 +20,12 @@ from orchestrator.domain.moments.clocks import format_seconds
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.owner_marks import describe_mark
 from orchestrator.domain.people.everybody import BroughtIn
-from orchestrator.domain.people.persons import Persons, list_persons
+from orchestrator.domain.people.persons import (
+    MIN_PHOTO_COUNT,
+    Persons,
+    find_familiar,
+    list_persons,
+)
 from orchestrator.domain.photo import Candidate, ContentClass, QualityScores, Reason
 from orchestrator.domain.scoring import (
     FAULT_WORDS,
@@ -512,11 +517,28 @@ def _explain_for_person(verdict: Verdict, found: BroughtIn, persons: Persons) ->
     )
 
 
-def describe_missing(person_ids: Sequence[str], persons: Persons) -> tuple[str, ...]:
-    """Writes a note about persons without a pick, if there are any."""
-    if not person_ids:
+def describe_everybody(
+    goal: Goal, photos: Iterable[Sequence[str]], missing: Sequence[str], persons: Persons
+) -> tuple[str, ...]:
+    """Writes a note if the goal `everybody` could not be met; none otherwise.
+
+    Args:
+        goal: What the selection aimed for.
+        photos: Ids of the persons in each photo.
+        missing: Ids of the persons without a pick.
+        persons: All persons.
+    """
+    if goal.pick != "everybody":
         return ()
-    who = list_persons(person_ids, persons)
+    if not find_familiar(photos, persons):
+        return (
+            "The goal `everybody` added nothing: nobody in these photos is named, important or in "
+            f"at least {MIN_PHOTO_COUNT} photos. Name people in the People view or with `bestshot "
+            "people name`, then reselect.",
+        )
+    if not missing:
+        return ()
+    who = list_persons(missing, persons)
     return (f"No pick shows {who}, because none of their photos can be picked.",)
 
 

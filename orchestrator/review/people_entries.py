@@ -98,19 +98,23 @@ def _undo_entry(people: SqlPeople, undone_id: str, entry_id: str, decided_by: st
 
 def _about_person(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEntry:
     person = people.person(said.person_id)
-    faces, name = people.places(person.id), ""
-    if said.action is PeopleAction.MERGE:
-        other = people.person(said.other_person_id)
+    action, other_id, name = said.action, said.other_person_id, ""
+    faces = people.places(person.id)
+    if action is PeopleAction.MERGE:
+        other = people.person(other_id)
         faces += people.places(other.id)
         name = person.name or other.name
-    elif said.action is PeopleAction.NAME:
+    elif action is PeopleAction.NAME:
         name = _read_name(said)
+        absent = people.find_absent(name)
+        if absent and absent != person.id:  # the same person, whose known photos were deleted
+            action, other_id = PeopleAction.MERGE, absent
     return PeopleEntry(
         id=entry_id,
-        action=said.action,
+        action=action,
         create_time=utc_now(),
         person_id=person.id,
-        other_person_id=said.other_person_id,
+        other_person_id=other_id,
         faces=faces,
         name=name,
         decided_by=said.decided_by,
@@ -128,7 +132,7 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
     if person_id:
         people.person(person_id)
     if said.action is PeopleAction.MOVE:
-        person_id = person_id or uuid.uuid4().hex
+        person_id = person_id or (name and people.find_absent(name)) or uuid.uuid4().hex
         source = "" if source == person_id else source  # it confirms that they are this person
         keeps_rest = bool(source)
     else:

@@ -20,7 +20,8 @@ from orchestrator.domain.decisions import (
 )
 from orchestrator.domain.people.persons import Persons
 from orchestrator.domain.selection.verdict import Comparisons, Pair
-from orchestrator.domain.verdict_sentences import describe_missing, describe_shortfall
+from orchestrator.domain.verdict_sentences import describe_everybody, describe_shortfall
+from orchestrator.domain.wording import pluralize
 from orchestrator.ports import Embedding, FeatureCache
 from orchestrator.records import ImageRecord, Run, moments_of, summarize, utc_now
 from orchestrator.runs.overlaps import Overlaps
@@ -51,6 +52,7 @@ from orchestrator.runs.who_is_where import (
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.people_store import SqlPeople
 from orchestrator.storage.run_store import SqlRunStore
+from services.common.errors import FailedPreconditionError
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,10 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         overlaps.count_features,
     )
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
-    people = read_people(stores.people, readable) if settings.people.enabled else NOBODY
+    people = NOBODY
+    if settings.people.enabled:
+        notes.extend(_describe_unsearched(stores.people, readable, settings))
+        people = read_people(stores.people, readable)
     readable, moments = split_moments(
         record_people(readable, people),
         moments,
@@ -130,7 +135,8 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
     found = _select(stores, run, settings, in_moments, embeddings, decisions, people.persons)
     goal, picks = settings.select_best.goal, [one for one in found.records if one.is_selected]
     notes.extend(describe_shortfall(goal, len(readable), len(picks)))
-    notes.extend(describe_missing(found.missing_people, people.persons))
+    shown = [record.person_ids for record in readable]
+    notes.extend(describe_everybody(goal, shown, found.missing_people, people.persons))
     broken = [record for record in before if not record.is_readable]
     records = sorted([*found.records, *broken], key=lambda record: record.path)
     new_run = dataclasses.replace(
@@ -161,6 +167,30 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         gained_paths=sorted(selected - selected_before),
         lost_paths=sorted(selected_before - selected),
         missing_comparison_count=len(found.missing_pairs),
+    )
+
+
+def _describe_unsearched(
+    people: SqlPeople, records: Sequence[ImageRecord], settings: PipelineSettings
+) -> tuple[str, ...]:
+    """Writes a note if some photos were never searched for people.
+
+    Raises:
+        FailedPreconditionError: None of them was, and a setting needs people.
+    """
+    digests = {record.content_digest for record in records}
+    missing = len(digests - people.find_searched())
+    if not missing:
+        return ()
+    if missing == len(digests) and (use := settings.find_use_of_people()):
+        raise FailedPreconditionError(
+            f"{use} needs to know who is in the photos, but no run has searched them for people, "
+            f"or the identity vectors were erased. Curate them again with people.enabled=true: "
+            f"only the faces are computed again"
+        )
+    return (
+        f"People are unknown in {pluralize(missing, 'photo')} of {len(digests)}, which no run with "
+        f"people.enabled has searched.",
     )
 
 

@@ -107,6 +107,11 @@ async def _find_services_now(ports: ModelPorts, settings: PipelineSettings) -> S
     identity = await ports.analyzer.identity_model() if settings.people.enabled else None
     if identity is not None:
         models[IDENTITY_ROLE] = identity.model
+    elif use := settings.find_use_of_people():
+        raise FailedPreconditionError(
+            f"{use} needs a model that recognizes people, and the face service has none. Run "
+            f"`bestshot models pull mobilefacenet` and restart the service, or change the setting"
+        )
     return Services(
         ports.embedder,
         ports.scorer,

@@ -22,7 +22,7 @@ from orchestrator.domain.selection.selection import Selection
 from orchestrator.domain.selection.verdict import Pair
 from orchestrator.domain.stability import NO_REFERENCE, Reference
 from orchestrator.domain.verdict_sentences import (
-    describe_missing,
+    describe_everybody,
     describe_shortfall,
     describe_unreadable,
     describe_unsupported,
@@ -266,7 +266,8 @@ class Pipeline:
         self._notes.extend(describe_unused_sidecars(self._unused_sidecars))
         goal, picks = self._settings.select_best.goal, [one for one in selected if one.is_selected]
         self._notes.extend(describe_shortfall(goal, len(selected), len(picks)))
-        self._notes.extend(describe_missing(missing, known.persons))
+        shown = [record.person_ids for record in records]
+        self._notes.extend(describe_everybody(goal, shown, missing, known.persons))
         await progress.advance(len(photos))
         await progress.report()
         return Outcome(

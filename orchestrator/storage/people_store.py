@@ -34,7 +34,9 @@ from orchestrator.domain.people.corrections import (
     PeopleEntry,
     apply_log,
     find_fault,
+    find_name_clash,
     is_same_name,
+    read_names,
 )
 from orchestrator.domain.people.faces import Box, IdentifiedFace
 from orchestrator.domain.people.persons import Person
@@ -53,7 +55,7 @@ from orchestrator.storage.tables import (
     persons,
     runs,
 )
-from services.common.errors import InvalidArgumentError, NotFoundError
+from services.common.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +167,7 @@ class SqlPeople:
 
         Raises:
             InvalidArgumentError: The entry is not valid, or another person already has the name.
+            FailedPreconditionError: An undo would give a person a name that another one has.
         """
         with self._engine.begin() as connection:
             _lock(connection)
@@ -172,18 +175,9 @@ class SqlPeople:
             if entry not in log:
                 if problem := find_fault(log, entry):
                     raise InvalidArgumentError("", problem)
-                _check_name(connection, entry)
+                _check_name(log, entry)
                 connection.execute(insert(people_log).values(_values(len(log) + 1, entry)))
-            person = update(persons).where(persons.c.id == entry.person_id)
-            if entry.action is PeopleAction.NAME:
-                connection.execute(person.values(name=entry.name))
-            elif entry.action in MARKS:
-                connection.execute(
-                    person.values(
-                        is_ignored=entry.action is PeopleAction.IGNORE,
-                        is_important=entry.action is PeopleAction.IMPORTANT,
-                    )
-                )
+                _update_person(connection, entry)
         if entry.action not in ABOUT_PERSONS:
             self.assign()  # takes seconds with many faces
 
@@ -243,6 +237,14 @@ class SqlPeople:
             raise NotFoundError("person", person_id)
         return _person(row)
 
+    def find_absent(self, name: str) -> str:
+        """Returns the id of a person with this name, none of whose faces is present; or empty."""
+        with self._engine.connect() as connection:
+            named = read_names(_entries(connection))
+            present = set(connection.execute(select(persons.c.id)).scalars())
+        absent = {key: known for key, known in named.items() if key not in present}
+        return next((key for key, known in absent.items() if is_same_name(known, name)), "")
+
     def places(self, person_id: str) -> tuple[FacePlace, ...]:
         """Returns the places of a person's faces."""
         query = select(faces).where(faces.c.person_id == person_id)
@@ -282,6 +284,16 @@ class SqlPeople:
                     place = (_place(row), row.person_id)
                     found.setdefault(row.content_digest, []).append(place)
         return found, known
+
+    def find_searched(self) -> set[str]:
+        """Returns the content digests of all photos that were searched for people."""
+        found = (
+            select(features.c.content_digest)
+            .join(identity_models, identity_models.c.digest == features.c.model_digest)
+            .where(features.c.role == IDENTITY_ROLE)
+        )
+        with self._engine.connect() as connection:
+            return set(connection.execute(found).scalars())
 
     def faces(self, person_id: str, limit: int | None = None, offset: int = 0) -> list[PersonFace]:
         """Returns a person's faces, the clearest first."""
@@ -327,19 +339,32 @@ def _lock(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(_LOG_LOCK)))
 
 
-def _check_name(connection: Connection, entry: PeopleEntry) -> None:
-    """Refuses the name of another person, unless the entry ends that person."""
-    own = {entry.person_id}
-    if entry.action is PeopleAction.MERGE:
-        own.add(entry.other_person_id)
-    if not entry.name:
-        return
-    query = select(persons.c.name).where(persons.c.name != "", persons.c.id.not_in(own))
-    for name in connection.execute(query).scalars():
-        if is_same_name(name, entry.name):
-            raise InvalidArgumentError(
-                "name", f"another person is called {name!r}; merge the two, or choose another name"
+def _check_name(log: Sequence[PeopleEntry], entry: PeopleEntry) -> None:
+    """Refuses an entry after which two persons would have one name."""
+    name = find_name_clash(log, entry)
+    if name and entry.action is PeopleAction.UNDO:
+        raise FailedPreconditionError(
+            f"cannot undo this: another person is called {name!r} by now, so two people would "
+            f"have that name; rename that person first, or merge the two"
+        )
+    if name:
+        raise InvalidArgumentError(
+            "name", f"another person is called {name!r}; merge the two, or choose another name"
+        )
+
+
+def _update_person(connection: Connection, entry: PeopleEntry) -> None:
+    """Applies a name or a mark at once."""
+    person = update(persons).where(persons.c.id == entry.person_id)
+    if entry.action is PeopleAction.NAME:
+        connection.execute(person.values(name=entry.name))
+    elif entry.action in MARKS:
+        connection.execute(
+            person.values(
+                is_ignored=entry.action is PeopleAction.IGNORE,
+                is_important=entry.action is PeopleAction.IMPORTANT,
             )
+        )
 
 
 def _count(connection: Connection) -> int:

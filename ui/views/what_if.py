@@ -90,6 +90,7 @@ async def preview(api: Orchestrator, run_id: str | None, values: Sequence[contro
         f"{summary.selected_count} selected in {pluralize(summary.cluster_count, 'moment')} and "
         f"{pluralize(summary.noise_count, 'single shot')}",
         missing=answer.missing_comparison_count,
+        notes=answer.run.notes,
         parts=parts,
     )
 

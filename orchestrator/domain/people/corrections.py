@@ -140,6 +140,35 @@ def find_fault(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
     return ""
 
 
+def find_name_clash(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
+    """Returns the name of a person that an entry would give to a second one; empty if none.
+
+    Names are unique among all persons in the log, whether or not their photos are still present.
+    """
+    before, after = read_names(log), read_names([*log, entry])
+    shared = _find_shared_names(before)
+    for name, ids in _find_shared_names(after).items():
+        if not ids <= shared.get(name, set()):
+            return min(
+                (before[key] for key in before.keys() & ids if _fold(before[key]) == name),
+                default=name,
+            )
+    return ""
+
+
+def read_names(log: Sequence[PeopleEntry]) -> dict[str, str]:
+    """Returns the names that the log gives to persons, by id."""
+    return apply_log(log, []).names
+
+
+def _find_shared_names(names: Mapping[str, str]) -> dict[str, set[str]]:
+    """Returns the persons of each name that several have."""
+    found: dict[str, set[str]] = {}
+    for person_id, name in names.items():
+        found.setdefault(_fold(name), set()).add(person_id)
+    return {name: ids for name, ids in found.items() if len(ids) > 1}
+
+
 def clean_name(name: str) -> str:
     """Returns a name without spaces around it, and the same for all ways to encode a letter."""
     return unicodedata.normalize("NFC", name.strip())
@@ -147,7 +176,11 @@ def clean_name(name: str) -> str:
 
 def is_same_name(first: str, second: str) -> bool:
     """Whether two names differ at most in upper and lower case, or in how letters are encoded."""
-    return clean_name(first).casefold() == clean_name(second).casefold()
+    return _fold(first) == _fold(second)
+
+
+def _fold(name: str) -> str:
+    return clean_name(name).casefold()
 
 
 def find_last_undoable(log: Sequence[PeopleEntry]) -> PeopleEntry | None:

@@ -429,6 +429,10 @@ def _explain(
             key = ".".join(path)
             lines[key] = f"the key {key!r} is missing from {layers[0].source}"
             continue
+        if not path:  # two settings that do not fit together
+            message = problem["msg"].removeprefix("Value error, ")
+            lines[message] = message
+            continue
         while len(path) > 1 and not any(_has(layer.data, path) for layer in layers):
             path.pop()  # after the key, pydantic names the type that it tried
         key = shorten(".".join(path))

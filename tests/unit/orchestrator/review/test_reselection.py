@@ -33,7 +33,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.errors import InvalidArgumentError
+from services.common.errors import FailedPreconditionError, InvalidArgumentError
 from tests.conftest import ROOT
 from tests.unit.values import entry, face, quality
 
@@ -167,11 +167,34 @@ def test_without_the_setting_persons_change_nothing(
     assert after.persons == {}
     assert not any(record.person_ids for record in stores.runs.images(after.id))
     for used in ({"people": {"split_moments": True}}, {"select_best": {"goal": EVERYBODY}}):
-        with pytest.raises(InvalidArgumentError, match=r"needs people\.enabled: true"):
+        with pytest.raises(InvalidArgumentError) as caught:
             reselect(stores, run, used, "")
+        assert "needs people.enabled: true" in caught.value.message
+        assert "got" not in caught.value.message
 
 
 EVERYBODY = {"pick": "everybody"}
+
+
+def test_what_needs_people_is_refused_where_no_photo_was_searched(stores: Stores, run: Run) -> None:
+    for used in ({"select_best": {"goal": EVERYBODY}}, {"people": {"split_moments": True}}):
+        used = {**used, "people": {"enabled": True, **used.get("people", {})}}
+        with pytest.raises(FailedPreconditionError, match="no run has searched them for people"):
+            reselect(stores, run, used, "")
+    made = reselect(stores, run, WITH_PEOPLE, "new").run
+    assert made.notes == (
+        "People are unknown in 12 photos of 12, which no run with people.enabled has searched.",
+    )
+
+
+def test_a_goal_that_finds_nobody_says_so(stores: Stores, run: Run) -> None:
+    for record in stores.runs.images(run.id):
+        key = (record.content_digest, IDENTITY_ROLE, "i")
+        stores.cache.put({key: codec.pack_identities([])})
+    stores.people.use_model("i", 0.4)
+    used = {**WITH_PEOPLE, "select_best": {"goal": EVERYBODY}}
+    (note,) = stores.runs.run(reselect(stores, run, used, "new").run.id).notes
+    assert note.startswith("The goal `everybody` added nothing: nobody in these photos is named")
 
 
 def test_moments_are_split_by_who_is_on_them(stores: Stores, run: Run, people: SqlPeople) -> None:

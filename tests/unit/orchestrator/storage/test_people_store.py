@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 
 from orchestrator.domain.people.corrections import PeopleAction
 from orchestrator.domain.people.faces import Box, IdentifiedFace
@@ -27,7 +30,12 @@ from orchestrator.storage.database import open_database, open_postgresql
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
 from orchestrator.storage.run_store import SqlRunStore
-from services.common.errors import InvalidArgumentError, NotFoundError
+from orchestrator.storage.tables import features, people_log
+from services.common.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 from tests.unit.orchestrator.storage.test_storage import album, image, run
 
 MODEL = "m"
@@ -145,6 +153,89 @@ def test_mistakes_are_refused(engine: Engine) -> None:
     with pytest.raises(NotFoundError):
         correct(people, PeopleAction.NOT_PERSON, "5", person_id="no", faces=people.places(other))
     assert len(people.entries()) == 1
+
+
+def test_an_undo_that_would_give_two_people_one_name_is_refused(engine: Engine) -> None:
+    people = add_photos(engine, "aabb")
+    first, other = who(people, 0), who(people, 2)
+    correct(people, PeopleAction.NAME, "1", person_id=first, name="Anna")
+    correct(people, PeopleAction.NAME, "2", person_id=first, name="Beth")
+    correct(people, PeopleAction.NAME, "3", person_id=other, name="anna")
+    with pytest.raises(FailedPreconditionError, match="another person is called 'anna' by now"):
+        undo_people_correction(people, "2", "4", "")
+    assert digests(people) == {"Beth": "0 1", "anna": "2 3"}
+    undo_people_correction(people, "3", "5", "")
+    undo_people_correction(people, "2", "6", "")
+    assert digests(people) == {"Anna": "0 1", "002": "2 3"}
+
+
+def test_a_repeated_call_does_not_restore_an_old_name(engine: Engine) -> None:
+    people = add_photos(engine, "a")
+    for number, name in enumerate(("Anna", "Beth", "Anna")):
+        correct(people, PeopleAction.NAME, f"{number % 2}", person_id=who(people, 0), name=name)
+    assert digests(people) == {"Beth": "0"}
+
+
+def test_a_name_whose_photos_were_deleted_stays_the_same_person(engine: Engine) -> None:
+    people = add_photos(engine, "aabbcc")
+    anna = who(people, 0)
+    correct(people, PeopleAction.NAME, "1", person_id=anna, name="Anna")
+    places = people.places(anna)
+    deleted = [place.content_digest for place in places]
+    with engine.begin() as connection:
+        connection.execute(delete(features).where(features.c.content_digest.in_(deleted)))
+    people.assign()
+    correct(people, PeopleAction.NAME, "2", person_id=who(people, 2), name="anna")
+    correct(people, PeopleAction.NAME, "3", person_id=who(people, 4), name="Cid")
+    assert digests(people) == {"anna": "2 3", "Cid": "4 5"}
+    people = add_photos(engine, "aa")
+    assert digests(people) == {"anna": "0 1 2 3", "Cid": "4 5"}
+    undo_people_correction(people, "2", "4", "")
+    assert digests(people) == {"Anna": "0 1", "002": "2 3", "Cid": "4 5"}
+
+
+STEP = st.tuples(
+    st.sampled_from(["name", "name", "merge", "move", "mark", "undo", "undo"]),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.sampled_from(["Anna", "ANNA", "Ben"]),
+)
+
+
+@settings(
+    deadline=None,
+    max_examples=8,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=st.lists(STEP, min_size=4, max_size=8))
+def test_names_are_unique_after_any_corrections(
+    engine: Engine, steps: list[tuple[str, int, int, str]]
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(delete(people_log))
+    people = add_photos(engine, "aabbc")
+    for number, (action, one, other, name) in enumerate(steps):
+        listed, entries = people.list_people(), people.entries()
+        person = listed[one % len(listed)].person.id
+        second = listed[other % len(listed)].person.id
+        with contextlib.suppress(InvalidArgumentError, FailedPreconditionError):
+            if action == "name":
+                correct(people, PeopleAction.NAME, f"{number}", person_id=person, name=name)
+            elif action == "merge":
+                said = {"person_id": person, "other_person_id": second}
+                correct(people, PeopleAction.MERGE, f"{number}", **said)
+            elif action == "move":
+                moved = people.places(person)[:1]
+                correct(people, PeopleAction.MOVE, f"{number}", faces=moved, name=name)
+            elif action == "mark":
+                correct(people, PeopleAction.IMPORTANT, f"{number}", person_id=person)
+            elif entries:
+                undo_people_correction(people, entries[one % len(entries)].id, f"{number}", "")
+        found = [one.person.name.casefold() for one in people.list_people() if one.person.name]
+        assert len(set(found)) == len(found)
+        kept = people.list_people()
+        people.assign()  # as a later run does
+        assert people.list_people() == kept
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from orchestrator.domain.people.corrections import (
     PeopleEntry,
     apply_log,
     find_fault,
+    find_name_clash,
     keep_ids,
 )
 from orchestrator.domain.people.faces import Box, IdentifiedFace
@@ -44,7 +45,7 @@ def said(draw: st.DrawFn, name: str) -> PeopleEntry:
         faces=tuple(faces),
         other_person_id=other if has_other else "",
         rest=tuple(rest) if has_rest else (),
-        name=draw(st.sampled_from(["Anna", "Ben"])) if action is PeopleAction.NAME else "",
+        name=draw(st.sampled_from(["Anna", "anna", "Ben"])) if action is PeopleAction.NAME else "",
     )
 
 
@@ -60,7 +61,8 @@ def logs(draw: st.DrawFn) -> list[PeopleEntry]:
         else:
             entry = draw(said(f"{number}"))
         assert not find_fault(log, entry)
-        log.append(entry)
+        if not find_name_clash(log, entry):
+            log.append(entry)
     return log
 
 
@@ -72,6 +74,12 @@ def test_a_face_is_at_most_one_person_and_never_a_refused_one(
     for face, person in known.persons.items():
         assert person not in known.refused.get(face, set())
         assert face not in known.not_faces
+
+
+@given(log=logs())
+def test_no_two_persons_have_the_same_name(log: list[PeopleEntry]) -> None:
+    names = list(apply_log(log, FACES).names.values())
+    assert len({name.casefold() for name in names}) == len(names)
 
 
 @given(log=logs(), last=said("last"))

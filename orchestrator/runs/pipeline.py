@@ -185,9 +185,11 @@ class Pipeline:
         concurrency: Concurrency,
         report: Report,
         threads: PhotoThreads,
+        store_vectors: Callable[[Mapping[Key, bytes]], bool],
         reference: Reference = NO_REFERENCE,
     ) -> None:
         self._threads = threads
+        self._store_vectors = store_vectors
         self._reference = reference
         self._source = source
         self._cache = cache
@@ -204,6 +206,7 @@ class Pipeline:
         self._overlaps = Overlaps(cache)
         self._notes: list[str] = []
         self._unused_sidecars: dict[str, str] = {}
+        self._is_erased = False
 
     async def run(
         self,
@@ -369,7 +372,7 @@ class Pipeline:
             features.update(known)
             decoded.update(fresh)
         computed, errors = await self._compute(decoded, features)
-        await asyncio.to_thread(self._cache.put, computed)
+        await self._store(computed)
         features.update(computed)
         facts = await asyncio.gather(
             *(self._find_facts(photo, read[photo.path].digest, features) for photo in photos)
@@ -384,6 +387,13 @@ class Pipeline:
             )
             for photo, found in zip(photos, facts, strict=True)
         ]
+
+    async def _store(self, computed: Mapping[Key, bytes]) -> None:
+        vectors = {key: payload for key, payload in computed.items() if key[1] == IDENTITY_ROLE}
+        others = {key: payload for key, payload in computed.items() if key not in vectors}
+        await asyncio.to_thread(self._cache.put, others)
+        if not await asyncio.to_thread(self._store_vectors, vectors):
+            self._is_erased = True
 
     async def _find_parts(
         self, photos: Sequence[PhotoFile], read: dict[str, _Read]
@@ -478,7 +488,7 @@ class Pipeline:
 
     @property
     def _has_identity(self) -> bool:
-        return IDENTITY_ROLE in self._services.models
+        return IDENTITY_ROLE in self._services.models and not self._is_erased
 
     def _is_complete(self, digest: str, known: Mapping[Key, bytes]) -> bool:
         """Whether nothing remains to be computed for a photo."""

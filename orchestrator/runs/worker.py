@@ -61,6 +61,7 @@ POLL_S = 1.0
 """Interval between checks for runs that other orchestrators have queued or abandoned."""
 RENEW_S = 2.0
 """Interval at which a run's lease is renewed and its progress stored."""
+ERASED = "People were not recognized: the identity vectors were erased during the run."
 
 
 @dataclass
@@ -323,6 +324,7 @@ class Worker:
                 concurrency=self._concurrency,
                 report=partial(self._report, work),
                 threads=self._threads,
+                store_vectors=partial(self._people.store_vectors, run_time=run.create_time),
                 reference=await asyncio.to_thread(read_reference, self._store, run, settings),
             )
             return await pipeline.run(
@@ -335,9 +337,15 @@ class Worker:
         """Assigns all faces to persons, and records in the run who is in its photos."""
         if services.same_person_similarity is None:
             return NOBODY
-        await asyncio.to_thread(
-            self._people.use_model, joint_digest(services.models), services.same_person_similarity
+        is_done = await asyncio.to_thread(
+            self._people.use_model,
+            joint_digest(services.models),
+            services.same_person_similarity,
+            work.run.create_time,
         )
+        if not is_done:
+            await self._publish(work, work.run.revise(notes=(*work.run.notes, ERASED)))
+            return NOBODY
         known = await asyncio.to_thread(read_people, self._people, records)
         persons = store_persons(record_people(records, known), known.persons)
         await self._publish(work, work.run.revise(persons=persons))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Engine, bindparam, delete, select
+from sqlalchemy import Connection, Engine, bindparam, delete, select
 
 from orchestrator.features import is_finite
 from orchestrator.metrics import RunMetrics
@@ -14,6 +14,31 @@ from services.common.errors import NonFiniteError
 from services.common.imaging.decode import CANONICAL_VERSION, CANONICAL_VERSIONS
 
 Key = tuple[str, str, str]
+
+
+def add_features(connection: Connection, entries: Mapping[Key, bytes]) -> None:
+    """Stores payloads, of which there must be one at least; existing ones are kept.
+
+    Raises:
+        NonFiniteError: A payload contains a number that is not finite; nothing is stored.
+    """
+    for (digest, role, _), payload in entries.items():
+        if not is_finite(role, payload):
+            raise NonFiniteError(
+                f"the {role} scores of the photo {digest} contain a number that is not finite"
+            )
+    rows = [
+        {
+            "content_digest": content_digest,
+            "role": role,
+            "model_digest": model_digest,
+            "canonical_version": CANONICAL_VERSION,
+            "payload": payload,
+        }
+        # in order, so that two orchestrators cannot deadlock on each other's rows
+        for (content_digest, role, model_digest), payload in sorted(entries.items())
+    ]
+    connection.execute(insert(connection, features).on_conflict_do_nothing(), rows)
 
 
 class SqlFeatureCache:
@@ -62,26 +87,9 @@ class SqlFeatureCache:
         Raises:
             NonFiniteError: A payload contains a number that is not finite; nothing is stored.
         """
-        if not entries:
-            return
-        for (digest, role, _), payload in entries.items():
-            if not is_finite(role, payload):
-                raise NonFiniteError(
-                    f"the {role} scores of the photo {digest} contain a number that is not finite"
-                )
-        rows = [
-            {
-                "content_digest": content_digest,
-                "role": role,
-                "model_digest": model_digest,
-                "canonical_version": CANONICAL_VERSION,
-                "payload": payload,
-            }
-            # in order, so that two orchestrators cannot deadlock on each other's rows
-            for (content_digest, role, model_digest), payload in sorted(entries.items())
-        ]
-        with self._engine.begin() as connection:
-            connection.execute(insert(connection, features).on_conflict_do_nothing(), rows)
+        if entries:
+            with self._engine.begin() as connection:
+                add_features(connection, entries)
 
     def _remove(self, keys: Sequence[Key]) -> None:
         columns = (features.c.content_digest, features.c.role, features.c.model_digest)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import logging
 import threading
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,13 +43,15 @@ from orchestrator.domain.people.faces import Box, IdentifiedFace
 from orchestrator.domain.people.persons import Person
 from orchestrator.domain.people.questions import KnownFace, choose_questions
 from orchestrator.domain.photo import REJECTED
-from orchestrator.records import RunState
+from orchestrator.records import RunState, utc_now
 from orchestrator.storage.answers import earlier_change, record_change
 from orchestrator.storage.database import purge_deleted
+from orchestrator.storage.feature_cache import Key, add_features
 from orchestrator.storage.rows import utc
 from orchestrator.storage.tables import (
     faces,
     features,
+    identity_erasures,
     identity_models,
     images,
     people_log,
@@ -122,13 +125,51 @@ class SqlPeople:
         self._engine = engine
         self._assigning = threading.Lock()
 
-    def use_model(self, digest: str, same_person_similarity: float) -> None:
-        """Sets the models whose vectors count, and assigns all faces again."""
+    def store_vectors(
+        self, entries: Mapping[Key, bytes], run_time: datetime.datetime | None = None
+    ) -> bool:
+        """Stores identity vectors, unless they were erased after a run was created.
+
+        Args:
+            entries: As in `FeatureCache.put`.
+            run_time: When the run that computed them was created.
+
+        Returns:
+            Whether they may be stored.
+        """
+        if not entries:
+            return True
+        with self._engine.begin() as connection:
+            if _was_erased(connection, run_time):
+                return False
+            add_features(connection, entries)
+        return True
+
+    def use_model(
+        self,
+        digest: str,
+        same_person_similarity: float,
+        run_time: datetime.datetime | None = None,
+    ) -> bool:
+        """Sets the models whose vectors count, and assigns all faces again.
+
+        Args:
+            digest: Of the models.
+            same_person_similarity: As in face.proto.
+            run_time: When the run that uses them was created. If vectors were erased since then,
+                nothing is done.
+
+        Returns:
+            Whether it was done.
+        """
         values = {"digest": digest, "same_person_similarity": same_person_similarity}
         with self._engine.begin() as connection:
+            if _was_erased(connection, run_time):
+                return False
             connection.execute(delete(identity_models))
             connection.execute(insert(identity_models).values(id=ONLY_ROW, **values))
         self.assign()
+        return True
 
     def assign(self) -> None:
         """Assigns all faces to persons, from the vectors and the log."""
@@ -142,6 +183,7 @@ class SqlPeople:
             model = connection.execute(select(identity_models)).one_or_none()
             if model is None:
                 return True
+            erase_time = connection.execute(_ERASE_TIME).scalar_one()
             log = _entries(connection)
             photos = _read_vectors(connection, model.digest)
             known = connection.execute(select(faces).where(faces.c.person_id.is_not(None)))
@@ -152,7 +194,8 @@ class SqlPeople:
         with self._engine.begin() as connection:
             _lock(connection)
             model_now = connection.execute(select(identity_models)).one_or_none()
-            if model_now != model or _count(connection) != len(log):
+            erased_now = connection.execute(_ERASE_TIME).scalar_one()
+            if (model_now, erased_now) != (model, erase_time) or _count(connection) != len(log):
                 return False
             _replace(connection, found)
         return True
@@ -310,7 +353,7 @@ class SqlPeople:
     def erase(self) -> int:
         """Deletes all vectors, and what was derived from them, so that nothing is left on disk.
 
-        The log remains: it has no vectors.
+        The log remains: it has no vectors. Runs that were created before store none any more.
 
         Returns:
             Number of photos whose vectors were deleted.
@@ -322,7 +365,20 @@ class SqlPeople:
         return count
 
 
+_ERASE_TIME = select(identity_erasures.c.erase_time)
+
+
+def _was_erased(connection: Connection, run_time: datetime.datetime | None) -> bool:
+    """Whether vectors were erased after a run was created; blocks erasing until the commit."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(delete(features).where(features.c.content_digest.is_(None)))
+    erase_time = utc(connection.execute(_ERASE_TIME.with_for_update(read=True)).scalar_one())
+    return run_time is not None and erase_time is not None and erase_time >= run_time
+
+
 def _erase(connection: Connection) -> int:
+    # before the vectors, so that a run that is just storing some is waited for
+    connection.execute(update(identity_erasures).values(erase_time=utc_now()))
     gone = delete(features).where(features.c.role == IDENTITY_ROLE)
     count = connection.execute(gone).rowcount
     for table in (faces, persons, identity_models):

@@ -251,6 +251,14 @@ identity_models = Table(
 )
 """At most one row: the digest of the models whose vectors `faces` is derived from."""
 
+identity_erasures = Table(
+    "identity_erasures",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("erase_time", DateTime(timezone=True)),
+)
+"""One row: when identity vectors were last erased; runs created before then must not store any."""
+
 user_marks = Table(
     "user_marks",
     metadata,

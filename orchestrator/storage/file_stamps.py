@@ -71,4 +71,4 @@ class SqlFileStamps:
                 new = insert(connection, file_stamps)
                 values = {name: new.excluded[name] for name in ("stamp", "content_digest")}
                 keys = ("album_id", "path")
-                connection.execute(new.on_conflict_do_update(keys, set_=values), rows)
+                connection.execute(new.on_conflict_do_update(index_elements=keys, set_=values), rows)

@@ -8,7 +8,7 @@ import dataclasses
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from orchestrator.ports import FileStamp, FoundFaces, IdentityModel, ModelIdenti
 from orchestrator.records import Album, Run, RunState, utc_now
 from orchestrator.run_service import Curator
 from orchestrator.runs.pipeline import FACTS_ROLE, Concurrency
-from orchestrator.runs.worker import Worker
-from orchestrator.storage.database import open_database
+from orchestrator.runs.worker import ERASED, Worker
+from orchestrator.storage.database import open_database, open_postgresql
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.file_stamps import SqlFileStamps
@@ -56,6 +56,7 @@ class Services:
     def __init__(self) -> None:
         self.answer: Any = 0.5
         self.identity: str | None = None
+        self.at_identify: Callable[[], object] = lambda: None
         self.scored_count = self.identified_count = 0
 
     async def model(self) -> ModelIdentity:
@@ -82,6 +83,7 @@ class Services:
 
     async def identify(self, images: Sequence[Any], model: Any, identity: Any) -> Any:
         self.identified_count += len(images)
+        await asyncio.to_thread(self.at_identify)
         return [FoundFaces((face(),), (identified_face(face(), VECTOR),)) for _ in images]
 
     async def compare(
@@ -145,6 +147,19 @@ class WorkerSetup:
                 run = snapshot
         assert not self.working.done()
         return run
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        opened = open_database(tmp_path)
+        yield opened
+        opened.dispose()
+        return
+    with request.getfixturevalue("postgresql").database() as url:
+        opened = open_postgresql(url, None)
+        yield opened
+        opened.dispose()
 
 
 @pytest.fixture
@@ -360,6 +375,28 @@ async def test_without_an_identity_model_a_note_says_so(engine: Engine, album: A
     assert run.state is RunState.COMPLETED
     assert any("People were not recognized" in note for note in run.notes)
     assert IDENTITY_ROLE not in run.models
+
+
+async def test_erasing_during_a_run_leaves_no_vector(any_engine: Engine, album: Album) -> None:
+    people = SqlPeople(any_engine)
+    async with set_up_worker(any_engine, album, no_fault) as system:
+        system.services.identity = "i"
+        system.services.at_identify = people.erase
+        run = await system.curate(people=PEOPLE)
+        assert run.state is RunState.COMPLETED
+        assert ERASED in run.notes
+        assert (identities(any_engine), people.list_people()) == ([], [])
+        system.services.at_identify = lambda: None
+        run = await system.curate(people=PEOPLE)
+        assert ERASED not in run.notes
+        assert len(identities(any_engine)) == 2
+        assert len(people.list_people()) == 1
+
+
+async def test_a_goal_for_everybody_needs_an_identity_model(engine: Engine, album: Album) -> None:
+    async with set_up_worker(engine, album, no_fault) as system:
+        with pytest.raises(FailedPreconditionError, match="models pull mobilefacenet"):
+            await system.curate(people=PEOPLE, select_best={"goal": {"pick": "everybody"}})
 
 
 async def test_a_run_is_not_resumed_with_another_identity_model(

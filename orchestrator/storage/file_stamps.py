@@ -71,4 +71,5 @@ class SqlFileStamps:
                 new = insert(connection, file_stamps)
                 values = {name: new.excluded[name] for name in ("stamp", "content_digest")}
                 keys = ("album_id", "path")
-                connection.execute(new.on_conflict_do_update(index_elements=keys, set_=values), rows)
+                stored = new.on_conflict_do_update(index_elements=keys, set_=values)
+                connection.execute(stored, rows)

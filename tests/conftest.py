@@ -90,6 +90,13 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / DATABASE_NAME
 
 
+@pytest.fixture
+def sqlite_folder(migrated_sqlite: Path, tmp_path: Path) -> Path:
+    """A folder with a database file of its own that has the tables."""
+    shutil.copy(migrated_sqlite, tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def migrated_postgresql(postgresql: Postgresql) -> Iterator[str]:
     """URL of a database with the tables, to copy."""
@@ -99,11 +106,10 @@ def migrated_postgresql(postgresql: Postgresql) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """A database of either kind, with its tables."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path)
-        opened = open_database(tmp_path)
+        opened = open_database(request.getfixturevalue("sqlite_folder"))
         yield opened
         opened.dispose()
         return

@@ -7,7 +7,6 @@ import contextlib
 import http.server
 import itertools
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.cli.supervisor import Supervisor
+from tests.local_server import serving
 from tests.waiting import LIMIT_S
 
 SECRET = "figs and plums"
@@ -69,12 +69,8 @@ def web_server() -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/", seen
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import json
 import queue
 import re
 import subprocess
-import threading
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from services.common.rpc.auth import token_digest
 from tests.conftest import ROOT
 from tests.integration.command import BESTSHOT
 from tests.integration.up import free_ports, running_up
+from tests.local_server import serving
 from tests.waiting import LIMIT_S, http_get
 
 TOKENS = """tokens:
@@ -71,10 +71,8 @@ def receiving_webhooks() -> Iterator[tuple[str, queue.Queue[bytes]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)) as server:
         yield f"http://127.0.0.1:{server.server_port}/hook", received
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import sqlite3
-import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 from models.train.checkpoint_recipes import random_network
 from tests.conftest import ROOT, draw_picture
 from tests.integration.command import Finished, bestshot
+from tests.local_server import serving
 
 CONTENT = (ROOT / "models" / "builtin" / "scene-embedding.onnx").read_bytes()
 
@@ -196,15 +196,13 @@ def test_a_checkpoint_is_pulled_from_a_server_built_without_pytorch_and_served(
     download["sha256"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     models.write()
     handler = partial(SimpleHTTPRequestHandler, directory=str(models.stick))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         mirror = f"http://127.0.0.1:{server.server_port}"
         pulled = bestshot(
             ["models", "pull", "dinov2-vits14", "--mirror", mirror],
             data=models.data,
             changes={**models.environment, "PYTHONPATH": str(no_torch)},
         )
-        server.shutdown()
     assert pulled.code == 0, pulled.text
     assert "dinov2-vits14: ready" in models.run("models", "verify").text
 

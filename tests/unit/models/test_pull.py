@@ -25,6 +25,7 @@ from services.common.inference.registry import (
     read_registry,
 )
 from tests.conftest import ROOT
+from tests.local_server import serving
 from tests.waiting import LIMIT_S
 
 CONTENT = bytes(range(256)) * 4096
@@ -87,10 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(transfer, "LONGEST_WAIT_S", 0.02)
-    with FileServer() as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+    with serving(FileServer()) as running:
         yield running
-        running.shutdown()
 
 
 class Heard:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.local_server import serving
 
 PROJECT, VERSION = "net-carrier", "1.0"
 WHEEL = f"{PROJECT}=={VERSION}"
@@ -48,7 +49,5 @@ def package_index(folder: Path, wheel: Path) -> Iterator[str]:
     (page.parent / wheel.name).write_bytes(wheel.read_bytes())
     page.write_text(f'<!DOCTYPE html><a href="{wheel.name}#sha256={digest}">{wheel.name}</a>')
     handler = partial(_Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/simple"
-        server.shutdown()

@@ -74,14 +74,14 @@ def test_ordinary_names_are_kept_and_a_clash_renames_all_files_of_a_photo() -> N
     }
 
 
-def test_a_zip_has_all_sidecars_of_a_photo_once_and_merged(tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
+def test_a_zip_has_all_sidecars_of_a_photo_once_and_merged(sqlite_folder: Path) -> None:
+    photos = sqlite_folder / "photos"
     photos.mkdir()
     pair = record("a.jpg", "a.dng", "a.dng.xmp", "a.jpg.pp3", "a.xmp")
     for name in (pair.path, *pair.companion_paths):
         (photos / name).write_bytes(sidecar(pair) if name.endswith(".xmp") else name.encode())
     album = Album("a", "a", str(photos), utc_now())
-    cache = SqlFeatureCache(open_database(tmp_path), RunMetrics(CollectorRegistry()))
+    cache = SqlFeatureCache(open_database(sqlite_folder), RunMetrics(CollectorRegistry()))
     done = Run("r", "a", RunState.COMPLETED, "builtin", {}, {}, {}, utc_now())
     with (
         download(album, done, [pair], DownloadFormat.SELECTED_ZIP, cache) as opened,
@@ -93,14 +93,14 @@ def test_a_zip_has_all_sidecars_of_a_photo_once_and_merged(tmp_path: Path) -> No
             assert b"bestshot:selected" in archive.read(name)
 
 
-def test_a_zip_has_safe_names_and_the_client_finds_the_photos_in_it(tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
+def test_a_zip_has_safe_names_and_the_client_finds_the_photos_in_it(sqlite_folder: Path) -> None:
+    photos = sqlite_folder / "photos"
     photos.mkdir()
     found = [record(path) for path in ("CON.jpg", "a.jpg", "A.JPG", "why?.jpg")]
     for one in found:
         (photos / one.path).write_bytes(one.path.encode())
     album = Album("a", "a", str(photos), utc_now())
-    cache = SqlFeatureCache(open_database(tmp_path), RunMetrics(CollectorRegistry()))
+    cache = SqlFeatureCache(open_database(sqlite_folder), RunMetrics(CollectorRegistry()))
     done = Run("r", "a", RunState.COMPLETED, "builtin", {}, {}, {}, utc_now())
 
     def fetch(wanted: DownloadFormat) -> io.BytesIO:

@@ -163,8 +163,8 @@ def any_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engin
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Any:
-    opened = open_database(tmp_path, busy_timeout_s=0.01)
+def engine(sqlite_folder: Path) -> Any:
+    opened = open_database(sqlite_folder, busy_timeout_s=0.01)
     yield opened
     opened.dispose()
 

@@ -88,8 +88,8 @@ class Stores:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_database(tmp_path, busy_timeout_s=0.01)
+def engine(sqlite_folder: Path) -> Iterator[Engine]:
+    opened = open_database(sqlite_folder, busy_timeout_s=0.01)
     yield opened
     opened.dispose()
 

@@ -26,7 +26,7 @@ from orchestrator.review.people_entries import (
     correct_people,
     undo_people_correction,
 )
-from orchestrator.storage.database import open_database, open_postgresql
+from orchestrator.storage.database import open_database
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
 from orchestrator.storage.run_store import SqlRunStore
@@ -43,21 +43,10 @@ BOX = Box(0.1, 0.1, 0.3, 0.3)
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_database(tmp_path)
+def sqlite_engine(sqlite_folder: Path) -> Iterator[Engine]:
+    opened = open_database(sqlite_folder)
     yield opened
     opened.dispose()
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def any_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    if request.param == "sqlite":
-        yield request.getfixturevalue("engine")
-        return
-    with request.getfixturevalue("postgresql").database() as url:
-        opened = open_postgresql(url, None)
-        yield opened
-        opened.dispose()
 
 
 def vector(person: int, photo: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -98,8 +87,8 @@ def who(people: SqlPeople, photo: int) -> str:
     raise AssertionError(f"nobody is on photo {photo}")
 
 
-def test_corrections_apply_at_once_and_to_later_photos_until_undone(any_engine: Engine) -> None:
-    people = add_photos(any_engine, "aaabbc")
+def test_corrections_apply_at_once_and_to_later_photos_until_undone(engine: Engine) -> None:
+    people = add_photos(engine, "aaabbc")
     assert digests(people) == {"000": "0 1 2", "003": "3 4", "005": "5"}
     correct(people, PeopleAction.NAME, "1", person_id=who(people, 0), name="Anna")
     correct(
@@ -122,7 +111,7 @@ def test_corrections_apply_at_once_and_to_later_photos_until_undone(any_engine: 
     assert people.person(ignored) == Person(ignored, "", is_ignored=False, is_important=True)
     undo_people_correction(people, "7", "8", "")
     assert people.person(ignored).is_ignored
-    people = add_photos(any_engine, "ab", start=6)
+    people = add_photos(engine, "ab", start=6)
     assert digests(people)["Ben"].startswith("0")
     assert digests(people)["Anna"].startswith("1 2 3")
     for number in range(6):
@@ -132,8 +121,8 @@ def test_corrections_apply_at_once_and_to_later_photos_until_undone(any_engine: 
     assert people.list_people() == []
 
 
-def test_mistakes_are_refused(engine: Engine) -> None:
-    people = add_photos(engine, "aab")
+def test_mistakes_are_refused(sqlite_engine: Engine) -> None:
+    people = add_photos(sqlite_engine, "aab")
     first, other = who(people, 0), who(people, 2)
     correct(people, PeopleAction.NAME, "1", person_id=first, name="Anna")
     with pytest.raises(InvalidArgumentError, match="another person is called 'Anna'"):
@@ -247,20 +236,20 @@ def test_names_are_unique_after_any_corrections(
         ("=../a",) * 2,
     ],
 )
-def test_names_of_all_scripts_are_kept(engine: Engine, given: str, stored: str) -> None:
-    people = add_photos(engine, "a")
+def test_names_of_all_scripts_are_kept(sqlite_engine: Engine, given: str, stored: str) -> None:
+    people = add_photos(sqlite_engine, "a")
     correct(people, PeopleAction.NAME, "1", person_id=who(people, 0), name=given)
     assert digests(people) == {stored: "0"}
 
 
-def test_an_answered_question_is_not_asked_again(engine: Engine) -> None:
-    cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
+def test_an_answered_question_is_not_asked_again(sqlite_engine: Engine) -> None:
+    cache = SqlFeatureCache(sqlite_engine, RunMetrics(CollectorRegistry()))
     for photo, (similarity, side) in enumerate([(1, 1), (1, 1), (0.36, 1), (0.36, -1)]):
         found = np.zeros(64, np.float32)
         found[:2] = similarity, side * (1 - similarity**2) ** 0.5
         face = IdentifiedFace(BOX, 1.0, found)
         cache.put({(f"{photo:03}", IDENTITY_ROLE, MODEL): pack_identities([face])})
-    people = SqlPeople(engine)
+    people = SqlPeople(sqlite_engine)
     people.use_model(MODEL, 0.4)
     assert people.questions(5) == []  # nobody has a name yet
     anna = who(people, 0)
@@ -276,12 +265,12 @@ def test_an_answered_question_is_not_asked_again(engine: Engine) -> None:
     assert digests(people) == {"Anna": "0 1 2", "003": "3"}
 
 
-def test_simultaneous_corrections_are_all_applied(any_engine: Engine) -> None:
-    people = add_photos(any_engine, "abcdefgh")
+def test_simultaneous_corrections_are_all_applied(engine: Engine) -> None:
+    people = add_photos(engine, "abcdefgh")
     ids = [who(people, photo) for photo in range(8)]
 
     def name(number: int) -> None:
-        own = SqlPeople(any_engine)
+        own = SqlPeople(engine)
         correct(own, PeopleAction.NAME, f"{number}", person_id=ids[number], name=f"N{number}")
 
     with ThreadPoolExecutor(8) as threads:
@@ -289,9 +278,9 @@ def test_simultaneous_corrections_are_all_applied(any_engine: Engine) -> None:
     assert digests(people) == {f"N{number}": f"{number}" for number in range(8)}
 
 
-def test_vectors_go_with_the_only_album_that_has_their_photos(any_engine: Engine) -> None:
-    people = add_photos(any_engine, "aab")
-    store = SqlRunStore(any_engine)
+def test_vectors_go_with_the_only_album_that_has_their_photos(engine: Engine) -> None:
+    people = add_photos(engine, "aab")
+    store = SqlRunStore(engine)
     for name, photos in {"one": (0, 1), "both": (1, 2)}.items():
         store.add_album(album(name))
         shown = [image(f"{photo}.jpg", content_digest=f"{photo:03}") for photo in photos]
@@ -302,9 +291,9 @@ def test_vectors_go_with_the_only_album_that_has_their_photos(any_engine: Engine
     assert digests(people) == {"001": "1", "002": "2"}
 
 
-def test_vectors_go_with_the_only_run_that_has_their_photos(any_engine: Engine) -> None:
-    people = add_photos(any_engine, "aab")
-    store = SqlRunStore(any_engine)
+def test_vectors_go_with_the_only_run_that_has_their_photos(engine: Engine) -> None:
+    people = add_photos(engine, "aab")
+    store = SqlRunStore(engine)
     store.add_album(album("album"))
     for name, photos in {"one": (0, 1), "both": (1, 2)}.items():
         shown = [image(f"{photo}.jpg", content_digest=f"{photo:03}") for photo in photos]
@@ -318,11 +307,11 @@ def on_disk(folder: Path) -> bytes:
 
 
 def test_deleting_an_album_leaves_no_vector_on_disk_or_in_backups(
-    engine: Engine, tmp_path: Path
+    sqlite_engine: Engine, tmp_path: Path
 ) -> None:
-    add_photos(engine, "aab" * 20)
+    add_photos(sqlite_engine, "aab" * 20)
     stored = [base64.b64encode(vector(0, photo).tobytes())[8:40] for photo in (0, 30, 57)]
-    store = SqlRunStore(engine)
+    store = SqlRunStore(sqlite_engine)
     store.add_album(album("one"))
     shown = [image(f"{photo}.jpg", content_digest=f"{photo:03}") for photo in range(60)]
     store.save_results(run("one", "one"), shown)
@@ -332,19 +321,19 @@ def test_deleting_an_album_leaves_no_vector_on_disk_or_in_backups(
     backups = tmp_path / "backups"
     backups.mkdir()
     with sqlite3.connect(backups / "backup.db") as backup:
-        connection = engine.raw_connection()
+        connection = sqlite_engine.raw_connection()
         connection.driver_connection.backup(backup)  # type: ignore[union-attr]
         connection.close()
     backup.close()
     assert not any(one in on_disk(backups) for one in stored)
 
 
-def test_erasing_leaves_no_vector_on_disk(engine: Engine, tmp_path: Path) -> None:
-    people = add_photos(engine, "aab" * 20)
+def test_erasing_leaves_no_vector_on_disk(sqlite_engine: Engine, tmp_path: Path) -> None:
+    people = add_photos(sqlite_engine, "aab" * 20)
     stored = [base64.b64encode(vector(0, photo).tobytes())[8:40] for photo in (0, 30, 57)]
     assert all(one in on_disk(tmp_path) for one in stored)
     correct(people, PeopleAction.NAME, "1", person_id=who(people, 0), name="Anna")
     assert people.erase() == 60
     assert not any(one in on_disk(tmp_path) for one in stored)
     assert people.list_people() == []
-    assert digests(add_photos(engine, "aab")) == {"Anna": "0 1", "002": "2"}
+    assert digests(add_photos(sqlite_engine, "aab")) == {"Anna": "0 1", "002": "2"}

@@ -256,21 +256,21 @@ def test_the_run_of_a_deleted_album_is_lost(store: SqlRunStore, queue_of: Make) 
     ("takes_over", "state"), [(True, RunState.RUNNING), (False, RunState.INTERRUPTED)]
 )
 def test_a_run_in_progress_in_a_backup_is_taken_over_or_can_be_resumed(
-    takes_over: bool, state: RunState, tmp_path: Path
+    takes_over: bool, state: RunState, sqlite_folder: Path
 ) -> None:
-    engine = open_database(tmp_path)
+    engine = open_database(sqlite_folder)
     store = SqlRunStore(engine)
     store.add_album(album())
     wait_for_worker(store, "r")
     assert SqlRunQueue(engine, "before", takes_over=takes_over).claim() is not None
-    (tmp_path / "copy").mkdir()
+    (sqlite_folder / "copy").mkdir()
     with (
-        contextlib.closing(sqlite3.connect(tmp_path / DATABASE_NAME)) as source,
-        contextlib.closing(sqlite3.connect(tmp_path / "copy" / DATABASE_NAME)) as copy,
+        contextlib.closing(sqlite3.connect(sqlite_folder / DATABASE_NAME)) as source,
+        contextlib.closing(sqlite3.connect(sqlite_folder / "copy" / DATABASE_NAME)) as copy,
     ):
         source.backup(copy)
     engine.dispose()
-    restored = open_database(tmp_path / "copy")
+    restored = open_database(sqlite_folder / "copy")
     queue = SqlRunQueue(restored, "after", takes_over=takes_over)
     queue.recover()
     claimed = queue.claim()

@@ -204,6 +204,7 @@ def test_the_database_is_durable(tmp_path: Path) -> None:
     assert sqlite3.connect(tmp_path / "bestshot.db").execute("SELECT count(*) FROM runs")
 
 
+@pytest.mark.slow
 def test_opening_twice_keeps_the_data(tmp_path: Path, postgresql: Postgresql) -> None:
     def open_twice(opened: Callable[[], Engine]) -> None:
         first, again = opened(), opened()
@@ -217,6 +218,7 @@ def test_opening_twice_keeps_the_data(tmp_path: Path, postgresql: Postgresql) ->
         open_twice(lambda: open_postgresql(url, None))
 
 
+@pytest.mark.slow
 def test_orchestrators_that_start_simultaneously_migrate_once(postgresql: Postgresql) -> None:
     with postgresql.database() as url, ThreadPoolExecutor(4) as threads:
         engines = list(threads.map(lambda _: open_postgresql(url, None), range(4)))
@@ -233,6 +235,7 @@ def test_a_database_of_a_newer_bestshot_is_refused(engine: Engine, tmp_path: Pat
         migrate(engine)
 
 
+@pytest.mark.slow
 def test_a_backup_is_restored(tmp_path: Path, postgresql: Postgresql) -> None:
     (tmp_path / "copy").mkdir()
     engine = open_database(tmp_path)
@@ -275,6 +278,7 @@ def test_the_error_for_a_wrong_database_url_names_the_right_form(url: str, probl
         open_postgresql(url, None)
 
 
+@pytest.mark.slow
 def test_the_password_comes_from_a_file_and_never_appears(
     tmp_path: Path, postgresql: Postgresql, monkeypatch: pytest.MonkeyPatch
 ) -> None:

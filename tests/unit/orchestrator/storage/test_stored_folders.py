@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,13 @@ from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.stored_folders import read_album_folders
 
 
-def test_the_folders_of_all_albums_are_read(tmp_path: Path, migrated_sqlite: Path) -> None:
-    shutil.copy(migrated_sqlite, tmp_path)
-    engine = open_database(tmp_path)
+def test_the_folders_of_all_albums_are_read(sqlite_folder: Path) -> None:
+    engine = open_database(sqlite_folder)
     store = SqlRunStore(engine)
     store.add_album(Album("1", "", "/photos/[1] day", utc_now()))
     store.add_album(Album("2", "", "/photos/2", utc_now(), more_folders=("/cards/2",)))
     engine.dispose()
-    assert read_album_folders(tmp_path) == [
+    assert read_album_folders(sqlite_folder) == [
         Path("/photos/[1] day"),
         Path("/photos/2"),
         Path("/cards/2"),

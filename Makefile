@@ -59,7 +59,7 @@ test: lint verify-protos  ## run all tests (none needs a GPU)
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25
 
 test-fast: .venv/.dev-stamp  ## run the unit and architecture tests except slow ones, before each commit
-	$(BIN)/pytest -n 2 -m "not slow" tests/unit tests/architecture
+	$(BIN)/pytest -n 2 -m "not slow" --hypothesis-profile=fast tests/unit tests/architecture
 
 accuracy: .venv/.dev-stamp  ## measure the README's figures on real photos, if they are present
 	$(BIN)/pytest tests/accuracy -s

@@ -45,6 +45,7 @@ def test_a_folder_is_recorded_with_the_path_of_the_file(server: FileServer, tmp_
     assert recorded(tmp_path, Location(folder=tmp_path / "stick")) == str(stick / "graph.onnx")
 
 
+@pytest.mark.slow
 def test_a_wheel_is_recorded_with_its_version(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

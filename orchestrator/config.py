@@ -120,8 +120,9 @@ class OrchestratorSettings(Settings):
     enough for a 200-megapixel JPEG or HEIC; the manifests' memory limits assume these values, so
     raise both together"""
     max_rendition_mb: Count
-    """maximum total size, in MB, of pictures made for viewing and kept in the data folder; beyond
-    it, the least recently viewed ones are deleted"""
+    """maximum total size, in MB, of pictures for viewing in the data folder: a preview of each
+    photo, made by runs, and the larger pictures and tiles that were viewed; beyond it, the least
+    recently used ones are deleted"""
     resume_runs: bool
     """whether a run resumes after its orchestrator has stopped: when the orchestrator restarts, or
     within 15 seconds on another orchestrator with the same database. Otherwise the run becomes

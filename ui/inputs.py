@@ -22,7 +22,7 @@ OPEN_PATHS = frozenset(
     }
 )
 OPEN_PREFIXES = (
-    *("/photos/", "/covers/", "/downloads/", "/assets/", "/static/"),
+    *("/photos/", "/tiles/", "/covers/", "/downloads/", "/assets/", "/static/"),
     *("/grid/", "/cull/", "/pairs/", "/people/"),
     *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
 )

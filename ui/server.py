@@ -79,10 +79,15 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
             faces_only=faces,
             face_box=parse_box(face) if face else None,
         )
-        with http_errors():
-            answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
-        headers = {"Cache-Control": f"private, max-age={PICTURE_AGE_S}"}
-        return Response(answer.jpeg, media_type="image/jpeg", headers=headers)
+        return await _picture(request, api, wanted)
+
+    @server.get("/tiles/{run_id}/{column}/{row}/{path:path}")
+    async def tile(
+        request: Request, run_id: str, column: Pixels, row: Pixels, path: str
+    ) -> Response:
+        position = pb.Tile(column=column, row=row)
+        wanted = pb.GetThumbnailRequest(run_id=run_id, path=path, tile=position)
+        return await _picture(request, api, wanted)
 
     @server.get("/covers/{run_id}")
     async def cover(request: Request, run_id: str) -> Response:
@@ -145,6 +150,13 @@ def look_rarely(queue: Queue) -> None:
     """
     queue.sleep_when_free = QUEUE_INTERVAL_S
     queue.progress_update_sleep_when_free = PROGRESS_INTERVAL_S
+
+
+async def _picture(request: Request, api: Orchestrator, wanted: pb.GetThumbnailRequest) -> Response:
+    with http_errors():
+        answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
+    headers = {"Cache-Control": f"private, max-age={PICTURE_AGE_S}"}
+    return Response(answer.jpeg, media_type="image/jpeg", headers=headers)
 
 
 async def _until_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401

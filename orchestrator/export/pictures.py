@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import FaceScores
+from orchestrator.export.shared_calls import SharedCalls
+from orchestrator.export.tiles import Tile, pack_tiles, read_tile
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord
 from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.album_folders import AlbumPhotoSource
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
-from orchestrator.storage.rendition_files import RenditionFiles
-from services.common.errors import NotFoundError
-from services.common.imaging.decode import CANONICAL_VERSION, RgbImage, encode_thumbnail
+from orchestrator.storage.rendition_files import PREVIEW_PX, RenditionFiles, rendition_key
+from services.common.errors import InvalidArgumentError, NotFoundError
+from services.common.imaging.decode import RgbImage, encode_thumbnail
+
+Source = FolderPhotoSource | AlbumPhotoSource
 
 MAX_LONG_SIDE_PX = 65_500
 """libjpeg's limit."""
@@ -41,73 +47,133 @@ def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
     return found[key]
 
 
-async def large_picture(
-    record: ImageRecord,
-    source: FolderPhotoSource | AlbumPhotoSource,
-    threads: PhotoThreads,
-    kept: RenditionFiles,
-    long_side_px: int,
-) -> bytes:
-    """Returns the version of a photo that was scored, as a JPEG of at most `long_side_px`.
+class PhotoPictures:
+    """Renders photos from their files, and stores the results.
 
-    The photo is decoded unless a picture of this size is already stored.
-
-    Raises:
+    Every method decodes the photo unless the picture is stored, and raises:
         FailedPreconditionError: The file is missing, or has changed since it was scored.
         NotFoundError: The photo was unreadable when it was scored, too.
+
+    Args:
+        threads: The threads for it, and the limits on memory.
+        kept: Stores pictures.
     """
-    if not record.is_readable:
-        raise NotFoundError("picture", record.path)
-    long_side_px = min(long_side_px, max(record.width_px, record.height_px) or MAX_LONG_SIDE_PX)
-    key = f"{record.content_digest}-{CANONICAL_VERSION}-{long_side_px}"
-    found = await threads.looks.run(kept.get, key)
-    if found is not None:
-        return found
-    async with (
-        threads.pixels.hold(_pixel_bytes(record, long_side_px)),
-        threads.hold_content(source, record.path, record.content_digest, threads.looks) as content,
-    ):
-        jpeg = await threads.decodes.run(_encode, source, content, long_side_px)
-    await threads.looks.run(kept.keep, key, jpeg)
-    return jpeg
 
+    def __init__(self, threads: PhotoThreads, kept: RenditionFiles) -> None:
+        self._threads = threads
+        self._kept = kept
+        self._calls = SharedCalls[dict[str, bytes]]()
 
-async def face_row(
-    record: ImageRecord,
-    source: FolderPhotoSource | AlbumPhotoSource,
-    threads: PhotoThreads,
-    kept: RenditionFiles,
-    side_px: int,
-    boxes: Sequence[FaceScores | Box],
-) -> bytes:
-    """Returns a JPEG with faces of a photo in a row, each in a square, in the order of `boxes`.
+    async def whole(self, record: ImageRecord, source: Source, long_side_px: int) -> bytes:
+        """Returns a JPEG of a photo of at most `long_side_px`, from the pixels that were scored."""
+        largest = max(record.width_px, record.height_px) or MAX_LONG_SIDE_PX
+        wanted = min(long_side_px, largest)
+        key = rendition_key(record.content_digest, wanted)
+        found = await self._threads.looks.run(self._kept.get, key)
+        if found is not None:
+            return found
+        # viewers load these two one after the other, so one decode makes both
+        screen = sorted({min(PREVIEW_PX, largest), min(SCREEN_PX, largest)})
+        sizes = screen if wanted in screen else [wanted]
 
-    They are cut from the photo itself, decoded only as large as its smallest face needs.
+        def encode(pixels: RgbImage) -> dict[str, bytes]:
+            return {
+                rendition_key(record.content_digest, size): encode_thumbnail(
+                    pixels, size, quality=85 if size <= SCREEN_PX else 92
+                )
+                for size in sizes
+            }
 
-    Raises:
-        FailedPreconditionError: The file is missing, or has changed since it was scored.
-        NotFoundError: It has no faces.
-    """
-    faces = boxes[:MAX_FACE_COUNT]
-    if not faces:
-        raise NotFoundError("face", record.path)
-    digest = hashlib.sha256(
-        repr([(one.left, one.top, one.width, one.height) for one in faces]).encode()
-    )
-    key = f"{record.content_digest}-{CANONICAL_VERSION}-faces-{digest.hexdigest()[:16]}-{side_px}"
-    found = await threads.looks.run(kept.get, key)
-    if found is not None:
-        return found
-    long_side_px = _long_side_for(record, faces, side_px)
-    async with (
-        threads.pixels.hold(_pixel_bytes(record, long_side_px)),
-        threads.hold_content(source, record.path, record.content_digest, threads.looks) as content,
-    ):
-        jpeg = await threads.decodes.run(
-            _encode_faces, source, content, long_side_px, faces, side_px
-        )
-    await threads.looks.run(kept.keep, key, jpeg)
-    return jpeg
+        call = rendition_key(record.content_digest, sizes[-1])
+        return (await self._make(call, record, source, sizes[-1], encode))[key]
+
+    async def faces(
+        self,
+        record: ImageRecord,
+        source: Source,
+        side_px: int,
+        boxes: Sequence[FaceScores | Box],
+    ) -> bytes:
+        """Returns a JPEG with faces of a photo in a row, each in a square, in order of `boxes`.
+
+        They are cut from the photo itself, decoded only as large as its smallest face needs.
+
+        Raises:
+            NotFoundError: It has no faces.
+        """
+        faces = boxes[:MAX_FACE_COUNT]
+        if not faces:
+            raise NotFoundError("face", record.path)
+        places = repr([(one.left, one.top, one.width, one.height) for one in faces])
+        digest = hashlib.sha256(places.encode()).hexdigest()[:16]
+        key = rendition_key(record.content_digest, f"faces-{digest}-{side_px}")
+        found = await self._threads.looks.run(self._kept.get, key)
+        if found is not None:
+            return found
+
+        def encode(pixels: RgbImage) -> dict[str, bytes]:
+            row = np.hstack([cut_face(pixels, face, side_px) for face in faces])
+            return {key: encode_thumbnail(row, 0, quality=90)}
+
+        long_side_px = _long_side_for(record, faces, side_px)
+        return (await self._make(key, record, source, long_side_px, encode))[key]
+
+    async def tile(self, record: ImageRecord, source: Source, tile: Tile) -> bytes:
+        """Returns a JPEG of a tile of the photo at full size.
+
+        Raises:
+            InvalidArgumentError: The photo has no such tile.
+        """
+        if record.is_readable and not tile.is_in(record.width_px, record.height_px):
+            size = f"{record.width_px} x {record.height_px} pixels"
+            raise InvalidArgumentError(
+                "tile", f"column {tile.column}, row {tile.row} is outside the photo of {size}"
+            )
+        key = rendition_key(record.content_digest, "tiles")
+        read = partial(read_tile, tile=tile)
+        found = await self._threads.looks.run(self._kept.get, key, read)
+        if found is not None:
+            return found
+
+        def encode(pixels: RgbImage) -> dict[str, bytes]:
+            return {key: pack_tiles(pixels)}
+
+        long_side_px = max(record.width_px, record.height_px)
+        made = await self._make(key, record, source, long_side_px, encode)
+        return read(io.BytesIO(made[key]))
+
+    async def _make(
+        self,
+        call: str,
+        record: ImageRecord,
+        source: Source,
+        long_side_px: int,
+        encode: Callable[[RgbImage], dict[str, bytes]],
+    ) -> dict[str, bytes]:
+        """Decodes a photo at a size, and stores what `encode` makes of it, by key.
+
+        Callers with the same `call` at the same time share one decode.
+        """
+        if not record.is_readable:
+            raise NotFoundError("picture", record.path)
+
+        def decode(content: bytes) -> dict[str, bytes]:
+            return encode(source.decode(content, long_side_px).pixels)
+
+        async def make() -> dict[str, bytes]:
+            threads = self._threads
+            async with (
+                threads.pixels.hold(_pixel_bytes(record, long_side_px)),
+                threads.hold_content(
+                    source, record.path, record.content_digest, threads.looks, threads.views
+                ) as content,
+            ):
+                made = await threads.views.run(decode, content)
+            for key, jpeg in made.items():
+                await threads.looks.run(self._kept.keep, key, jpeg)
+            return made
+
+        return await self._calls.run(call, make)
 
 
 def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores | Box], side_px: int) -> int:
@@ -116,18 +182,6 @@ def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores | Box], side_
     smallest = min(max(face.width * width, face.height * height) for face in faces)
     needed = side_px / max(1.0, FACE_MARGIN * smallest) * max(width, height)
     return max(1, min(math.ceil(needed), max(width, height)))
-
-
-def _encode_faces(
-    source: FolderPhotoSource | AlbumPhotoSource,
-    content: bytes,
-    long_side_px: int,
-    faces: Sequence[FaceScores | Box],
-    side_px: int,
-) -> bytes:
-    pixels = source.decode(content, long_side_px).pixels
-    row = np.hstack([cut_face(pixels, face, side_px) for face in faces])
-    return encode_thumbnail(row, 0, quality=90)
 
 
 def cut_face(pixels: RgbImage, face: FaceScores | Box, side_px: int) -> RgbImage:
@@ -154,10 +208,3 @@ def _pixel_bytes(record: ImageRecord, long_side_px: int) -> int:
     """Returns the memory that the decoded picture needs."""
     scale = long_side_px / max(record.width_px, record.height_px, 1)
     return round(record.width_px * record.height_px * _BYTES_PER_PIXEL * scale**2)
-
-
-def _encode(
-    source: FolderPhotoSource | AlbumPhotoSource, content: bytes, long_side_px: int
-) -> bytes:
-    pixels = source.decode(content, long_side_px).pixels
-    return encode_thumbnail(pixels, long_side_px, quality=85 if long_side_px <= SCREEN_PX else 92)

@@ -116,8 +116,9 @@ class PairComparer:
         if kept is not None:
             return kept
         threads = self._threads
-        async with threads.hold_content(self._source, path, digest, threads.reads) as content:
-            decoded = await threads.decodes.run(self._source.decode, content)
+        reads, decodes = threads.reads, threads.decodes
+        async with threads.hold_content(self._source, path, digest, reads, decodes) as content:
+            decoded = await decodes.run(self._source.decode, content)
         return self.keep_pixels(digest, decoded.pixels)
 
 

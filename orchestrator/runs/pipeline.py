@@ -76,6 +76,7 @@ from orchestrator.runs.who_is_where import WhoIsWhere, record_people, split_mome
 from orchestrator.storage.companions import is_film, is_raw_file
 from orchestrator.storage.people_store import IDENTITY_ROLE
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
+from orchestrator.storage.rendition_files import PREVIEW_PX, rendition_key
 from services.common.errors import (
     BestshotError,
     InvalidImageError,
@@ -103,6 +104,7 @@ FIRST_VERSION = "1"
 ResultT = TypeVar("ResultT")
 Parameters = ParamSpec("Parameters")
 Report = Callable[[StageProgress], Awaitable[None]]
+KeepPicture = Callable[[str, bytes], None]
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ class Pipeline:
         report: Receives every change of a stage's progress.
         threads: For reading and decoding photos.
         reference: The earlier run whose moments and picks are kept.
+        keep_picture: Stores a preview of each decoded photo, by its `rendition_key`.
     """
 
     def __init__(
@@ -187,9 +190,11 @@ class Pipeline:
         threads: PhotoThreads,
         store_vectors: Callable[[Mapping[Key, bytes]], bool],
         reference: Reference = NO_REFERENCE,
+        keep_picture: KeepPicture = lambda key, jpeg: None,
     ) -> None:
         self._threads = threads
         self._store_vectors = store_vectors
+        self._keep_picture = keep_picture
         self._reference = reference
         self._source = source
         self._cache = cache
@@ -432,7 +437,10 @@ class Pipeline:
         known.update(await self._read_metadata(contents, known))
         missing = [digest for digest in contents if not self._is_complete(digest, known)]
         decoded = await asyncio.gather(
-            *(self._threads.decodes.run(self._decode, contents[digest]) for digest in missing)
+            *(
+                self._threads.decodes.run(self._decode, digest, contents[digest])
+                for digest in missing
+            )
         )
         return known, dict(zip(missing, decoded, strict=True))
 
@@ -609,11 +617,13 @@ class Pipeline:
             if isinstance(faces, FoundFaces)
         }
 
-    def _decode(self, content: bytes) -> _Decoded | InvalidImageError:
+    def _decode(self, digest: str, content: bytes) -> _Decoded | InvalidImageError:
         try:
             image = self._source.decode(content)
         except InvalidImageError as error:
             return error
+        preview = encode_thumbnail(image.pixels, PREVIEW_PX)
+        self._keep_picture(rendition_key(digest, max(image.pixels.shape[:2])), preview)
         facts = {
             "width_px": image.source_width_px,
             "height_px": image.source_height_px,

@@ -26,7 +26,7 @@ from orchestrator.records import (
 from orchestrator.runs.known_files import KnownFiles
 from orchestrator.runs.model_check import check_models, find_services
 from orchestrator.runs.pair_comparison import PairComparer
-from orchestrator.runs.pipeline import Concurrency, Outcome, Pipeline, Services
+from orchestrator.runs.pipeline import Concurrency, KeepPicture, Outcome, Pipeline, Services
 from orchestrator.runs.recorded_settings import (
     read_calibration,
     read_settings,
@@ -97,6 +97,7 @@ class Worker:
         metrics: Counts the runs that ended here.
         threads: Threads for reading and decoding photos; None = its own.
         announce: Called with each run that has ended here, once its end is stored.
+        keep_picture: Stores a preview of each photo for viewing.
     """
 
     def __init__(
@@ -114,7 +115,9 @@ class Worker:
         metrics: RunMetrics,
         threads: PhotoThreads | None = None,
         announce: Announce | None = None,
+        keep_picture: KeepPicture = lambda key, jpeg: None,
     ) -> None:
+        self._keep_picture = keep_picture
         self.announce = announce or (lambda run: None)
         self._threads = threads or PhotoThreads()
         self._queue = queue
@@ -326,6 +329,7 @@ class Worker:
                 threads=self._threads,
                 store_vectors=partial(self._people.store_vectors, run_time=run.create_time),
                 reference=await asyncio.to_thread(read_reference, self._store, run, settings),
+                keep_picture=self._keep_picture,
             )
             return await pipeline.run(
                 partial(self._read_decisions, work), partial(self._find_people, work, services)

@@ -193,6 +193,8 @@ class PhotoThreads:
         reads: For runs, which read files and folders.
         looks: For API calls that read a file or a folder; they do not wait for a run to finish.
         decodes: For calls that compute; they may wait for memory.
+        views: Like `decodes`, for pictures that somebody is waiting to see: a run's photos must not
+            be ahead of them in the queue.
         contents: Bytes of files in memory, for runs and for API calls.
         pixels: Bytes of pictures that are being compared; taken before any of `contents`.
         exports: For calls that write or copy many files, one after the other.
@@ -203,6 +205,9 @@ class PhotoThreads:
     looks: PhotoIo = field(default_factory=PhotoIo)
     decodes: PhotoIo = field(
         default_factory=lambda: PhotoIo(max_threads=(os.cpu_count() or 1) + 1, stall_s=None)
+    )
+    views: PhotoIo = field(
+        default_factory=lambda: PhotoIo(max_threads=os.cpu_count() or 1, stall_s=None)
     )
     contents: Turns = field(default_factory=lambda: Turns(MAX_CONTENT_BYTES))
     pixels: Turns = field(default_factory=lambda: Turns(MAX_PIXEL_BYTES))
@@ -217,11 +222,17 @@ class PhotoThreads:
 
     @contextlib.asynccontextmanager
     async def hold_content(
-        self, source: PhotoSource, path: str, content_digest: str, reads: PhotoIo
+        self,
+        source: PhotoSource,
+        path: str,
+        content_digest: str,
+        reads: PhotoIo,
+        decodes: PhotoIo,
     ) -> AsyncIterator[bytes]:
         """Reads a photo again once there is room for it, and keeps the room reserved in the block.
 
         A caller that holds one photo must not wait for another: for several, use `contents`.
+        `reads` reads the file, and `decodes` computes its digest.
 
         Raises:
             InvalidImageError, UnavailableError: As for `PhotoSource.read`.
@@ -230,7 +241,7 @@ class PhotoThreads:
         size = await reads.run(source.size, path)
         async with self.contents.hold(size):
             content = await reads.run(source.read, path, size)
-            if await self.decodes.run(_digest, content) != content_digest:
+            if await decodes.run(_digest, content) != content_digest:
                 raise FailedPreconditionError(
                     f"{path} has changed since it was scored; start a new run"
                 )

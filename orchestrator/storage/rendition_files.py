@@ -1,4 +1,4 @@
-"""Stores photos as JPEG files in the sizes that were viewed, so that none is decoded twice."""
+"""Stores pictures of photos in the sizes that are viewed, so that none is decoded twice."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ import logging
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
+
+from services.common.imaging.decode import CANONICAL_LONG_SIDE_PX, CANONICAL_VERSION
+
+PREVIEW_PX = CANONICAL_LONG_SIDE_PX
+"""Made by runs, from the pixels that they score, so that photos can be viewed at once."""
 
 logger = logging.getLogger(__name__)
 
 
+def rendition_key(content_digest: str, what: object) -> str:
+    """Returns the key of a picture of a photo: its long side in pixels, or another description."""
+    return f"{content_digest}-{CANONICAL_VERSION}-{what}"
+
+
 class RenditionFiles:
-    """Stores JPEG files by key, up to a total size; thread-safe.
+    """Stores files by key, up to a total size; thread-safe.
 
     A file's modification time is set whenever it is read, and the oldest file is deleted first.
     Several processes may share the folder: each applies the limit to the files that it knows of.
@@ -29,11 +41,14 @@ class RenditionFiles:
         self._bytes: int | None = None
         self._lock = threading.Lock()
 
-    def get(self, key: str) -> bytes | None:
-        """Reads a picture; None if it is not stored."""
+    def get(
+        self, key: str, read: Callable[[IO[bytes]], bytes] = lambda opened: opened.read()
+    ) -> bytes | None:
+        """Reads a picture, or what `read` takes from its file; None if it is not stored."""
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            with path.open("rb") as opened:
+                content = read(opened)
             os.utime(path)
         except OSError:
             return None

@@ -115,6 +115,7 @@ def build_orchestrator(
             ),
         )
 
+    renditions = RenditionFiles(data_folder / RENDITIONS_FOLDER, settings.max_rendition_mb * 10**6)
     owner_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     queue = SqlRunQueue(engine, owner_id, takes_over=settings.resume_runs)
     worker = Worker(
@@ -130,6 +131,7 @@ def build_orchestrator(
         metrics=run_metrics,
         threads=threads,
         announce=announce,
+        keep_picture=renditions.keep,
     )
     curator = Curator(
         store=store,
@@ -142,7 +144,6 @@ def build_orchestrator(
         worker=worker,
         threads=threads,
     )
-    renditions = RenditionFiles(data_folder / RENDITIONS_FOLDER, settings.max_rendition_mb * 10**6)
     reader = Reader(
         curator, store, log, people, cache, config, open_source, renditions, threads, roots
     )

@@ -26,6 +26,7 @@ from orchestrator.domain.preferences import MIN_ANSWER_COUNT, MIN_MOMENT_COUNT
 from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
+from orchestrator.export.tiles import Tile
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
 from orchestrator.review.decision_watch import Addition
@@ -156,6 +157,13 @@ def face_box_value(request: pb.GetThumbnailRequest) -> Box | None:
         return None
     box = request.face_box
     return Box(box.left, box.top, box.width, box.height)
+
+
+def tile_value(request: pb.GetThumbnailRequest) -> Tile | None:
+    """Translates the position of a tile; None if the request has none."""
+    if not request.HasField("tile"):
+        return None
+    return Tile(request.tile.column, request.tile.row)
 
 
 def face_place_value(message: pb.FacePlace) -> FacePlace:

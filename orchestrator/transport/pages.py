@@ -17,10 +17,10 @@ from orchestrator.export.download import DownloadFormat, download
 from orchestrator.export.pictures import (
     MAX_FACE_PX,
     MAX_LONG_SIDE_PX,
-    face_row,
-    large_picture,
+    PhotoPictures,
     thumbnail,
 )
+from orchestrator.export.tiles import Tile
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Evaluation, evaluate
@@ -133,8 +133,8 @@ class Reader:
         threads: PhotoThreads | None = None,
         roots: Sequence[Path] = (),
     ) -> None:
-        self._renditions = renditions
         self.threads = threads or PhotoThreads()
+        self._pictures = PhotoPictures(self.threads, renditions)
         self._curator = curator
         self._store = store
         self._log = log
@@ -228,11 +228,12 @@ class Reader:
         *,
         is_of_faces: bool = False,
         face_box: Box | None = None,
+        tile: Tile | None = None,
     ) -> bytes:
-        """A JPEG of a photo, of its faces in a row, or of the face in a box; 0 = thumbnail size.
+        """A JPEG of a photo, its faces in a row, the face in a box or a tile; 0 = thumbnail size.
 
         Raises:
-            InvalidArgumentError: `long_side_px` or the box is out of bounds.
+            InvalidArgumentError: `long_side_px`, the box or the tile is out of bounds.
         """
         if face_box is not None and not face_box.is_in_picture():
             raise InvalidArgumentError("face_box", f"{face_box} is not within the photo")
@@ -244,15 +245,17 @@ class Reader:
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
         is_of_faces = is_of_faces or face_box is not None
-        if long_side_px <= THUMBNAIL_LONG_SIDE_PX and not is_of_faces:
+        if long_side_px <= THUMBNAIL_LONG_SIDE_PX and not is_of_faces and tile is None:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
+        if tile is not None:
+            return await self._pictures.tile(record, source, tile)
         if is_of_faces:
             side_px = min(long_side_px, MAX_FACE_PX)
             boxes = record.faces if face_box is None else (face_box,)
-            return await face_row(record, source, self.threads, self._renditions, side_px, boxes)
-        return await large_picture(record, source, self.threads, self._renditions, long_side_px)
+            return await self._pictures.faces(record, source, side_px, boxes)
+        return await self._pictures.whole(record, source, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
         """Opens a run's results as one file; the caller closes it."""

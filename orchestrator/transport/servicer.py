@@ -383,6 +383,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             request.long_side_px,
             is_of_faces=request.faces_only,
             face_box=converters.face_box_value(request),
+            tile=converters.tile_value(request),
         )
         return pb.GetThumbnailResponse(jpeg=jpeg)
 

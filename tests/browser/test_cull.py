@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from PIL import Image
@@ -33,6 +34,7 @@ class Culling:
     ui: Part
     orchestrator: Orchestrator
     runs: dict[str, Made]
+    base: Path
 
     def open(self, page: Page, name: str, query: str = "") -> Made:
         """Opens the view of a run, and waits until it takes keys."""
@@ -89,7 +91,7 @@ def culling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Culling]:
     try:
         orchestrator.start()
         ui.start()
-        yield Culling(ui, orchestrator, runs)
+        yield Culling(ui, orchestrator, runs, base)
     finally:
         ui.stop()
         orchestrator.stop()
@@ -315,7 +317,8 @@ def test_the_faces_strip_matches_faces_by_place_and_says_what_it_cannot_tell(
     current = page.locator("#shots figure.current")
     expect(current).to_have_attribute("data-path", "001-3.jpg")
     expect(current.locator(".percent")).to_have_text("100%")
-    parts = page.locator("#shots img").evaluate_all("all => all.map(one => one.style.transform)")
+    shots = page.locator("#shots figure > img")
+    parts = shots.evaluate_all("all => all.map(one => one.style.transform)")
     assert len(parts) == 2
     assert parts[0] != parts[1], "each shows its own face on the right"
     page.keyboard.press("Escape")
@@ -326,19 +329,24 @@ def test_the_faces_strip_matches_faces_by_place_and_says_what_it_cannot_tell(
 def test_100_percent_zoom_is_exact_and_stays_from_shot_to_shot(
     page: Page, culling: Culling
 ) -> None:
-    culling.open(page, "large")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    made = culling.open(page, "large")
     percent = page.locator("#shots figure.current .percent")
     expect(percent).to_have_text(re.compile(r"Fit \d\d%"))
-    image = page.locator("#shots figure.current img")
+    image = page.locator("#shots figure.current > img")
     expect(image).to_have_js_property("naturalWidth", 2048)
     page.keyboard.press("z")
     expect(percent).to_have_text("100%")
-    expect(image).to_have_js_property("naturalWidth", 2400)
     shown = image.evaluate("image => image.getBoundingClientRect().width * devicePixelRatio")
     assert shown == 2400
+    expect_original(page, culling.base / "large" / made.paths[0])
+    tiles = {url for url in asked if "/tiles/" in url and made.paths[0] in url}
+    assert 0 < len(tiles) < 20, "only those in view and next to it, of 5 x 4"
+    assert not [url for url in asked if "/65500/" in url]
     page.keyboard.press("k")
     expect(percent).to_have_text("100%")
-    expect(image).to_have_js_property("naturalWidth", 2400)
+    expect_original(page, culling.base / "large" / made.paths[1])
 
     # the point under the mouse does not move, and both shots show the same part
     page.keyboard.press("c")
@@ -346,11 +354,51 @@ def test_100_percent_zoom_is_exact_and_stays_from_shot_to_shot(
     for _ in range(2):
         page.mouse.wheel(0, -300)
     expect(percent).not_to_have_text("100%")
-    parts = page.locator("#shots img").evaluate_all("all => all.map(one => one.style.transform)")
+    shots = page.locator("#shots figure > img")
+    parts = shots.evaluate_all("all => all.map(one => one.style.transform)")
     assert len(parts) == 2
     assert parts[0] == parts[1] != ""
     page.keyboard.press("Escape")
     expect(percent).to_have_text(re.compile(r"Fit \d\d%"))
+    expect(page.locator(".tiles img")).to_have_count(0)
+
+    # without the original, the preview stays, and the page says why
+    (culling.base / "large" / made.paths[4]).write_bytes(picture(90, 60))
+    page.keyboard.press("End")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("z")
+    expect(page.locator("#notice")).to_have_text(
+        re.compile("001-5.jpg cannot be shown at full size: .*has changed since it was scored")
+    )
+    expect(page.locator("#shots figure.current.incomplete-tiles > img")).to_be_visible()
+
+
+def expect_original(page: Page, path: Path) -> None:
+    """Waits for the tiles, and compares the middle of the shot with the middle of the file."""
+    figure = page.locator("#shots figure.current")
+    page.wait_for_function(
+        """() => {
+          const figure = document.querySelector("#shots figure.current");
+          const { x, y, width, height } = figure.getBoundingClientRect();
+          const tiles = [...figure.querySelectorAll(".tiles img")];
+          const covered = (left, top) => tiles.some((tile) => {
+            const box = tile.getBoundingClientRect();
+            return box.left <= left && left <= box.right && box.top <= top && top <= box.bottom;
+          });
+          const [left, top] = [x + width / 2, y + height / 2];
+          return [-50, 50].every((dx) => [-50, 50].every((dy) => covered(left + dx, top + dy)));
+        }"""
+    )
+    box = figure.bounding_box()
+    assert box
+    left, top = round(box["x"] + box["width"] / 2) - 50, round(box["y"] + box["height"] / 2) - 50
+    clip = {"x": left, "y": top, "width": 100, "height": 100}
+    seen = Image.open(io.BytesIO(page.screenshot(clip=clip)))  # type: ignore[arg-type]
+    with Image.open(path) as original:
+        middle = original.crop((1150, 750, 1250, 850))
+    difference = np.asarray(seen.convert("RGB")).astype(int) - np.asarray(middle)
+    assert np.abs(difference).mean() < 8
 
 
 def test_two_people_see_each_others_decisions_at_once(

@@ -15,14 +15,15 @@ import { Queue } from "./queue.js";
 import { Regrouped } from "./regrouped.js";
 import { Search } from "./search.js";
 import { Stream } from "./stream.js";
+import { Tiles } from "./tiles.js";
 import { View } from "./view.js";
 import { Zoom } from "./zoom.js";
 
 class Cull {
-  constructor(album, pictures, url, entryCount) {
+  constructor(album, runId, url, entryCount) {
     this.album = album;
     this.zoom = new Zoom();
-    this.view = new View(album, pictures, this.zoom);
+    this.view = new View(album, new Pictures(runId), new Tiles(runId), this.zoom);
     this.pointer = null; // mouse position while over the shots
     this.advances = true;
     this.queue = new Queue(`${url}/decisions`, {
@@ -233,7 +234,7 @@ async function start() {
   if (!album.photos.length) return tell(byId("main"), "No photos", "None of this run's photos could be read.");
   byId("to-grid").href = url.replace("/cull/", "/grid/");
   byId("to-pairs").href = url.replace("/cull/", "/pairs/");
-  const cull = new Cull(album, new Pictures(runId), url, answer.entry_count);
+  const cull = new Cull(album, runId, url, answer.entry_count);
   cull.open(photo);
   listen(cull);
   document.body.classList.add("ready");

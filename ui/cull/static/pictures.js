@@ -1,18 +1,19 @@
 // Pictures of photos, loaded and decoded before they are needed.
 
 export const LARGE_PX = 2048;
-const FULL_PX = 65500; // more than any photo has: the server never makes a picture larger
+const MEDIUM_PX = 1024; // made by the run, so that no photo has to be decoded first
 const SMALL_PX = 320;
 const FACE_PX = 256;
 const MAX_ROWS = 40;
 const MAX_LARGE = 24; // about 12 MB each once decoded
-const MAX_FULL = 7; // about 100 MB each for 24 megapixels: six shown and one upcoming
+const MAX_MEDIUM = 48; // about 3 MB each
+const MEDIUM_AHEAD_COUNT = 20;
 
 export class Pictures {
   constructor(runId) {
     this.runId = runId;
     this.larges = new Map(); // URL -> {image, ready, done}, most recently used last
-    this.fulls = new Map();
+    this.mediums = new Map();
     this.rows = new Map(); // rows of faces
     this.drawn = new Set(); // URLs of large pictures that the server has prepared
   }
@@ -29,12 +30,13 @@ export class Pictures {
   // Loads a photo at screen size: {image, ready, done}. `done` resolves to the image once it can be
   // shown without delay, or to nothing if it cannot be loaded.
   large(photo, priority = "high") {
+    if (Math.max(photo.width, photo.height) <= MEDIUM_PX) return this.medium(photo, priority);
     return this.#load(this.larges, MAX_LARGE, this.url(photo, LARGE_PX), priority);
   }
 
-  // Loads a photo at full size.
-  full(photo, priority = "high") {
-    return this.#load(this.fulls, MAX_FULL, this.url(photo, FULL_PX), priority);
+  // Loads a photo at a size that takes the server almost no time.
+  medium(photo, priority = "high") {
+    return this.#load(this.mediums, MAX_MEDIUM, this.url(photo, MEDIUM_PX), priority);
   }
 
   // Loads the faces of a photo, side by side.
@@ -73,14 +75,21 @@ export class Pictures {
     return entry;
   }
 
-  // Once the photos on screen are loaded, loads those that may be needed next, in order; then has
-  // the server prepare later ones.
+  // Loads the photos that may be needed next, in order: at medium size at once, and at screen size
+  // after those on screen. Then it has the server prepare later ones.
   async prefetch(shown, next, later) {
     this.#abandon([...shown, ...next]);
     this.wanted = next; // a later call replaces it while this one waits
+    for (const photo of next) this.medium(photo, "low");
     await Promise.all(shown.map((photo) => this.large(photo).done));
-    if (this.wanted !== next) return;
-    await Promise.all(next.map((photo) => this.large(photo, "low").done));
+    const waiting = [...next];
+    const load = async () => {
+      while (this.wanted === next && waiting.length) await this.large(waiting.shift(), "low").done;
+    };
+    await Promise.all([load(), load()]); // more would keep a photo that is shown suddenly waiting
+    for (const photo of later.slice(0, MEDIUM_AHEAD_COUNT)) {
+      if (this.wanted === next) await this.medium(photo, "low").done;
+    }
     for (const photo of later) if (this.wanted === next) await this.#draw(photo);
   }
 
@@ -100,11 +109,13 @@ export class Pictures {
 
   // Stops loading photos that are no longer needed, because they would delay the others.
   #abandon(wanted) {
-    const urls = new Set(wanted.map((photo) => this.url(photo, LARGE_PX)));
-    for (const [url, { image, ready }] of this.larges) {
-      if (ready || urls.has(url)) continue;
-      this.larges.delete(url);
-      image.removeAttribute("src");
+    const urls = new Set(wanted.flatMap((photo) => [this.url(photo, LARGE_PX), this.url(photo, MEDIUM_PX)]));
+    for (const loading of [this.mediums, this.larges]) {
+      for (const [url, { image, ready }] of loading) {
+        if (ready || urls.has(url)) continue;
+        loading.delete(url);
+        image.removeAttribute("src");
+      }
     }
   }
 }

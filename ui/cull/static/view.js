@@ -7,7 +7,6 @@ import { COMMANDS, keyCaption } from "./keys.js";
 import { describeMarks, markButtons, marks } from "./marks.js";
 import { notify, showSaving } from "./notices.js";
 import { Photos } from "./photos.js";
-import { LARGE_PX } from "./pictures.js";
 
 const ALL_COUNT = 6;
 const UPCOMING_COUNT = 8;
@@ -15,9 +14,10 @@ const EARLIER_COUNT = 2;
 const LATER_COUNT = 60; // enough to stay ahead when the machine becomes busy
 
 export class View {
-  constructor(album, pictures, zoom) {
+  constructor(album, pictures, tiles, zoom) {
     this.album = album;
     this.pictures = pictures;
+    this.tiles = tiles;
     this.zoom = zoom;
     this.layout = "one"; // or "compare" or "all"
     this.figures = new Map(); // photo -> its figure, in the order shown
@@ -124,14 +124,12 @@ export class View {
     this.#prefetch(photos);
   }
 
-  // Shows all shots at the current zoom, using pictures with enough pixels for it.
+  // Shows all shots at the current zoom, with tiles where the pictures have too few pixels for it.
   renderZoom() {
     for (const [photo, figure] of this.figures) {
       figure.querySelector(".percent").textContent = this.zoom.apply(figure, photo);
-      if (this.zoom.needsMore(photo, LARGE_PX)) this.#use(this.pictures.full(photo), figure, photo);
     }
-    const next = this.album.after(this.photo, 1);
-    if (next && this.zoom.needsMore(next, LARGE_PX)) this.pictures.full(next, "low");
+    this.tiles.render(this.figures, this.zoom, this.album.after(this.photo, 1));
   }
 
   #figure(photo) {
@@ -143,7 +141,9 @@ export class View {
       element("figcaption", {}, element("b", { text: photo.name }), marks(photo), ...facts(photo)),
       element("span", { class: "percent" }),
     );
-    this.#use(this.pictures.large(photo), figure, photo);
+    const large = this.pictures.large(photo);
+    for (const picture of [this.pictures.medium(photo), large]) this.#use(picture, figure, photo);
+    large.done.then((loaded) => figure.classList.toggle("incomplete", !loaded));
     this.#mark(figure, photo);
     return figure;
   }
@@ -159,12 +159,7 @@ export class View {
       if (this.figures.get(photo) === figure) this.zoom.apply(figure, photo);
     };
     if (ready) put();
-    else {
-      done.then((loaded) => {
-        if (loaded) put();
-        else figure.classList.add("incomplete");
-      });
-    }
+    else done.then((loaded) => loaded && put());
   }
 
   // Returns the photos that the next keys may show: the next three shots, the previous one and the

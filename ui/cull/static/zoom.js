@@ -92,14 +92,20 @@ export class Zoom {
       image.style.width = image.style.height = image.style.transform = "";
       return `Fit ${percent(fit)}`;
     }
+    const { left, top, width, height } = this.frame(figure, photo);
+    image.style.width = `${width}px`;
+    image.style.height = `${height}px`;
+    image.style.transform = `translate(${left}px, ${top}px)`;
+    return percent(this.scale);
+  }
+
+  // Returns where a magnified photo is in its figure, and the figure's size, in page pixels.
+  frame(figure, photo) {
     const box = figure.getBoundingClientRect();
     const [width, height] = [this.#width(photo), this.#height(photo)];
     const middle = this.#middle(figure, photo);
     const [left, top] = [box.width / 2 - middle.x * width, box.height / 2 - middle.y * height];
-    image.style.width = `${width}px`;
-    image.style.height = `${height}px`;
-    image.style.transform = `translate(${snap(left)}px, ${snap(top)}px)`;
-    return percent(this.scale);
+    return { left: snap(left), top: snap(top), width, height, box };
   }
 
   // Returns whether a picture of `longSide` pixels is too small for the current zoom.
@@ -153,7 +159,8 @@ function within(value, half) {
   return half >= 0.5 ? 0.5 : Math.min(1 - half, Math.max(half, value));
 }
 
-function snap(value) {
+// Rounds to whole screen pixels.
+export function snap(value) {
   return Math.round(value * devicePixelRatio) / devicePixelRatio; // otherwise 1:1 would be blurred
 }
 

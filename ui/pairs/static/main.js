@@ -5,8 +5,9 @@ import { byId, element } from "/cull/files/elements.js";
 import { listenToGestures } from "/cull/files/gestures.js";
 import { newId } from "/cull/files/identity.js";
 import { notify, showSaving, tell } from "/cull/files/notices.js";
-import { LARGE_PX, Pictures } from "/cull/files/pictures.js";
+import { Pictures } from "/cull/files/pictures.js";
 import { Queue } from "/cull/files/queue.js";
+import { Tiles } from "/cull/files/tiles.js";
 import { Zoom } from "/cull/files/zoom.js";
 import { showProposal } from "./proposal.js";
 
@@ -27,6 +28,7 @@ class Pairs {
     this.left = answer.left_count;
     this.given = []; // this page's answers: {entry, place}, oldest first
     this.pictures = new Pictures(runId);
+    this.tiles = new Tiles(runId);
     this.zoom = new Zoom();
     this.queue = new Queue(`${cullUrl}/decisions`, {
       mark: () => 0,
@@ -76,7 +78,9 @@ class Pairs {
       element("figcaption", {}, element("b", { text: photo.name })),
       element("span", { class: "percent" }),
     );
-    this.#use(this.pictures.large(photo), figure, photo);
+    const large = this.pictures.large(photo);
+    for (const picture of [this.pictures.medium(photo), large]) this.#use(picture, figure, photo);
+    large.done.then((loaded) => figure.classList.toggle("incomplete", !loaded));
     return figure;
   }
 
@@ -90,14 +94,14 @@ class Pairs {
       if (figure.isConnected) this.zoom.apply(figure, photo);
     };
     if (ready) put();
-    else done.then((loaded) => (loaded ? put() : figure.classList.add("incomplete")));
+    else done.then((loaded) => loaded && put());
   }
 
   renderZoom() {
     for (const [photo, figure] of this.figures ?? []) {
       figure.querySelector(".percent").textContent = this.zoom.apply(figure, photo);
-      if (this.zoom.needsMore(photo, LARGE_PX)) this.#use(this.pictures.full(photo), figure, photo);
     }
+    this.tiles.render(this.figures ?? new Map(), this.zoom);
   }
 
   run(command) {

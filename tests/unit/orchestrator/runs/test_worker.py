@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import io
 import sqlite3
 import time
 import uuid
@@ -22,6 +23,7 @@ from orchestrator.config import PipelineConfig
 from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.domain.people.faces import identified_face
 from orchestrator.export.metrics_csv import metrics_csv
+from orchestrator.export.pictures import PhotoPictures
 from orchestrator.export.results_json import results_json, run_json
 from orchestrator.features import pack_json, unpack_identities, unpack_json
 from orchestrator.metrics import RunMetrics
@@ -35,7 +37,9 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.feature_cache import SqlFeatureCache
 from orchestrator.storage.file_stamps import SqlFileStamps
 from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
+from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
+from orchestrator.storage.rendition_files import PREVIEW_PX, RenditionFiles
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import features
@@ -117,6 +121,7 @@ class WorkerSetup:
         self._album = album
         metrics = RunMetrics(CollectorRegistry())
         self.announced: list[Run] = []
+        self.previews: dict[str, bytes] = {}
         parts: dict[str, Any] = {
             "queue": SqlRunQueue(engine, "me", takes_over=False),
             "store": self.store,
@@ -134,6 +139,7 @@ class WorkerSetup:
             open_source=lambda found: LoggedSource(Path(found.folder), self.read_paths),
             metrics=metrics,
             announce=self.announced.append,
+            keep_picture=self.previews.__setitem__,
         )
         config = PipelineConfig(ROOT / "configs", "builtin")
         self.curator = Curator(**parts, config=config, worker=worker)
@@ -223,6 +229,24 @@ async def test_an_unexpected_error_while_finishing_fails_that_run_with_its_cause
         assert (await opened.curate()).state is RunState.COMPLETED
         announced = [one.state for one in opened.announced]
         assert announced == [RunState.FAILED, RunState.COMPLETED]
+
+
+async def test_a_run_leaves_previews_that_viewers_look_for(
+    engine: Engine, album: Album, tmp_path: Path
+) -> None:
+    """Without them, the first look at each photo would decode it while somebody waits."""
+    async with set_up_worker(engine, album, lambda *_: None) as opened:
+        run = await opened.curate()
+    kept = RenditionFiles(tmp_path / "kept", 10**6)
+    for key, jpeg in opened.previews.items():
+        kept.keep(key, jpeg)
+    for path in (tmp_path / "photos").iterdir():
+        path.write_bytes(b"")  # so that nothing can be decoded now
+    pictures = PhotoPictures(PhotoThreads(), kept)
+    source = FolderPhotoSource(Path(album.folder), max_pixels=10**8)
+    for record in opened.store.images(run.id):
+        preview = await pictures.whole(record, source, PREVIEW_PX)
+        assert Image.open(io.BytesIO(preview)).size == (160, 120)
 
 
 async def test_an_unexpected_error_while_claiming_leaves_the_run_for_the_next_try(

@@ -671,18 +671,28 @@ class ClusterSizeCount(_message.Message):
     def __init__(self, image_count: _Optional[int] = ..., cluster_count: _Optional[int] = ...) -> None: ...
 
 class GetThumbnailRequest(_message.Message):
-    __slots__ = ("run_id", "path", "long_side_px", "faces_only", "face_box")
+    __slots__ = ("run_id", "path", "long_side_px", "faces_only", "face_box", "tile")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     LONG_SIDE_PX_FIELD_NUMBER: _ClassVar[int]
     FACES_ONLY_FIELD_NUMBER: _ClassVar[int]
     FACE_BOX_FIELD_NUMBER: _ClassVar[int]
+    TILE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     path: str
     long_side_px: int
     faces_only: bool
     face_box: _image_pb2.BoundingBox
-    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: bool = ..., face_box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ...) -> None: ...
+    tile: Tile
+    def __init__(self, run_id: _Optional[str] = ..., path: _Optional[str] = ..., long_side_px: _Optional[int] = ..., faces_only: bool = ..., face_box: _Optional[_Union[_image_pb2.BoundingBox, _Mapping]] = ..., tile: _Optional[_Union[Tile, _Mapping]] = ...) -> None: ...
+
+class Tile(_message.Message):
+    __slots__ = ("column", "row")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    column: int
+    row: int
+    def __init__(self, column: _Optional[int] = ..., row: _Optional[int] = ...) -> None: ...
 
 class GetThumbnailResponse(_message.Message):
     __slots__ = ("jpeg",)

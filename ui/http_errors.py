@@ -10,6 +10,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 
+from services.common.config.problems import describe_problem
 from ui.client import OrchestratorError
 
 _STATUS = {
@@ -47,7 +48,9 @@ def refuse_invalid_requests(server: FastAPI) -> None:
 
 def _refuse_fields(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()[:3]]
+    problems = [
+        f"{problem['loc'][-1]}: {describe_problem(problem)}" for problem in error.errors()[:3]
+    ]
     return _bad_request("; ".join(problems))
 
 

@@ -16,6 +16,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
+from services.common.config.problems import describe_problem
 from ui.client import Orchestrator
 from ui.http_errors import http_errors
 
@@ -97,7 +98,9 @@ class _Body:
         try:
             return Manifest.model_validate_json(text)
         except ValidationError as error:
-            problem = error.errors()[0]["msg"]
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            problem = f"{place} {describe_problem(first)}" if place else describe_problem(first)
             raise HTTPException(400, f"The list of files is invalid: {problem}.") from error
 
     async def read(self, size: int) -> AsyncIterator[bytes]:

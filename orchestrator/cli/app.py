@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
+from typer.core import TyperGroup
 
 from models.cli import app as models_app
 from orchestrator.cli.decide import app as decide_app
@@ -63,7 +64,25 @@ if TYPE_CHECKING:
     from orchestrator.export.exporter import ExportOptions
     from orchestrator.records import ImageRecord, Run
 
+
+class _Commands(TyperGroup):
+    """All commands; Typer explains a wrong value in the words of pydantic, this in ours."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            from services.common.config.problems import describe_problem
+
+            if isinstance(error.__cause__, ValidationError):
+                error.message = describe_problem(error.__cause__.errors()[0])
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="bestshot",
     help="Scores every photo in a folder, groups shots of the same moment, picks the best of each "
     "and explains why.",

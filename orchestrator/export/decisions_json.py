@@ -16,7 +16,8 @@ from orchestrator.domain.decisions import (
     DecisionEntry,
     find_time_fault,
 )
-from services.common.errors import InvalidArgumentError
+from services.common.config.problems import describe_problem
+from services.common.errors import InvalidArgumentError, shorten
 
 ContentDigest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -66,7 +67,9 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InvalidArgumentError("entries", f"{place[:200]}: {first['msg'][:200]}") from error
+        raise InvalidArgumentError(
+            "entries", f"{shorten(place)} {describe_problem(first)}"
+        ) from error
     for number, entry in enumerate(entries, start=1):
         if problem := find_time_fault(entry.create_time):
             raise InvalidArgumentError("entries", f"entry {number} of {len(entries)}: {problem}")

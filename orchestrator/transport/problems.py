@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from orchestrator.transport.json_models import Problem
+from services.common.config.problems import describe_problem
 from services.common.errors import (
     MAX_MESSAGE_BYTES,
     BestshotError,
@@ -31,6 +32,8 @@ PROBLEM_TYPE = f"{DOCS_PATH}#"
 """Start of a problem's type, which is an address on this server; the reason follows."""
 HTTP_REASON = "HTTP"
 _LATER = (429, 503)
+_PLACES = (("query",), ("path",), ("body",))
+"""FastAPI names the part of the request before the field."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,9 @@ async def answer_invalid(request: Request, error: Exception) -> Response:
     """Answers parameters or a body that do not fit their schema."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    field = str(first["loc"][-1]) if first["loc"] else ""
-    detail = f"{field}: {first['msg']}" if field else str(first["msg"])
+    place = first["loc"][1:] if first["loc"][:1] in _PLACES else first["loc"]
+    field, problem = ".".join(map(str, place)), describe_problem(first)
+    detail = f"{field}: {problem}" if field else f"the body {problem}"
     return _problem(400, detail, InvalidArgumentError.reason, field)
 
 

@@ -191,7 +191,7 @@ def test_a_run_is_exported_in_every_form(done: Access, tmp_path: Path) -> None:
 def test_mistakes_are_reported(done: Access, tmp_path: Path) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text('{"entries": [{"id": "x"}]}')
-    assert "entries.0.action: Field required" in run(done, "decisions", "import", bad, code=1)
+    assert "entries.0.action is missing" in run(done, "decisions", "import", bad, code=1)
     missing = tmp_path / "missing.json"
     assert "cannot read" in run(done, "decisions", "import", missing, code=2)
     photo = done.photos / min(done.images)

@@ -28,6 +28,7 @@ from services.common.config.folders import (
     SHIPPED_CONFIGS,
     user_profiles_dir,
 )
+from services.common.config.problems import describe_problem
 from services.common.config.strict_yaml import DEPTH_LIMIT, parse_yaml, quote
 from services.common.errors import ConfigError, shorten
 from services.common.user_files import read_user_text
@@ -438,10 +439,10 @@ def _explain(
         key = shorten(".".join(path))
         sources = [layer.source for layer in layers if _has(layer.data, path)]
         got = "" if is_secret else f", got {quote(problem['input'])}"
-        message = shorten(problem["msg"])
+        message = shorten(describe_problem(problem))
         if key in lines:
             before = lines[key].removesuffix(got)
-            lines[key] = f"{before}, or {message[0].lower()}{message[1:]}{got}"
+            lines[key] = f"{before} or {message.removeprefix('must be ')}{got}"
         else:
             lines[key] = f"{key} in {(sources or [layers[0].source])[-1]}: {message}{got}"
     return list(lines.values())

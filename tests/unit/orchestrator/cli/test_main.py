@@ -1,4 +1,4 @@
-"""Ctrl-C while the command is still loading its modules."""
+"""The command before it does anything: Ctrl-C while it loads its modules, wrong values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli.app import app
 from tests.waiting import LIMIT_S
 
 MAIN = """
@@ -33,3 +37,22 @@ def test_ctrl_c_while_loading_ends_without_a_traceback(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, text) == (130, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        (
+            ["token", "me", "--scope", "foo"],
+            "'--scope': 'foo' is not one of 'read', 'run'",
+        ),
+        (["curate", "x", "--count", "0"], "'--count': must be at least 1"),
+        (["curate", "x", "--count", "many"], "'--count': must be an integer"),
+        (["people", "list", "--as", "x"], "No such option: --as"),
+    ],
+)
+def test_a_wrong_value_is_explained_in_our_words(command: list[str], problem: str) -> None:
+    answer = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+    assert answer.exit_code == 2
+    assert problem in answer.output
+    assert "Value error" not in answer.output

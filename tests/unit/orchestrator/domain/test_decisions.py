@@ -230,9 +230,9 @@ def test_a_log_is_written_and_read_without_loss(log: list[DecisionEntry]) -> Non
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "the file: Invalid JSON"),
-        ('{"entries": [{}]}', r"entries.0.id: Field required"),
-        ('{"entries": [], "more": 1}', "more: Extra inputs"),
+        ("{", "the file is not valid JSON"),
+        ('{"entries": [{}]}', r"entries.0.id is missing"),
+        ('{"entries": [], "more": 1}', "more is unknown"),
     ],
 )
 def test_a_file_without_decisions_is_reported(text: str, problem: str) -> None:

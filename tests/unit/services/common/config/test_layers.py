@@ -159,9 +159,9 @@ def test_values_that_a_default_profile_does_not_change_are_accepted(
         (
             "min_sharpness: 0.2",
             "min_sharpness: 2",
-            "filter_quality.min_sharpness in .*equal to 1",
+            "filter_quality.min_sharpness in .*at most 1",
         ),
-        ("min_samples: 2", "min_samples: many", "cluster_scenes.min_samples in .*valid integer"),
+        ("min_samples: 2", "min_samples: many", "cluster_scenes.min_samples in .*must be an integer"),
         ("  min_sharpness: 0.2\n", "", "'filter_quality.min_sharpness' is missing"),
         ("min_sharpness: 0.2", "min_sharpness: 0.2\n  min_sharpness: 0.3", "duplicate key"),
         ("method: hdbscan", "method: kmeans", "'hdbscan' or 'dbscan'"),
@@ -425,8 +425,7 @@ def test_the_error_for_a_value_of_a_wrong_type_lists_all_types_on_one_line() -> 
     with pytest.raises(ConfigError) as caught:
         load(PipelineSettings, [shipped, layer])
     assert caught.value.message == (
-        "cluster_scenes.scene_distance in wrong.yaml: Input should be less than or equal to 2, "
-        "or input should be 'auto', got 3"
+        "cluster_scenes.scene_distance in wrong.yaml: must be at most 2 or 'auto', got 3"
     )
 
 

@@ -22,7 +22,10 @@ def load(path: Path) -> Any:
 
 
 def test_every_hook_before_a_commit_is_a_make_target() -> None:
-    (local,) = load(ROOT / ".pre-commit-config.yaml")["repos"]
+    config = load(ROOT / ".pre-commit-config.yaml")
+    (local,) = config["repos"]
+    stages = {stage for hook in local["hooks"] for stage in hook["stages"]}
+    assert stages == set(config["default_install_hook_types"]), "`pre-commit install` sets up all"
     assert local["repo"] == "local", "nothing is downloaded"
     for hook in local["hooks"]:
         command, target = hook["entry"].split()

@@ -13,4 +13,4 @@ case "${COMPONENT}" in
   orchestrator | ui) module="${COMPONENT}" ;;
   *) module="services.${COMPONENT}" ;;
 esac
-exec python -P -m "${module}" "$@"
+exec python -P -m services.common.process.start "${module}" "$@"

@@ -55,6 +55,7 @@ from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import FileTransfer, write_file
 from services.common.config.folders import config_dir, profile_of_environment
 from services.common.errors import EXIT_CONFIG, EXIT_FAILED, BestshotError, ConfigError
+from services.common.platform.processes import defer_signals
 from services.common.rpc.scopes import ScopeName
 
 if TYPE_CHECKING:
@@ -450,7 +451,8 @@ def serve(
     if part not in PARTS:
         raise ConfigError(f"unknown part {part!r}; choose one of {', '.join(PARTS)}")
     command = part_command(part, context.args)
-    os.execv(command[0], command)  # noqa: S606
+    with defer_signals():  # until the part can end without a traceback
+        os.execv(command[0], command)  # noqa: S606
 
 
 @app.command()

@@ -12,6 +12,7 @@ from services.common.config.folders import MODEL_SERVICES as MODEL_SERVICES
 if TYPE_CHECKING:
     from services.common.config.layers import ConfigFile
 
+_START = "services.common.process.start"
 PARTS = (*MODEL_SERVICES, "orchestrator", "ui")
 
 
@@ -24,7 +25,7 @@ def part_command(name: str, arguments: Sequence[str]) -> list[str]:
     """Returns the command that runs one part in the foreground."""
     # -P: with -m alone, the current folder, which often holds someone else's photos, comes first on
     # the module path, and a yaml.py there would be executed
-    return [sys.executable, "-P", "-m", part_module(name), *arguments]
+    return [sys.executable, "-P", "-m", _START, part_module(name), *arguments]
 
 
 def config_flags(name: str, files: Sequence[ConfigFile]) -> list[str]:

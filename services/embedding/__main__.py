@@ -38,5 +38,10 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Runs the service in this process."""
     run_model_service("embedding", build)
+
+
+if __name__ == "__main__":
+    main()

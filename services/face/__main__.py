@@ -123,5 +123,10 @@ def _find_identity_model(invocation: Invocation, settings: FaceSettings) -> Loca
         return None
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Runs the service in this process."""
     run_model_service("face", build)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,20 +14,26 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from tests.waiting import LIMIT_S
 
-MAIN = """
-import sys
-sys.argv = ["bestshot", "--help"]
-from orchestrator.cli.main import main
-main()
-"""
+COMMAND = "from orchestrator.cli.main import main; main()"
 WAITS = "import os, signal; os.write(1, b'loading'); signal.pause()"
 
 
-def test_ctrl_c_while_loading_ends_without_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "typer.py").write_text(WAITS)  # the first large module
+@pytest.mark.parametrize(
+    ("arguments", "module"),
+    [
+        (["--help"], "typer"),
+        (["serve", "orchestrator"], "grpc"),
+        (["serve", "quality"], "grpc"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else value,
+)
+def test_ctrl_c_while_loading_ends_without_a_traceback(
+    tmp_path: Path, arguments: list[str], module: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(WAITS)
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN],
+        [sys.executable, "-c", COMMAND, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONPATH": path},

@@ -161,7 +161,11 @@ def test_values_that_a_default_profile_does_not_change_are_accepted(
             "min_sharpness: 2",
             "filter_quality.min_sharpness in .*at most 1",
         ),
-        ("min_samples: 2", "min_samples: many", "cluster_scenes.min_samples in .*must be an integer"),
+        (
+            "min_samples: 2",
+            "min_samples: many",
+            "cluster_scenes.min_samples in .*an integer",
+        ),
         ("  min_sharpness: 0.2\n", "", "'filter_quality.min_sharpness' is missing"),
         ("min_sharpness: 0.2", "min_sharpness: 0.2\n  min_sharpness: 0.3", "duplicate key"),
         ("method: hdbscan", "method: kmeans", "'hdbscan' or 'dbscan'"),

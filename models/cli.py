@@ -19,7 +19,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from orchestrator.cli.output import AsJson, open_console, print_json
+from orchestrator.cli.output import (
+    AsJson,
+    OnlyIds,
+    OnlyState,
+    Quiet,
+    open_console,
+    print_json,
+    print_lines,
+)
 from services.common.config.folders import config_dir, models_dir
 from services.common.errors import ConfigError
 
@@ -57,11 +65,16 @@ class Precision(StrEnum):
 
 
 @app.command("list")
-def list_models(config_dir_: ConfigDir = None, as_json: AsJson = False) -> None:
+def list_models(
+    config_dir_: ConfigDir = None, as_json: AsJson = False, quiet: OnlyIds = False
+) -> None:
     """List all models, and show which of them are on this machine."""
     from services.common.inference.registry import read_registry
 
     models = read_registry(config_dir(config_dir_)).models
+    if quiet and not as_json:
+        print_lines(models)
+        return
     rows = [_row(models, model_id) for model_id in models]
     if as_json:
         print_json({"models": rows})
@@ -92,7 +105,10 @@ def _row(models: Mapping[str, ModelEntry], model_id: str) -> ListedModel:
 
 @app.command()
 def info(
-    model: Annotated[str, typer.Argument(help="ID of a model.")], config_dir_: ConfigDir = None
+    model: Annotated[str, typer.Argument(help="ID of a model.")],
+    config_dir_: ConfigDir = None,
+    as_json: AsJson = False,
+    quiet: OnlyState = False,
 ) -> None:
     """Show everything about a model."""
     import yaml
@@ -113,6 +129,12 @@ def info(
     }
     if fetched:
         shown["fetched_from"] = fetched
+    if as_json:
+        print_json(shown)
+        return
+    if quiet:
+        print_lines([shown["state"]])
+        return
     typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
@@ -155,21 +177,31 @@ def pull(
 
 
 @app.command()
-def verify(models: Models = None, config_dir_: ConfigDir = None) -> None:
+def verify(
+    models: Models = None,
+    config_dir_: ConfigDir = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Check model files against their digests; without ids, check all pulled models."""
     from models.state import State, state_of
     from services.common.inference.registry import entry_in, read_registry
 
     folder, configs = models_dir(), config_dir(config_dir_)
     registry = read_registry(configs).models
+    states: dict[str, str] = {}
     damaged = []
     for model_id in models or registry:
         entry_in(registry, configs, model_id)
         state = state_of(folder, registry, model_id)
         if models or state is not State.MISSING:
-            typer.echo(f"{model_id}: {state.value}")
+            states[model_id] = state.value
+            if not quiet and not as_json:
+                typer.echo(f"{model_id}: {state.value}")
         if state is State.DAMAGED or (models and state is not State.READY):
             damaged.append(model_id)
+    if as_json:
+        print_json({"states": states})
     if damaged:
         raise ConfigError(
             f"damaged: {', '.join(damaged)}; run `bestshot models pull ID` to fetch a model again"

@@ -41,6 +41,7 @@ from orchestrator.cli.output import (
     NoHeading,
     OnlyIds,
     OnlySelected,
+    OnlyToken,
     Quiet,
     open_console,
     print_json,
@@ -467,6 +468,8 @@ def token(
         int | None,
         typer.Option(min=1, max=36500, help="Days until the token expires. Default: never."),
     ] = None,
+    as_json: AsJson = False,
+    quiet: OnlyToken = False,
 ) -> None:
     """Create a token, and print it with its entry for shared.tokens_file."""
     if not re.fullmatch(r"[\w-]+", name):
@@ -475,13 +478,20 @@ def token(
     from services.common.rpc.auth import new_token, token_digest
 
     secret = new_token()
+    entry = {"sha256": token_digest(secret), "scope": scope}
+    if days is not None:
+        entry["expires"] = f"{(utc_now() + timedelta(days)):%Y-%m-%dT%H:%M:%SZ}"
+    if as_json:
+        print_json({"token": secret, "tokens": {name: entry}})
+        return
+    if quiet:
+        print_lines([secret])
+        return
     console = open_console()
     console.print(f"token, for the caller's shared.token_file:\n{secret}\n")
     console.print("for the server's shared.tokens_file, under `tokens:`:")
-    entry = f"sha256: {token_digest(secret)}, scope: {scope}"
-    if days is not None:
-        entry += f", expires: {(utc_now() + timedelta(days)):%Y-%m-%dT%H:%M:%SZ}"
-    console.print(f"  {name}: {{{entry}}}", soft_wrap=True)
+    fields = ", ".join(f"{key}: {value}" for key, value in entry.items())
+    console.print(f"  {name}: {{{fields}}}")
 
 
 @app.command()
@@ -512,7 +522,7 @@ def runs(
         summary = run.summary
         table.add_row(
             run.id[:12],
-            run.create_time.astimezone().strftime("%Y-%m-%d %H:%M"),
+            _start_time(run),
             run.state.value.lower(),
             escape(run.profile),
             str(summary.photo_count) if summary else "",
@@ -520,6 +530,11 @@ def runs(
             escape(folders.get(run.album_id, "")),
         )
     open_console().print(table, soft_wrap=False)
+
+
+def _start_time(run: Run) -> str:
+    """Returns when a run was started, in local time."""
+    return f"{run.create_time.astimezone():%Y-%m-%d %H:%M}"
 
 
 @app.command()
@@ -585,9 +600,9 @@ def delete_run(
     with open_api(orchestrator, data) as api:
         found = api.find_run(run)
         folders = ", ".join(api.album(found.album_id).folders)
-        started = found.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
         if not yes:
-            typer.confirm(f"Delete run {found.id} of {folders}, started {started}?", abort=True)
+            question = f"Delete run {found.id} of {folders}, started {_start_time(found)}?"
+            typer.confirm(question, abort=True)
         api.call(pb.DeleteRunRequest(run_id=found.id))
     print(f"deleted run {found.id}")
 

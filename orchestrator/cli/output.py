@@ -24,6 +24,8 @@ Quiet = Annotated[
 ]
 NoHeading = Annotated[bool, typer.Option("--quiet", "-q", help="Leave out the heading.")]
 OnlyIds = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the IDs, one per line.")]
+OnlyState = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the state.")]
+OnlyToken = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the token.")]
 OnlySelected = Annotated[
     bool,
     typer.Option(

@@ -151,21 +151,6 @@ def test_the_parser_refuses_what_does_not_exist() -> None:
         parse_bestshot(["cull"])
 
 
-def commands_with(option: str) -> Iterator[str]:
-    """Yields the name of every command that has an option."""
-    for name, command in BESTSHOT.commands.items():
-        below = {f"{name} {part}": one for part, one in getattr(command, "commands", {}).items()}
-        for path, one in (below or {name: command}).items():
-            if any(option in parameter.opts for parameter in one.params):
-                yield path
-
-
-def test_the_page_of_commands_names_every_report_with_json() -> None:
-    page = (ROOT / "docs/reference/commands.md").read_text()
-    (listed,) = re.findall(r"one\. (`runs`[^.]*) print JSON", page.replace("\n", " "))
-    assert set(re.findall(r"`([^`]+)`", listed)) == set(commands_with("--json"))
-
-
 def inline_code() -> Iterator[tuple[str, str]]:
     """Yields every inline code outside blocks, with its page."""
     for page in PAGES:
@@ -240,14 +225,3 @@ def test_the_exit_codes_are_listed() -> None:
     interrupted = 128 + signal.SIGINT
     codes = (0, EXIT_FAILED, EXIT_CONFIG, EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS, interrupted)
     assert listed == set(codes)
-
-
-def test_every_report_has_a_json_and_a_quiet_form() -> None:
-    commands = [*BESTSHOT.commands.values(), *BESTSHOT.commands["decisions"].commands.values()]
-    reports = [
-        {option for parameter in command.params for option in parameter.opts}
-        for command in commands
-        if any("--json" in parameter.opts for parameter in command.params)
-    ]
-    assert len(reports) > 7
-    assert all("--quiet" in options for options in reports)

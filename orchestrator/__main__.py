@@ -119,7 +119,13 @@ async def serve_json(
     api = JsonApi(parts.reader, parts.curator)
     options.check_host(split_address(address)[0])
     has_tokens = shared.tokens_file is not None
-    app = build_json_app(api, parts.servicer, options.authorize, has_tokens=has_tokens)
+    app = build_json_app(
+        api,
+        parts.servicer,
+        options.authorize,
+        has_tokens=has_tokens,
+        max_concurrent_calls=options.max_concurrent_calls,
+    )
     http = HttpServer(
         app,
         address=address,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import http
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,6 +18,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.domain.explanation import Explanation
 from orchestrator.export.download import DownloadFormat
@@ -34,7 +36,10 @@ from orchestrator.storage.people_store import PersonSummary
 from orchestrator.transport import json_models as models
 from orchestrator.transport.json_calls import (
     CALLS,
+    EVENT_STREAM,
     UPLOAD_PATH,
+    Bodies,
+    JsonCall,
     make_handler,
     make_upload_handler,
 )
@@ -50,7 +55,8 @@ from orchestrator.transport.problems import (
     render_docs,
 )
 from orchestrator.transport.servicer import OrchestratorServicer
-from services.common.errors import BestshotError, InvalidArgumentError
+from services.common.errors import BestshotError, InvalidArgumentError, ResourceExhaustedError
+from services.common.rpc.admission import Places
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
 from services.common.rpc.bounds import MAX_ITEMS, check_text
 from services.common.rpc.status import HTTP_STATUS
@@ -394,8 +400,32 @@ _ROUTES = (
 )
 
 
+class LimitRequests:
+    """ASGI middleware that refuses requests while all places are taken."""
+
+    def __init__(self, app: ASGIApp, places: Places) -> None:
+        self._app = app
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves the request in a place of its own, or answers 429."""
+        with contextlib.ExitStack() as stack:
+            try:
+                if scope["type"] == "http":
+                    stack.enter_context(self._places.take())
+            except ResourceExhaustedError as error:
+                refusal = await answer_error(Request(scope), error)
+                return await refusal(scope, receive, send)
+            await self._app(scope, receive, send)
+
+
 def build_json_app(
-    api: JsonApi, servicer: OrchestratorServicer, authorize: Authorize, *, has_tokens: bool
+    api: JsonApi,
+    servicer: OrchestratorServicer,
+    authorize: Authorize,
+    *,
+    has_tokens: bool,
+    max_concurrent_calls: int,
 ) -> FastAPI:
     """Builds the application.
 
@@ -404,6 +434,7 @@ def build_json_app(
         servicer: Handles all other calls.
         authorize: Authorizes a call by the gRPC method of the same name.
         has_tokens: Whether callers need a token.
+        max_concurrent_calls: Maximum number of requests in progress.
     """
     app = FastAPI(
         title="bestshot",
@@ -414,6 +445,8 @@ def build_json_app(
         openapi_url=f"{PREFIX}/openapi.json",
         servers=[{"url": "/", "description": "The server that this document is from."}],
     )
+    app.add_middleware(LimitRequests, places=Places(max_concurrent_calls))
+    bodies = Bodies()
     bearer = [Depends(HTTPBearer(auto_error=False))] if has_tokens else []
     for route in _ROUTES:
         found = {"description": "The requested content.", "content": {route.media_type: {}}}
@@ -429,17 +462,18 @@ def build_json_app(
     for call in CALLS:
         app.add_api_route(
             PREFIX + call.path,
-            make_handler(call, servicer),
+            make_handler(call, servicer, bodies),
             methods=[call.verb],
             operation_id=call.operation_id,
-            response_model=call.answer,
-            responses=_PROBLEMS,
+            response_model=None if call.is_stream else call.answer,
+            response_class=StreamingResponse if call.is_stream else JSONResponse,
+            responses={**_stream_response(call), **_PROBLEMS},
             dependencies=[*bearer, Depends(_check(authorize, call.method))],
             openapi_extra=call.describe(),
         )
     app.add_api_route(
         PREFIX + UPLOAD_PATH,
-        make_upload_handler(servicer),
+        make_upload_handler(servicer, bodies),
         methods=["POST"],
         response_model=answer_model(pb.UploadAlbumResponse.DESCRIPTOR),
         responses=_PROBLEMS,
@@ -462,6 +496,15 @@ def build_json_app(
     return app
 
 
+def _stream_response(call: JsonCall) -> dict[int | str, dict[str, Any]]:
+    """Describes server-sent events, for which OpenAPI 3.1 has no words."""
+    if not call.is_stream:
+        return {}
+    name = call.answer.__name__
+    words = f"Each event's data is a {name} as JSON; see {name} in orchestrator.proto."
+    return {200: {"description": words, "content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}
+
+
 def _page_request(query: PageQuery) -> PageRequest:
     return PageRequest(query.page_size, query.page_token, getattr(query, "skip", 0))
 
@@ -470,7 +513,8 @@ def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
     """Authorizes callers like the gRPC method of that name."""
 
     def check(request: Request) -> None:
-        authorize(f"{_SERVICE}/{method}", request.headers.getlist(AUTHORIZATION_KEY))
+        headers = request.headers.getlist(AUTHORIZATION_KEY)
+        request.state.token_name = authorize(f"{_SERVICE}/{method}", headers)
         items = request.query_params.multi_items()
         if len(items) > MAX_ITEMS:
             raise InvalidArgumentError(

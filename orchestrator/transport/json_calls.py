@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
-from pydantic import BaseModel, ValidationError
+from google.protobuf.message import Message
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.exceptions import HTTPException
@@ -25,11 +28,13 @@ from orchestrator.transport.json_messages import (
 )
 from orchestrator.transport.servicer import OrchestratorServicer
 from services.common.errors import InvalidArgumentError
+from services.common.rpc.admission import SMALL_READ_S, Admission
 from services.common.rpc.bounds import check_message
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+EVENT_STREAM = "text/event-stream"
 MAX_BODY_BYTES = 2**20
 MAX_LIST_BODY_BYTES = 16 * 2**20
 _LONG_LISTS = ("AppendDecision", "ImportDecisions")
@@ -65,6 +70,11 @@ class JsonCall:
         return self.verb in ("POST", "PATCH")
 
     @property
+    def is_stream(self) -> bool:
+        """Whether the answers are server-sent events."""
+        return _METHODS[self.method].server_streaming
+
+    @property
     def operation_id(self) -> str:
         """The name of the method in snake case."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", self.method).lower()
@@ -76,7 +86,7 @@ class JsonCall:
 
     @property
     def answer(self) -> Any:  # noqa: ANN401
-        """Model of the answer."""
+        """Model of the answer, or of each event's data."""
         return answer_model(_METHODS[self.method].output_type)
 
     def describe(self) -> dict[str, Any]:
@@ -115,6 +125,12 @@ CALLS = (
     ),
     JsonCall("GET", "/folders", "ListFolders", "Lists folders on the server, for a new album."),
     JsonCall("POST", "/runs", "StartRun", "Starts a run and returns at once."),
+    JsonCall(
+        "GET",
+        "/runs/{run_id}/watch",
+        "WatchRun",
+        "Streams the state of a run as server-sent events until it has ended.",
+    ),
     JsonCall("POST", "/runs/{run_id}/cancel", "CancelRun", "Asks a run to stop."),
     JsonCall("POST", "/runs/{run_id}/resume", "ResumeRun", "Resumes a run that did not complete."),
     JsonCall("DELETE", "/runs/{run_id}", "DeleteRun", "Deletes a run and its results."),
@@ -152,6 +168,12 @@ CALLS = (
         "AppendDecision",
         "Adds a decision about photos or moments to the album's log.",
     ),
+    JsonCall(
+        "GET",
+        "/albums/{album_id}/decisions/watch",
+        "WatchDecisions",
+        "Streams additions to an album's log as server-sent events, without an end.",
+    ),
     JsonCall("POST", "/albums/{album_id}/decisions/undo", "UndoDecision", "Undoes a decision."),
     JsonCall(
         "POST",
@@ -166,50 +188,117 @@ CALLS = (
 UPLOAD_PATH = "/albums/upload"
 
 
+class Bodies:
+    """Reads bodies within the limits that `Admission` sets for gRPC."""
+
+    def __init__(self) -> None:
+        self._large = Admission(MAX_LIST_BODY_BYTES)
+        self._small = Admission(MAX_BODY_BYTES, is_small=True, read_s=SMALL_READ_S)
+
+    @contextlib.asynccontextmanager
+    async def read(self, request: Request, *, is_large: bool) -> AsyncIterator[bytes]:
+        """Reads a JSON body, which may stay in memory within the block.
+
+        A form on another site can send a body of another type without asking this server first.
+        """
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise HTTPException(415, "send the body with the content type application/json")
+        limit = MAX_LIST_BODY_BYTES if is_large else MAX_BODY_BYTES
+
+        async def read_whole() -> bytes:
+            content = bytearray()
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > limit:
+                    raise HTTPException(413, f"the body is larger than the limit of {limit} bytes")
+            return bytes(content)
+
+        admission = self._large if is_large else self._small
+        async with admission.read(read_whole, _peer_of(request)) as body:
+            assert isinstance(body, bytes)
+            yield body
+
+    async def chunks(self, request: Request) -> AsyncGenerator[bytes]:
+        """Yields the parts of a large body as they arrive."""
+        stream = request.stream()
+
+        async def read_next() -> bytes | None:
+            return await anext(stream, None)
+
+        while True:
+            async with self._large.read(read_next, _peer_of(request)) as chunk:
+                if chunk is None:
+                    return
+                assert isinstance(chunk, bytes)
+                yield chunk
+
+
+def _peer_of(request: Request) -> str:
+    """Returns the peer to which a request is attributed, as for gRPC."""
+    token_name = request.state.token_name
+    if token_name or request.client is None:
+        return f"token:{token_name}"
+    return f"{request.client.host}:{request.client.port}"
+
+
 def make_handler(
-    call: JsonCall, servicer: OrchestratorServicer
+    call: JsonCall, servicer: OrchestratorServicer, bodies: Bodies
 ) -> Callable[[Request], Awaitable[object]]:
     """Builds the handler of a call. It is already authorized when it reads the body."""
     request_type = message_factory.GetMessageClass(_METHODS[call.method].input_type)
-    limit = MAX_LIST_BODY_BYTES if call.method in _LONG_LISTS else MAX_BODY_BYTES
+    answers = TypeAdapter(call.answer) if call.is_stream else None
 
     async def handle(request: Request) -> object:
-        message = request_type()
-        read_message(message, await _read_fields(call, request, limit))
-        read_message(message, request.path_params)
-        check_message(message)
-        return json_value(await getattr(servicer, call.method)(message, None))
+        async with contextlib.AsyncExitStack() as stack:
+            content: bytes | dict[str, str] = dict(request.query_params)
+            if call.has_body:
+                body = bodies.read(request, is_large=call.method in _LONG_LISTS)
+                content = await stack.enter_async_context(body)
+            message = request_type()
+            read_message(message, _read_fields(call, content))
+            read_message(message, request.path_params)
+            check_message(message)
+            answer = getattr(servicer, call.method)(message, None)
+            if answers is None:
+                return json_value(await answer)
+            first = await anext(answer)  # an error is still a problem document
+            return StreamingResponse(
+                _events(first, answer, answers),
+                media_type=EVENT_STREAM,
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
 
     return handle
 
 
-async def _read_fields(call: JsonCall, request: Request, limit: int) -> dict[str, Any]:
+async def _events(
+    first: Message, others: AsyncGenerator[Message], answers: TypeAdapter[Any]
+) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(others):
+        yield _event(first, answers)
+        async for message in others:
+            yield _event(message, answers)
+
+
+def _event(message: Message, answers: TypeAdapter[Any]) -> bytes:
+    value = answers.validate_python(json_value(message), from_attributes=True)
+    return b"data: " + answers.dump_json(value) + b"\n\n"
+
+
+def _read_fields(call: JsonCall, content: bytes | dict[str, str]) -> dict[str, Any]:
     try:
-        if call.has_body:
-            body = call.body.model_validate_json(await _read_body(request, limit))
+        if isinstance(content, bytes):
+            fields = call.body.model_validate_json(content)
         else:
-            body = call.body.model_validate(dict(request.query_params))
+            fields = call.body.model_validate(content)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
-    return body.model_dump(exclude_unset=True)
+    return fields.model_dump(exclude_unset=True)
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    """Reads a JSON body.
-
-    A form on another site can send a body of another type without asking this server first.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, "send the body with the content type application/json")
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > limit:
-            raise HTTPException(413, f"the body is larger than the limit of {limit} bytes")
-    return bytes(content)
-
-
-def make_upload_handler(servicer: OrchestratorServicer) -> Callable[..., Awaitable[object]]:
+def make_upload_handler(
+    servicer: OrchestratorServicer, bodies: Bodies
+) -> Callable[..., Awaitable[object]]:
     """Builds the handler that stores uploaded photos as an album."""
 
     async def upload_album(
@@ -220,8 +309,9 @@ def make_upload_handler(servicer: OrchestratorServicer) -> Callable[..., Awaitab
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise HTTPException(415, "send the photos as multipart/form-data, one part per photo")
         header = pb.UploadHeader(display_name=display_name, request_id=request_id)
-        messages = _upload_messages(header, options[b"boundary"], request.stream())
-        return json_value(await servicer.UploadAlbum(messages, None))
+        async with contextlib.aclosing(bodies.chunks(request)) as chunks:
+            messages = _upload_messages(header, options[b"boundary"], chunks)
+            return json_value(await servicer.UploadAlbum(messages, None))
 
     return upload_album
 

@@ -56,8 +56,8 @@ class SharedSettings(Settings):
     replicas; `null` for never. Calls in progress are completed first"""
     max_concurrent_calls: Count
     """maximum number of concurrent calls to a server; further calls fail with `RESOURCE_EXHAUSTED`
-    and a retry delay. A single connection may use all of them. Health checks and reflection have a
-    separate limit of the same size"""
+    (429 in the JSON API) and a retry delay. A single connection may use all of them. Health checks
+    and reflection have a separate limit of the same size"""
     allowed_hosts: list[HostName]
     """additional host names, without a port, by which clients reach the page and the JSON API, for
     example through an ingress: `[photos.example.com]`. The servers' own addresses and loopback are

@@ -1,16 +1,19 @@
-"""Limits the memory for requests, and shares it fairly among peers."""
+"""Limits calls in progress, and the memory for their requests, which peers share fairly.
+
+The gRPC servers and the JSON API follow the same rules.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import grpc
 from google.protobuf.message import Message
 
-from services.common.errors import UnavailableError
+from services.common.errors import ResourceExhaustedError, UnavailableError
 
 ADMITTED_MESSAGES = 4
 """How many requests of the maximum size, or smaller ones of the same total size, are in memory at
@@ -34,6 +37,35 @@ def peer_of(token_name: str, context: grpc.aio.ServicerContext) -> str:
     "unix:". So without tokens a caller that opens many connections counts as many peers.
     """
     return f"token:{token_name}" if token_name else context.peer()
+
+
+class Places:
+    """Counts calls in progress.
+
+    Args:
+        count: Maximum number of them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = self._free = count
+
+    @contextlib.contextmanager
+    def take(self) -> Iterator[None]:
+        """Takes a place within the block.
+
+        Raises:
+            ResourceExhaustedError: All places are taken.
+        """
+        if not self._free:
+            raise ResourceExhaustedError(
+                f"{self._count} calls are in progress, which is the limit "
+                f"(shared.max_concurrent_calls)"
+            )
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 class Admission:
@@ -72,7 +104,7 @@ class Admission:
         """Waits for room, reads a request of a call, and holds the room within the block.
 
         Args:
-            read_message: Reads the request, or `grpc.aio.EOF`; gRPC takes it from the network only
+            read_message: Reads the request, or `grpc.aio.EOF`; it is taken from the network only
                 when this is called. None = the request is not a valid message.
             peer: See `peer_of`.
 
@@ -101,7 +133,11 @@ class Admission:
             raise UnavailableError(f"the request did not arrive within {limit_s:g} s") from None
 
     def _size(self, request: object) -> int:
-        return request.ByteSize() if isinstance(request, Message) and not self._is_small else 0
+        if self._is_small:
+            return 0
+        if isinstance(request, bytes):
+            return len(request)
+        return request.ByteSize() if isinstance(request, Message) else 0
 
     async def _enter(self, peer: str) -> None:
         turn = asyncio.get_running_loop().create_future()

@@ -15,7 +15,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -28,7 +27,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from services.common.errors import BestshotError, InvalidArgumentError, ResourceExhaustedError
+from services.common.errors import BestshotError, InvalidArgumentError
 from services.common.process.metrics import CallLabels, Metrics
 from services.common.process.request_id import request_id
 from services.common.rpc.admission import (
@@ -36,6 +35,7 @@ from services.common.rpc.admission import (
     SMALL_READ_S,
     SMALL_REQUEST_BYTES,
     Admission,
+    Places,
     peer_of,
 )
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
@@ -81,8 +81,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         small = partial(Admission, max_message_bytes, is_small=True)
         self._large, self._small = Admission(max_message_bytes), small(read_s=SMALL_READ_S)
         self._probes = small(read_s=PROBE_READ_S)
-        self._call_places = _Places(max_concurrent_calls)
-        self._probe_places = _Places(max_concurrent_calls)
+        self._call_places = Places(max_concurrent_calls)
+        self._probe_places = Places(max_concurrent_calls)
 
     async def intercept_service(
         self,
@@ -153,31 +153,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return "", error
 
 
-class _Places:
-    """Counts calls in progress."""
-
-    def __init__(self, count: int) -> None:
-        self._count = self._free = count
-
-    @contextlib.contextmanager
-    def take(self) -> Iterator[None]:
-        """Takes a place within the block.
-
-        Raises:
-            ResourceExhaustedError: All places are taken.
-        """
-        if not self._free:
-            raise ResourceExhaustedError(
-                f"{self._count} calls are in progress, which is the limit "
-                f"(shared.max_concurrent_calls)"
-            )
-        self._free -= 1
-        try:
-            yield
-        finally:
-            self._free += 1
-
-
 class _Call:
     """One call; logs how it ended, once."""
 
@@ -186,7 +161,7 @@ class _Call:
         method: str,
         labels: CallLabels,
         metadata: Mapping[str, str | bytes],
-        places: _Places,
+        places: Places,
         admission: Admission,
         *,
         metrics: Metrics | None = None,

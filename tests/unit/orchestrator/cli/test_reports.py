@@ -34,6 +34,7 @@ def commands(command: Any, *names: str) -> Iterator[Any]:
 
 
 COMMANDS = list(commands(typer.main.get_command(app)))
+REPORTS = [case for case in COMMANDS if case.id not in ACTIONS | WITHOUT_JSON]
 
 
 def test_every_action_exists() -> None:

@@ -20,15 +20,11 @@ from services.common.errors import BestshotError, InvalidArgumentError
 from tests.conftest import ROOT
 
 METHODS = pb.DESCRIPTOR.services_by_name["OrchestratorService"].methods_by_name
-ONLY_GRPC = {
-    "WatchRun": "a run is polled, or a webhook announces its end",
-    "WatchDecisions": "the log is polled",
-}
 
 
 def test_every_method_has_a_path() -> None:
     served = {call.method for call in CALLS} | {route.method for route in _ROUTES} | {"UploadAlbum"}
-    assert served == set(METHODS) - set(ONLY_GRPC)
+    assert served == set(METHODS)
 
 
 @pytest.mark.parametrize("route", [one for one in _ROUTES if one.model], ids=lambda one: one.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -128,16 +128,12 @@ class SqlRunStore:
         Raises:
             NotFoundError: There is no such album.
         """
-        with self._engine.begin() as connection:
-            earlier = earlier_change(connection)
-            has_vectors = bool(earlier and earlier.get("has_vectors"))
-            if earlier is None:
-                has_vectors = _delete_biometrics(connection, runs.c.album_id == album_id) > 0
-                if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
-                    raise NotFoundError("album", album_id)
-                record_change(connection, has_vectors=has_vectors)
-        if has_vectors:
-            purge_deleted(self._engine)
+
+        def remove(connection: Connection) -> None:
+            if connection.execute(delete(albums).where(albums.c.id == album_id)).rowcount == 0:
+                raise NotFoundError("album", album_id)
+
+        self._delete(runs.c.album_id == album_id, remove)
 
     def find_album(self, album_id: str) -> Album | None:
         """Returns an album; None if there is none."""
@@ -191,13 +187,26 @@ class SqlRunStore:
             NotFoundError: There is no such run.
             FailedPreconditionError: It is active, or the reference of another run.
         """
+
+        def remove(connection: Connection) -> None:
+            _check_unused(connection, run_id)
+            _delete_ended(connection, run_id)
+
+        self._delete(runs.c.id == run_id, remove)
+
+    def _delete(self, is_own: ColumnElement[bool], remove: Callable[[Connection], None]) -> None:
+        """Deletes something with the identity vectors that only its runs have.
+
+        Args:
+            is_own: Selects its runs.
+            remove: Deletes the rest, or raises an error if that is not possible.
+        """
         with self._engine.begin() as connection:
             earlier = earlier_change(connection)
             has_vectors = bool(earlier and earlier.get("has_vectors"))
             if earlier is None:
-                _check_unused(connection, run_id)
-                has_vectors = _delete_biometrics(connection, runs.c.id == run_id) > 0
-                _delete_ended(connection, run_id)
+                has_vectors = _delete_biometrics(connection, is_own) > 0
+                remove(connection)
                 record_change(connection, has_vectors=has_vectors)
         if has_vectors:
             purge_deleted(self._engine)

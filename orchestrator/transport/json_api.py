@@ -497,12 +497,14 @@ def build_json_app(
 
 
 def _stream_response(call: JsonCall) -> dict[int | str, dict[str, Any]]:
-    """Describes server-sent events, for which OpenAPI 3.1 has no words."""
+    """Describes server-sent events; the schema is that of one event."""
     if not call.is_stream:
         return {}
-    name = call.answer.__name__
-    words = f"Each event's data is a {name} as JSON; see {name} in orchestrator.proto."
-    return {200: {"description": words, "content": {EVENT_STREAM: {"schema": {"type": "string"}}}}}
+    reference = {"$ref": f"#/components/schemas/{call.answer.__name__}"}
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": reference}
+    event = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+    found = {"description": "Server-sent events.", "content": {EVENT_STREAM: {"schema": event}}}
+    return {200: found}
 
 
 def _page_request(query: PageQuery) -> PageRequest:
@@ -536,6 +538,9 @@ def _describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
         bodies: list[Any] = [(call.body, "validation") for call in CALLS if call.has_body]
         _, found = models_json_schema(bodies, ref_template="#/components/schemas/{model}")
         schemas.update(found["$defs"])
+        events: list[Any] = [(call.answer, "serialization") for call in CALLS if call.is_stream]
+        _, found = models_json_schema(events, ref_template="#/components/schemas/{model}")
+        schemas.update({name: one for name, one in found["$defs"].items() if name not in schemas})
         schemas["Problem"] = models.Problem.model_json_schema()
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)

@@ -74,12 +74,16 @@ async def test_a_request_above_the_limit_is_refused_until_another_ends() -> None
         servicer.is_over.set()
         watched = await watching
         assert (await client.get("/settings")).status_code == 200
+        described = (await client.get("/openapi.json")).json()
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     problem = refused.json()
     assert problem["type"].endswith("#LIMIT_REACHED")
     assert "shared.max_concurrent_calls" in problem["detail"]
     assert watched.headers["content-type"].startswith("text/event-stream")
     events = [json.loads(line.removeprefix("data: ")) for line in watched.text.split("\n\n")[:-1]]
+    answers = described["paths"]["/api/v1/runs/{run_id}/watch"]["get"]["responses"]
+    data = answers["200"]["content"]["text/event-stream"]["schema"]["properties"]["data"]
+    assert data["contentSchema"]["$ref"].rpartition("/")[2] in described["components"]["schemas"]
     assert [event["run"]["state"] for event in events] == ["RUNNING", "COMPLETED"]
 
 

@@ -240,6 +240,7 @@ def _exclude_flags(patterns: list[str] | None) -> list[str]:
     return [f"find_photos.exclude={json.dumps(patterns)}"] if patterns else []
 
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 ShowsAll = Annotated[bool, typer.Option("--all", help="Show every change.")]
 
 
@@ -588,7 +589,7 @@ def show(
 @app.command()
 def delete_run(
     run: RunId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    yes: Yes = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -605,6 +606,28 @@ def delete_run(
             typer.confirm(question, abort=True)
         api.call(pb.DeleteRunRequest(run_id=found.id))
     print(f"deleted run {found.id}")
+
+
+@app.command()
+def delete_album(
+    album: Annotated[str, typer.Argument(help="Folder of the album.")],
+    yes: Yes = False,
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
+    """Delete an album with its runs and decisions; your photos and exported files stay."""
+    from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+
+    from orchestrator.cli.api import open_api
+
+    with open_api(orchestrator, data) as api:
+        found = api.find_album(album)
+        folders = ", ".join(found.folders)
+        if not yes:
+            question = f"Delete the album {folders} with all its runs and decisions?"
+            typer.confirm(question, abort=True)
+        api.call(pb.DeleteAlbumRequest(album_id=found.id))
+    print(f"deleted the album {folders}")
 
 
 @app.command()

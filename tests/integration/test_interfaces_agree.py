@@ -223,7 +223,7 @@ def test_local_and_served_exports_are_equal(interfaces: Interfaces, tmp_path: Pa
     assert "is inside the album" in inside.text
 
 
-def test_a_run_is_deleted_once_that_is_confirmed(interfaces: Interfaces) -> None:
+def test_a_run_and_its_album_are_deleted_once_that_is_confirmed(interfaces: Interfaces) -> None:
     data, name = interfaces.curated.data, interfaces.run_id[:8]
     asked = bestshot(["delete-run", name], data=data)
     assert asked.code == 1
@@ -232,3 +232,13 @@ def test_a_run_is_deleted_once_that_is_confirmed(interfaces: Interfaces) -> None
     assert (done.code, done.text) == (0, f"deleted run {interfaces.run_id}\n")
     assert len(interfaces.stub.ListAlbums(pb.ListAlbumsRequest()).albums) == 1
     assert not interfaces.stub.ListRuns(pb.ListRunsRequest()).runs
+    folder = interfaces.curated.photos
+    asked = bestshot(["delete-album", folder], data=data)
+    assert asked.code == 1
+    assert f"Delete the album {folder} with all" in asked.text
+    done = bestshot(["delete-album", folder, "--yes"], data=data)
+    assert (done.code, done.text) == (0, f"deleted the album {folder}\n")
+    again = bestshot(["delete-album", folder, "--yes"], data=data)
+    assert again.code == 1
+    assert "there is no album" in again.text
+    assert any(folder.iterdir())

@@ -13,7 +13,18 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 
 ACTIONS = {
-    *("curate", "demo", "up", "serve", "export", "delete-run", "keep", "reject", "clear"),
+    *(
+        "curate",
+        "demo",
+        "up",
+        "serve",
+        "export",
+        "delete-run",
+        "delete-album",
+        "keep",
+        "reject",
+        "clear",
+    ),
     *("models pull", "models pin", "models export"),
     *("decisions undo", "decisions export", "decisions import"),
     *("people name", "people merge", "people split", "people not", "people not-a-face"),

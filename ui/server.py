@@ -15,6 +15,7 @@ from fastapi.responses import Response, StreamingResponse
 from gradio.queueing import Queue
 from pydantic import Field
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui import theme
@@ -33,6 +34,7 @@ from ui.views.export import FORMATS
 
 Pixels = Annotated[int, Field(ge=0, lt=2**31)]
 PICTURE_AGE_S = 24 * 3600
+GZIP_LEVEL = 4
 UPLOADS_PER_LIMIT = 50
 QUEUE_INTERVAL_S = 0.05
 """How often Gradio looks for new events; Gradio itself uses this value on Windows."""
@@ -110,9 +112,9 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         with http_errors():
             first = await anext(pieces)
         headers = {"Content-Disposition": f'attachment; filename="{first.filename}"'}
-        return StreamingResponse(
-            _chunks(pieces), media_type="application/octet-stream", headers=headers
-        )
+        is_zip = first.filename.endswith(".zip")  # not compressed again
+        media_type = "application/zip" if is_zip else "application/octet-stream"
+        return StreamingResponse(_chunks(pieces), media_type=media_type, headers=headers)
 
     server.include_router(cull_router(api))
     server.include_router(grid_router(api))
@@ -138,7 +140,9 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     # Only `launch` sets this, and without it Gradio does not check paths that a browser sends.
     page.has_launched = True
     limited = RequestLimits(server, limits.total_mb * MEGABYTE + MANIFEST_BYTES)
-    guarded: ASGIApp = _SecurityHeaders(limited)
+    # Gradio compresses its own files, but not the page, which is larger than all of them
+    compressed = GZipMiddleware(limited, compresslevel=GZIP_LEVEL)
+    guarded: ASGIApp = _SecurityHeaders(compressed)
     return _BasicLogin(guarded, login) if login else guarded
 
 

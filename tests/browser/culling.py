@@ -21,6 +21,7 @@ from orchestrator.runs.recorded_settings import record_config
 from orchestrator.runs.selection import Moments, add_verdicts, assign_moments, build_selection
 from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.feature_cache import SqlFeatureCache
+from orchestrator.storage.rendition_files import PREVIEW_PX, RenditionFiles, rendition_key
 from orchestrator.storage.run_store import SqlRunStore
 from services.common.imaging.decode import CanonicalImage, decode, encode_thumbnail
 from tests.conftest import ROOT
@@ -70,6 +71,7 @@ def make_run(
     *jpegs: bytes,
     faces: Sequence[tuple[FaceScores, ...]] = ((),) * SHOT_COUNT,
     ava_step: float = -1.0,
+    previews: RenditionFiles | None = None,
 ) -> Made:
     """Stores a run whose moments have five shots each, the best one first.
 
@@ -81,6 +83,7 @@ def make_run(
         jpegs: Pictures, used in turn; every photo is a separate file.
         faces: Of each shot of a moment.
         ava_step: How much higher each shot's aesthetic score is than the one before.
+        previews: Gets the previews that a run leaves; None = as after runs of earlier versions.
     """
     folder.mkdir(parents=True)
     store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
@@ -100,6 +103,10 @@ def make_run(
         vector = codec.pack_embedding(vectors[moment])
         features[(digest, codec.EMBEDDING_ROLE, "embedding")] = vector
         features[thumbnail_key(digest)] = thumbnails[number % len(jpegs)]
+        if previews is not None:
+            pixels = decoded[number % len(jpegs)].pixels
+            jpeg = encode_thumbnail(pixels, PREVIEW_PX)
+            previews.keep(rendition_key(digest, max(pixels.shape[:2])), jpeg)
     cache.put(features)
     settings = PipelineConfig(ROOT / "configs", "builtin").load()
     in_moments = assign_moments(

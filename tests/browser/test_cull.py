@@ -515,6 +515,20 @@ def test_the_page_links_to_the_view_which_forbids_inline_scripts(
     assert foreign.status_code == 403
 
 
+def test_the_page_returns_to_the_album_in_its_address_after_a_restart(
+    page: Page, culling: Culling
+) -> None:
+    """The album of the newest run is another one."""
+    made = culling.runs["keys"]
+    culling.orchestrator.kill()
+    page.goto(f"http://{culling.ui.address}/?album={made.album_id}")
+    expect(page.get_by_text("is not responding").first).to_be_visible()
+    culling.orchestrator.start()
+    chosen = page.get_by_role("combobox", name="Album", exact=True).locator("option:checked")
+    expect(chosen).to_have_text("keys")
+    page.wait_for_url(f"**album={made.album_id}*")
+
+
 @pytest.mark.parametrize("lost", ["album.js", "photos"])
 def test_a_view_that_was_loaded_only_in_part_loads_again(
     page: Page, culling: Culling, lost: str

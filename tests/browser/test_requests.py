@@ -258,6 +258,12 @@ def test_other_sites_are_refused_on_every_route(alone: PageAlone, method: str, p
             assert stream.status_code != 403, stream.read()
 
 
+def test_the_page_is_sent_compressed(alone: PageAlone) -> None:
+    with alone.client.stream("GET", "/") as stream:
+        text = stream.read()
+        assert stream.num_bytes_downloaded < 200_000 < len(text)
+
+
 def test_the_health_check_accepts_any_host_name(alone: PageAlone) -> None:
     answer = alone.client.get("/healthz", headers={"host": "10.1.2.3:7860"})
     assert answer.json() == {"status": "ok"}

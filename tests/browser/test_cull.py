@@ -207,6 +207,13 @@ def test_decisions_are_undone_and_an_address_returns_to_the_photo(
     page.keyboard.press("Escape")
     assert len(culling.decisions("few")) == SHOT_COUNT
 
+    # keys that Lightroom's users try
+    for key, count in (("n", 5), ("c", 2), ("e", 1)):
+        page.keyboard.press(key)
+        expect(page.locator("#shots figure")).to_have_count(count)
+    page.keyboard.press("g")
+    page.wait_for_url(f"**/{made.address.replace('cull', 'grid')}*")
+
 
 def test_stars_and_labels_are_given_and_taken_back_by_keys(page: Page, culling: Culling) -> None:
     made = culling.open(page, "marks")

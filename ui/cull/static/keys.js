@@ -50,6 +50,7 @@ export const COMMANDS = [
   { name: "redo", text: "redo what you last undid", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
   { name: "compare", text: "compare with the runner-up", keys: ["c"], hint: "compare" },
   { name: "all", text: "show up to six shots in the moment", keys: ["n"], hint: "all shots" },
+  { name: "one", text: "show one shot", keys: ["e"] },
   {
     name: "magnify",
     text: "toggle 100% at the pointer or the largest face; also by click, wheel or pinch",
@@ -62,6 +63,7 @@ export const COMMANDS = [
   { name: "advance", text: "turn auto-advance on or off", keys: ["a"] },
   { name: "first", text: "first moment", keys: ["Home"] },
   { name: "last", text: "last moment", keys: ["End"] },
+  { name: "grid", text: "open the grid", keys: ["g"] },
   { name: "copy", text: "copy the link to this photo", keys: ["Shift+c"] },
   { name: "help", text: "show all keyboard shortcuts", keys: ["?"], hint: "shortcuts" },
 ];

@@ -96,6 +96,8 @@ class Cull {
       case "redo": return this.#takeBack(decisions.redo(), "redo");
       case "compare": return this.view.setLayout("compare");
       case "all": return this.view.setLayout("all");
+      case "one": return this.view.setLayout("one");
+      case "grid": return byId("to-grid").click();
       case "magnify": return this.toggleZoom(this.#pointed() ?? this.#interest());
       case "faces": return this.view.toggleFaces();
       case "regroup": return this.view.toggleRegrouping();

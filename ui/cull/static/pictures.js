@@ -75,22 +75,24 @@ export class Pictures {
     return entry;
   }
 
-  // Loads the photos that may be needed next, in order: at medium size at once, and at screen size
-  // after those on screen. Then it has the server prepare later ones.
+  // Loads the photos that may be needed next, in order: many at medium size, and once those on
+  // screen are sharp, the first few at screen size. Then it has the server prepare later ones.
   async prefetch(shown, next, later) {
-    this.#abandon([...shown, ...next]);
+    this.#abandon(shown, next, later);
     this.wanted = next; // a later call replaces it while this one waits
     for (const photo of next) this.medium(photo, "low");
-    await Promise.all(shown.map((photo) => this.large(photo).done));
-    const waiting = [...next];
-    const load = async () => {
-      while (this.wanted === next && waiting.length) await this.large(waiting.shift(), "low").done;
+    const load = async (photos, start) => {
+      for (const photo of photos) if (this.wanted === next) await start(photo);
     };
-    await Promise.all([load(), load()]); // more would keep a photo that is shown suddenly waiting
-    for (const photo of later.slice(0, MEDIUM_AHEAD_COUNT)) {
-      if (this.wanted === next) await this.medium(photo, "low").done;
-    }
-    for (const photo of later) if (this.wanted === next) await this.#draw(photo);
+    const large = (photo) => this.large(photo, "low").done;
+    const waiting = next.values(); // shared by two lanes; more would keep sudden jumps waiting
+    const sharpen = async () => {
+      await Promise.all(shown.map((photo) => this.large(photo).done));
+      await Promise.all([load(waiting, large), load(waiting, large)]);
+    };
+    const ahead = later.slice(0, MEDIUM_AHEAD_COUNT);
+    await Promise.all([sharpen(), load(ahead, (photo) => this.medium(photo, "low").done)]);
+    await load(later, (photo) => this.#draw(photo));
   }
 
   // Has the server draw and cache a picture, which takes far longer than sending it. It requests
@@ -108,11 +110,15 @@ export class Pictures {
   }
 
   // Stops loading photos that are no longer needed, because they would delay the others.
-  #abandon(wanted) {
-    const urls = new Set(wanted.flatMap((photo) => [this.url(photo, LARGE_PX), this.url(photo, MEDIUM_PX)]));
+  #abandon(shown, next, later) {
+    const urls = (photos, longSide) => photos.map((photo) => this.url(photo, longSide));
+    const wanted = new Set([
+      ...urls([...shown, ...next], LARGE_PX),
+      ...urls([...shown, ...next, ...later], MEDIUM_PX),
+    ]);
     for (const loading of [this.mediums, this.larges]) {
       for (const [url, { image, ready }] of loading) {
-        if (ready || urls.has(url)) continue;
+        if (ready || wanted.has(url)) continue;
         loading.delete(url);
         image.removeAttribute("src");
       }

@@ -26,7 +26,7 @@ export class View {
     byId("run").textContent = album.runTitle;
     document.title = `Cull ${album.name}`;
     this.#describeKeys();
-    new ResizeObserver(() => this.renderZoom()).observe(byId("shots"));
+    new ResizeObserver(() => this.#fitShots()).observe(byId("shots"));
   }
 
   // Shows a photo, along with the others that the layout includes.
@@ -120,8 +120,24 @@ export class View {
     for (const [photo, figure] of this.figures) {
       figure.classList.toggle("current", photo === this.photo);
     }
-    this.renderZoom();
+    this.#fitShots();
     this.#prefetch(photos);
+  }
+
+  // Arranges the shots in as many columns as show them largest.
+  #fitShots() {
+    const shots = byId("shots");
+    const { width, height } = shots.getBoundingClientRect();
+    const photos = [...this.figures.keys()];
+    const area = (columns) => {
+      const [wide, high] = [width / columns, height / Math.ceil(photos.length / columns)];
+      const shown = ({ width: w, height: h }) => Math.min(wide / (w || 3), high / (h || 2)) ** 2 * (w || 3) * (h || 2);
+      return photos.reduce((sum, photo) => sum + shown(photo), 0);
+    };
+    const counts = photos.map((_, index) => index + 1);
+    const best = counts.reduce((one, other) => (area(other) > area(one) ? other : one), 1);
+    shots.style.gridTemplateColumns = `repeat(${best}, minmax(0, 1fr))`;
+    this.renderZoom();
   }
 
   // Shows all shots at the current zoom, with tiles where the pictures have too few pixels for it.
@@ -162,17 +178,21 @@ export class View {
     else done.then((loaded) => loaded && put());
   }
 
-  // Returns the photos that the next keys may show: the next three shots, the previous one and the
-  // runner-up of the next moment; later, the rest of this moment and many that follow.
+  // Returns the photos that the next keys may show: the next three shots in the direction of the
+  // last key, the one behind and the first of the next moment; later, the rest of this moment and
+  // many that follow.
   #prefetch(shown) {
-    const next = this.album.momentAfter(this.photo.at, 1)?.photos ?? [];
-    const wanted = [
-      ...[1, 2, 3].map((by) => this.album.after(this.photo, by)),
-      ...next.slice(0, shown.length),
-      this.album.after(this.photo, -1),
-    ];
     const { index } = this.photo;
-    const later = [...this.photo.at.photos, ...this.album.photos.slice(index, index + LATER_COUNT)];
+    const by = index < this.lastIndex ? -1 : 1;
+    this.lastIndex = index;
+    const next = this.album.momentAfter(this.photo.at, by)?.photos ?? [];
+    const wanted = [
+      ...[by, 2 * by, 3 * by].map((steps) => this.album.after(this.photo, steps)),
+      ...next.slice(0, shown.length),
+      this.album.after(this.photo, -by),
+    ];
+    const ahead = this.album.photos.slice(index, index + LATER_COUNT);
+    const later = [...new Set([...ahead.slice(0, UPCOMING_COUNT), ...this.photo.at.photos, ...ahead])];
     this.pictures.prefetch(shown, wanted.filter(Boolean), later);
   }
 

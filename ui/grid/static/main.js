@@ -210,6 +210,7 @@ class Grid {
       ...this.#part("Rejected", "lost", lost),
     );
     byId("preview").showModal();
+    byId("preview").scrollTop = 0; // the focus is on the button at the end
   }
 
   #part(title, kind, photos) {

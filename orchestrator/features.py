@@ -69,7 +69,7 @@ def unpack_identities(payload: bytes) -> tuple[IdentifiedFace, ...]:
 
 def quality_to_json(quality: QualityScores) -> dict[str, Any]:
     """Converts the fields to JSON data, keyed by name; floats keep every digit."""
-    return dataclasses.asdict(quality)
+    return {field.name: getattr(quality, field.name) for field in dataclasses.fields(quality)}
 
 
 def quality_from_json(data: dict[str, Any]) -> QualityScores:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
-import numpy as np
 from bestshot.image.v1 import image_pb2
 from bestshot.model.v1 import model_pb2
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -195,15 +195,17 @@ def identity(model: model_pb2.ModelInfo) -> ModelIdentity:
     )
 
 
-def image_messages(images: Sequence[RgbImage], long_side_px: int) -> list[image_pb2.Image]:
-    """Wraps canonical pixels, scaled to the size that the service requires."""
-    messages = []
+def add_images(
+    messages: RepeatedCompositeFieldContainer[image_pb2.Image],
+    images: Sequence[RgbImage],
+    long_side_px: int,
+) -> None:
+    """Adds canonical pixels to a request, scaled to the size that the service requires.
+
+    They are added in place, because protobuf copies a message into another one by serializing it.
+    """
     for image in images:
-        pixels = np.ascontiguousarray(fit_long_side(image, long_side_px))
-        height, width = pixels.shape[:2]
-        messages.append(
-            image_pb2.Image(
-                pixels=image_pb2.Pixels(width_px=width, height_px=height, rgb=pixels.tobytes())
-            )
-        )
-    return messages
+        fitted = fit_long_side(image, long_side_px)
+        pixels = messages.add().pixels
+        pixels.height_px, pixels.width_px = fitted.shape[:2]
+        pixels.rgb = fitted.tobytes()

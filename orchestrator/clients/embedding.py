@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from bestshot.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
-from orchestrator.clients.calls import ServiceCaller, identity, image_messages
+from orchestrator.clients.calls import ServiceCaller, add_images, identity
 from orchestrator.ports import Embedding, ModelIdentity
 from services.common.errors import BestshotError
 from services.common.imaging.decode import RgbImage
@@ -36,9 +36,8 @@ class GrpcEmbedder:
         self, images: Sequence[RgbImage], model: ModelIdentity
     ) -> list[Embedding | BestshotError]:
         """Embeds a batch."""
-        request = embedding_pb2.EmbedRequest(
-            images=image_messages(images, model.input_long_side_px)
-        )
+        request = embedding_pb2.EmbedRequest()
+        add_images(request.images, images, model.input_long_side_px)
         response = await self._caller.call(self._stub.Embed, request)
         self._caller.check(response, len(images), model)
         return [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from bestshot.face.v1 import face_pb2, face_pb2_grpc
 
-from orchestrator.clients.calls import ServiceCaller, identity, image_messages
+from orchestrator.clients.calls import ServiceCaller, add_images, identity
 from orchestrator.domain.people.faces import identified_face
 from orchestrator.domain.photo import FaceScores, Landmark
 from orchestrator.ports import FoundFaces, IdentityModel, ModelIdentity
@@ -38,7 +38,8 @@ class GrpcFaceAnalyzer:
         self, images: Sequence[RgbImage], model: ModelIdentity
     ) -> list[tuple[FaceScores, ...] | BestshotError]:
         """Analyses a batch."""
-        request = face_pb2.AnalyzeRequest(images=image_messages(images, model.input_long_side_px))
+        request = face_pb2.AnalyzeRequest()
+        add_images(request.images, images, model.input_long_side_px)
         response = await self._caller.call(self._stub.Analyze, request)
         self._caller.check(response, len(images), model)
         return [
@@ -54,9 +55,8 @@ class GrpcFaceAnalyzer:
         self, images: Sequence[RgbImage], model: ModelIdentity, identity: ModelIdentity
     ) -> list[FoundFaces | BestshotError]:
         """Analyses a batch, with vectors."""
-        request = face_pb2.AnalyzeRequest(
-            images=image_messages(images, model.input_long_side_px), with_identity=True
-        )
+        request = face_pb2.AnalyzeRequest(with_identity=True)
+        add_images(request.images, images, model.input_long_side_px)
         response = await self._caller.call(self._stub.Analyze, request)
         self._caller.check(response, len(images), model)
         if response.identity_model_digest != identity.digest:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 
-from orchestrator.clients.calls import ServiceCaller, identity, image_messages
+from orchestrator.clients.calls import ServiceCaller, add_images, identity
 from orchestrator.domain.photo import QualityScores
 from orchestrator.ports import ModelIdentity
 from services.common.errors import BestshotError
@@ -32,7 +32,8 @@ class GrpcQualityScorer:
         self, images: Sequence[RgbImage], model: ModelIdentity
     ) -> list[QualityScores | BestshotError]:
         """Scores a batch."""
-        request = quality_pb2.ScoreRequest(images=image_messages(images, model.input_long_side_px))
+        request = quality_pb2.ScoreRequest()
+        add_images(request.images, images, model.input_long_side_px)
         response = await self._caller.call(self._stub.Score, request)
         self._caller.check(response, len(images), model)
         return [

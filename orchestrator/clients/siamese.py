@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bestshot.siamese.v1 import siamese_pb2, siamese_pb2_grpc
 
-from orchestrator.clients.calls import ServiceCaller, identity, image_messages
+from orchestrator.clients.calls import ServiceCaller, add_images, identity
 from orchestrator.ports import ModelIdentity
 from services.common.errors import BestshotError
 from services.common.imaging.decode import RgbImage
@@ -30,9 +30,9 @@ class GrpcPhotoComparer:
     ) -> list[float | BestshotError]:
         """Compares pairs of `images`."""
         request = siamese_pb2.CompareRequest(
-            images=image_messages(images, model.input_long_side_px),
-            pairs=[siamese_pb2.Pair(first=first, second=second) for first, second in pairs],
+            pairs=[siamese_pb2.Pair(first=first, second=second) for first, second in pairs]
         )
+        add_images(request.images, images, model.input_long_side_px)
         response = await self._caller.call(self._stub.Compare, request)
         self._caller.check(response, len(pairs), model)
         return [

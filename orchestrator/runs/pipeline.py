@@ -86,6 +86,7 @@ from services.common.imaging.decode import (
     CANONICAL_VERSION,
     RgbImage,
     encode_thumbnail,
+    fit_long_side,
     is_canonical,
 )
 from services.common.imaging.miniature import miniature
@@ -545,44 +546,48 @@ class Pipeline:
         known: Mapping[Key, bytes],
     ) -> tuple[dict[Key, bytes], dict[str, InvalidImageError]]:
         """Scores decoded photos by digest; returns cache entries, and errors by digest."""
-        pixels: dict[str, RgbImage] = {}
+        pictures: dict[str, Mapping[int, RgbImage]] = {}
         entries: dict[Key, bytes] = {}
         errors: dict[str, InvalidImageError] = {}
         for digest, outcome in decoded.items():
             if isinstance(outcome, InvalidImageError):
                 errors[digest] = outcome
             else:
-                pixels[digest] = outcome.pixels
+                pictures[digest] = outcome.pictures
                 if self._comparer is not None:
-                    self._comparer.keep_pixels(digest, outcome.pixels)
+                    self._comparer.keep_pixels(digest, self._fitted(outcome.pictures, "siamese"))
                 keys = self._keys(digest)
                 entries[keys[FACTS_ROLE]] = codec.pack_json(outcome.facts)
                 entries[keys[THUMBNAIL_ROLE]] = outcome.thumbnail
                 entries[keys[codec.MINIATURE_ROLE]] = outcome.miniature
         scored = {
-            digest: pixels.pop(digest) for digest in decoded if self._is_scored(digest, known)
+            digest: pictures.pop(digest) for digest in decoded if self._is_scored(digest, known)
         }
-        if pixels:
-            await self._infer(pixels, entries, errors)
+        if pictures:
+            await self._infer(pictures, entries, errors)
         if scored:
             entries.update(await self._identify(scored))
         return {key: payload for key, payload in entries.items() if key[0] not in errors}, errors
 
     async def _infer(
         self,
-        pixels: Mapping[str, RgbImage],
+        pictures: Mapping[str, Mapping[int, RgbImage]],
         entries: dict[Key, bytes],
         errors: dict[str, InvalidImageError],
     ) -> None:
         """Calls the three services in parallel on decoded photos."""
-        images, models = list(pixels.values()), self._services.models
+        models = self._services.models
+
+        def fitted(role: str) -> list[RgbImage]:
+            return [self._fitted(one, role) for one in pictures.values()]
+
         embeddings, qualities, faces = await asyncio.gather(
-            self._services.embedder.embed(images, models["embedding"]),
-            self._services.scorer.score(images, models["quality"]),
-            self._find_faces(images),
+            self._services.embedder.embed(fitted("embedding"), models["embedding"]),
+            self._services.scorer.score(fitted("quality"), models["quality"]),
+            self._find_faces(fitted("face")),
         )
         for digest, embedding, quality, found in zip(
-            pixels, embeddings, qualities, faces, strict=True
+            pictures, embeddings, qualities, faces, strict=True
         ):
             keys = self._keys(digest)
             for role, result in (
@@ -608,14 +613,18 @@ class Pipeline:
             return await analyzer.analyze(images, models["face"])
         return await analyzer.identify(images, models["face"], models[IDENTITY_ROLE])
 
-    async def _identify(self, pixels: Mapping[str, RgbImage]) -> dict[Key, bytes]:
+    async def _identify(self, pictures: Mapping[str, Mapping[int, RgbImage]]) -> dict[Key, bytes]:
         """Computes the vectors of photos that were scored by a run without them."""
-        found = await self._find_faces(list(pixels.values()))
+        found = await self._find_faces([self._fitted(one, "face") for one in pictures.values()])
         return {
             identity_key(digest, self._services.models): codec.pack_identities(faces.identified)
-            for digest, faces in zip(pixels, found, strict=True)
+            for digest, faces in zip(pictures, found, strict=True)
             if isinstance(faces, FoundFaces)
         }
+
+    def _fitted(self, pictures: Mapping[int, RgbImage], role: str) -> RgbImage:
+        """Selects the picture of the size that a model requires."""
+        return pictures[self._services.models[role].input_long_side_px]
 
     def _decode(self, digest: str, content: bytes) -> _Decoded | InvalidImageError:
         try:
@@ -632,8 +641,9 @@ class Pipeline:
             "is_animated": image.is_animated,
             "canonical_version": CANONICAL_VERSION,
         }
+        sides = {model.input_long_side_px for model in self._services.models.values()}
         return _Decoded(
-            pixels=image.pixels,
+            pictures={side: fit_long_side(image.pixels, side) for side in sides},
             thumbnail=encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX),
             miniature=codec.pack_miniature(miniature(image.pixels)),
             facts=facts,
@@ -744,7 +754,16 @@ class _Read:
 
 @dataclass(frozen=True)
 class _Decoded:
-    pixels: RgbImage
+    """What is made from one decode of a photo.
+
+    Attributes:
+        pictures: Its pixels for each long side that a model requires (0 = canonical).
+        thumbnail: JPEG.
+        miniature: See `pack_miniature`.
+        facts: JSON data.
+    """
+
+    pictures: Mapping[int, RgbImage]
     thumbnail: bytes
     miniature: bytes
     facts: dict[str, Any]

@@ -33,6 +33,8 @@ def non_finite_place(value: object) -> str | None:
     elif isinstance(value, Mapping):
         parts = ((f".{key}", part) for key, part in value.items())
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if _is_surely_finite(value):
+            return None
         parts = ((f"[{index}]", part) for index, part in enumerate(value))
     else:
         return None
@@ -41,6 +43,12 @@ def non_finite_place(value: object) -> str | None:
         if place is not None:
             return name + place
     return None
+
+
+def _is_surely_finite(values: Sequence[object]) -> bool:
+    """Recognizes long lists of numbers quickly."""
+    kinds = set(map(type, values))
+    return kinds <= {int} or (kinds == {float} and all(map(math.isfinite, values)))  # type: ignore[arg-type]
 
 
 def check_finite(value: object, source: str) -> None:

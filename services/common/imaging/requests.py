@@ -70,10 +70,10 @@ def read_image(
 
 
 def _raw_pixels(pixels: image_pb2.Pixels) -> imaging.RgbImage:
-    width, height = pixels.width_px, pixels.height_px
-    if width < 1 or height < 1 or len(pixels.rgb) != 3 * width * height:
+    width, height, rgb = pixels.width_px, pixels.height_px, pixels.rgb  # each access is a copy
+    if width < 1 or height < 1 or len(rgb) != 3 * width * height:
         raise InvalidImageError(
-            f"pixels.rgb has {len(pixels.rgb)} bytes, but {width} x {height} RGB needs "
+            f"pixels.rgb has {len(rgb)} bytes, but {width} x {height} RGB needs "
             f"{3 * max(width, 0) * max(height, 0)}"
         )
     if max(width, height) > imaging.CANONICAL_LONG_SIDE_PX:
@@ -81,4 +81,4 @@ def _raw_pixels(pixels: image_pb2.Pixels) -> imaging.RgbImage:
             f"pixels of {width} x {height} are not canonical: the long side must be at most "
             f"{imaging.CANONICAL_LONG_SIDE_PX} px"
         )
-    return np.frombuffer(pixels.rgb, np.uint8).reshape(height, width, 3)
+    return np.frombuffer(rgb, np.uint8).reshape(height, width, 3)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 
 import grpc
 from google.protobuf.message import Message
@@ -68,6 +69,19 @@ class Places:
             self._free += 1
 
 
+@dataclass(frozen=True)
+class Received:
+    """A request.
+
+    Attributes:
+        message: The request.
+        size_bytes: Its size as received; to compute it, protobuf would serialize the message.
+    """
+
+    message: Message
+    size_bytes: int
+
+
 class Admission:
     """Admits requests into memory; peers take turns.
 
@@ -104,8 +118,8 @@ class Admission:
         """Waits for room, reads a request of a call, and holds the room within the block.
 
         Args:
-            read_message: Reads the request, or `grpc.aio.EOF`; it is taken from the network only
-                when this is called. None = the request is not a valid message.
+            read_message: Returns a `Received` request, bytes, or something that takes no memory,
+                such as `grpc.aio.EOF`; it is taken from the network only when this is called.
             peer: See `peer_of`.
 
         Raises:
@@ -137,7 +151,7 @@ class Admission:
             return 0
         if isinstance(request, bytes):
             return len(request)
-        return request.ByteSize() if isinstance(request, Message) else 0
+        return request.size_bytes if isinstance(request, Received) else 0
 
     async def _enter(self, peer: str) -> None:
         turn = asyncio.get_running_loop().create_future()

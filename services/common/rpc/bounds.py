@@ -55,7 +55,10 @@ def check_message(message: Message, path: str = "") -> None:
         )
     if kind == "google.protobuf.Timestamp":
         _check_time(message, path)
-    for field, value in message.ListFields():
+    for field in _checked_fields(message.DESCRIPTOR):
+        if field.has_presence and not message.HasField(field.name):
+            continue
+        value = getattr(message, field.name)
         name = f"{path}.{field.name}" if path else field.name
         if not field.is_repeated:
             _check_value(field, value, name)
@@ -68,11 +71,22 @@ def check_message(message: Message, path: str = "") -> None:
                 if isinstance(key, str):
                     check_text(name, key)
                 _check_value(item, value[key], inner)
-        elif field.cpp_type in _CHECKED_ITEMS and field.type != FieldDescriptor.TYPE_BYTES:
+        else:
             _check_count(field, len(value), name)
             for index, one in enumerate(value):
                 _check_value(field, one, f"{name}[{index}]")
     _check_required(message, path)
+
+
+@functools.cache
+def _checked_fields(kind: Descriptor) -> tuple[FieldDescriptor, ...]:
+    """Lists the fields that have limits; reading any other could copy a whole picture."""
+    return tuple(
+        field
+        for field in kind.fields
+        if field.type != FieldDescriptor.TYPE_BYTES
+        and (not field.is_repeated or field.cpp_type in _CHECKED_ITEMS)
+    )
 
 
 def check_text(name: str, text: str) -> None:

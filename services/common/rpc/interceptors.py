@@ -36,6 +36,7 @@ from services.common.rpc.admission import (
     SMALL_REQUEST_BYTES,
     Admission,
     Places,
+    Received,
     peer_of,
 )
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize
@@ -207,9 +208,9 @@ class _Call:
                     return
                 if isinstance(request, _Refused):
                     raise InvalidArgumentError("", request.problem)
-                assert isinstance(request, Message)
-                check_message(request)
-                yield request
+                assert isinstance(request, Received)
+                check_message(request.message)
+                yield request.message
             del request  # its room is released before the wait for the next one
 
     def end(self, code: grpc.StatusCode) -> None:
@@ -271,16 +272,16 @@ class _Refused:
 
 def _tolerate(
     deserialize: Callable[[bytes], Message], max_bytes: int
-) -> Callable[[bytes], Message | _Refused]:
+) -> Callable[[bytes], Received | _Refused]:
     """Returns the problem instead of raising, because gRPC would report an internal error."""
 
-    def parse(content: bytes) -> Message | _Refused:
+    def parse(content: bytes) -> Received | _Refused:
         if len(content) > max_bytes:
             return _Refused(
                 f"the request has {len(content)} bytes; at most {max_bytes} are allowed"
             )
         try:
-            return deserialize(content)
+            return Received(deserialize(content), len(content))
         except DecodeError:
             return _Refused("the request is not a valid protobuf message")
 

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 
 import pytest
-from google.protobuf.wrappers_pb2 import BytesValue
+from google.protobuf.empty_pb2 import Empty
 
-from services.common.rpc.admission import ADMITTED_MESSAGES, Admission
+from services.common.rpc.admission import ADMITTED_MESSAGES, Admission, Received
 
 LARGEST = 1000
 
@@ -17,7 +17,7 @@ class Caller:
     """A call that sends its request, and ends, under the test's control."""
 
     def __init__(self, admission: Admission, peer: str, order: list[str]) -> None:
-        self._request: asyncio.Future[BytesValue] = asyncio.get_running_loop().create_future()
+        self._request: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
         self._end = asyncio.Event()
         self.is_read = asyncio.Event()
         self.is_admitted = asyncio.Event()
@@ -28,13 +28,13 @@ class Caller:
             self.is_read.set()
             await self._end.wait()
 
-    async def _read(self, peer: str, order: list[str]) -> BytesValue:
+    async def _read(self, peer: str, order: list[str]) -> Received:
         order.append(peer)
         self.is_admitted.set()
         return await self._request
 
     async def send(self, size: int) -> None:
-        self._request.set_result(BytesValue(value=bytes(size)))
+        self._request.set_result(Received(Empty(), size))
         await self.is_read.wait()
 
     async def end(self) -> None:

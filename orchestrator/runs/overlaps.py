@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +44,8 @@ class Overlaps:
 
     def __init__(self, cache: FeatureCache) -> None:
         self._cache = cache
-        self._kept: OrderedDict[str, Picture | None] = OrderedDict()
+        self._kept: OrderedDict[str, Future[Picture | None]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def measure(self, pairs: Sequence[DigestPair]) -> list[Overlap | None]:
         """Finds the overlap of each pair of content digests; None if there is none."""
@@ -104,20 +107,29 @@ class Overlaps:
 
     def _picture(self, digest: str) -> Picture | None:
         """Returns a photo's thumbnail with its features; None if there is no readable thumbnail."""
+        with self._lock:
+            known = self._kept.get(digest)
+            found = self._kept[digest] = known or Future()
+            self._kept.move_to_end(digest)
+            if len(self._kept) > KEPT_COUNT:
+                self._kept.popitem(last=False)
+        if known is None:
+            try:
+                found.set_result(self._describe(digest))
+            except BaseException as error:
+                found.set_exception(error)
+                with self._lock:
+                    self._kept.pop(digest, None)
+        return found.result()
+
+    def _describe(self, digest: str) -> Picture | None:
         from orchestrator.runs.measure_overlap import describe
 
-        if digest in self._kept:
-            self._kept.move_to_end(digest)
-            return self._kept[digest]
         key = thumbnail_key(digest)
         content = self._cache.get([key]).get(key, b"")
-        picture = None
         with contextlib.suppress(OSError), Image.open(io.BytesIO(content)) as opened:
-            picture = describe(np.asarray(opened.convert("RGB")))
-        self._kept[digest] = picture
-        if len(self._kept) > KEPT_COUNT:
-            self._kept.popitem(last=False)
-        return picture
+            return describe(np.asarray(opened.convert("RGB")))
+        return None
 
 
 def _compute(
@@ -126,11 +138,14 @@ def _compute(
     if not missing:
         return {}
     # imported here, because most albums need none of it
+    import cv2
     from threadpoolctl import threadpool_limits
 
-    # the products are so small that threads take ten times as long as they save
-    with _one_thread, threadpool_limits(1, "blas"):
-        return {key: codec.pack_json(compute(*sorted(pair))) for key, pair in missing.items()}
+    # one thread per pair: within a pair, threads take longer than they save
+    cv2.setNumThreads(1)
+    with _one_thread, threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count()) as threads:
+        answers = threads.map(lambda pair: compute(*sorted(pair)), missing.values())
+        return {key: codec.pack_json(one) for key, one in zip(missing, answers, strict=True)}
 
 
 def _key(pair: DigestPair, role: str, version: str) -> Key:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 from bestshot.face.v1 import face_pb2, face_pb2_grpc
 
@@ -51,6 +52,7 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Loads the model and builds the servicer."""
     settings = invocation.settings("face", FaceSettings)
     host = ModelHost(Role.FACE, invocation, shared, settings)
+    cv2.setNumThreads(settings.intra_op_threads or -1)  # -1 = one per core
     model: FaceModel = (
         load_networks(host) if host.model.parts else CascadeFaceModel(host.model.paths)
     )

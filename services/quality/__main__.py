@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import cv2
 import numpy as np
 from bestshot.quality.v1 import quality_pb2, quality_pb2_grpc
 
@@ -19,6 +20,7 @@ from services.quality.tensors import tensor_api
 def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     """Builds the formulas, the network if there is one, and the servicer."""
     host = ModelHost(Role.QUALITY, invocation, shared)
+    cv2.setNumThreads(host.settings.intra_op_threads or -1)  # -1 = one per core
     aesthetic = None
     if "graph" in host.model.paths:
         session = host.load_graph(host.model.paths["graph"])

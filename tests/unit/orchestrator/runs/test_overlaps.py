@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -14,6 +16,7 @@ from orchestrator.domain.versions import VersionPhoto, edits_of
 from orchestrator.runs import measure_overlap
 from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.stored_features import Key, thumbnail_key
+from services.common.imaging.decode import RgbImage
 
 
 class Cache:
@@ -148,3 +151,21 @@ def test_pictures_are_compared_with_one_blas_thread(
         Overlaps(cache).count_features([("a", "b")])
         assert blas_threads() == before
     assert seen == {1}
+
+
+def test_photos_are_described_once_and_two_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, described = Cache(), []
+    for number, name in enumerate("abcd"):
+        cache.add(name, Image.new("RGB", (320, 240 - number)))
+    both = threading.Barrier(2, timeout=60)
+
+    def describe(pixels: RgbImage) -> measure_overlap.Picture:
+        described.append(pixels.shape)
+        both.wait()
+        return found(pixels)
+
+    found = measure_overlap.describe
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(measure_overlap, "describe", describe)
+    Overlaps(cache).count_features([("a", "b"), ("c", "d"), ("a", "c"), ("b", "d")])
+    assert sorted(described) == [(height, 320, 3) for height in (237, 238, 239, 240)]

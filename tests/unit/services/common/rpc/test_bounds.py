@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import pytest
+from bestshot.image.v1 import image_pb2
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+from bestshot.quality.v1 import quality_pb2
 from google.protobuf.message import Message
 
 from orchestrator.transport import page_token
@@ -49,6 +52,17 @@ def test_a_field_out_of_bounds_is_named(request_: Message, field: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         check_message(request_)
     assert caught.value.field.startswith(field)
+
+
+def test_pictures_are_not_copied() -> None:
+    pixels = image_pb2.Pixels(width_px=1000, height_px=1000, rgb=bytes(3_000_000))
+    request = quality_pb2.ScoreRequest(images=[image_pb2.Image(pixels=pixels)])
+    check_message(request)  # caches descriptors
+    tracemalloc.start()
+    check_message(request)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_large_valid_requests_pass() -> None:

@@ -151,6 +151,11 @@ def test_the_parser_refuses_what_does_not_exist() -> None:
         parse_bestshot(["cull"])
 
 
+def test_no_page_installs_prereleases_of_other_packages() -> None:
+    for page in PAGES:
+        assert not re.search(r"--prerelease|pip install [^`\n]*--pre\b", page.read_text()), page
+
+
 def inline_code() -> Iterator[tuple[str, str]]:
     """Yields every inline code outside blocks, with its page."""
     for page in PAGES:

@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Without bytecode files, each of the many processes that the tests start would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run ui test test-fast accuracy bench screenshots docs packages platforms images lint fix protos verify-protos lock clean
+.PHONY: help demo run ui test tests test-fast accuracy bench screenshots docs packages platforms images lint fix protos verify-protos lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -54,8 +54,12 @@ run: .venv/.runtime-$(RUNTIME)-stamp  ## curate PHOTOS into OUT
 ui: .venv/.ui-$(RUNTIME)-stamp  ## run everything, including the web UI, until Ctrl-C
 	$(BIN)/bestshot up
 
+# mypy uses one processor for half a minute if it has no cache, so lint runs beside the tests.
+test: .venv/.dev-stamp  ## run make lint and all tests (none needs a GPU)
+	$(MAKE) -j3 --no-print-directory lint verify-protos tests
+
 # Three workers on two processors, because tests that wait for a lease or a browser leave them idle.
-test: lint verify-protos  ## run all tests (none needs a GPU)
+tests: .venv/.dev-stamp
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25
 
 test-fast: .venv/.dev-stamp  ## run the unit and architecture tests except slow ones, before each commit

@@ -24,7 +24,7 @@ from tests.integration.up import free_ports
 from tests.postgresql import Postgresql, running_postgresql
 
 hypothesis.settings.register_profile("bestshot", deadline=None)  # speed is not what we test
-hypothesis.settings.register_profile("fast", deadline=None, max_examples=20)  # see the Makefile
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("bestshot")
 
 os.environ.update(BUILTIN)  # for services that tests start, in this process or in others

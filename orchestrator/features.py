@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -67,9 +68,19 @@ def unpack_identities(payload: bytes) -> tuple[IdentifiedFace, ...]:
     )
 
 
+def plain_fields(value: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Returns the fields of a dataclass; unlike `dataclasses.asdict`, copies no lists."""
+    return {name: getattr(value, name) for name in _field_names(type(value))}
+
+
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def quality_to_json(quality: QualityScores) -> dict[str, Any]:
     """Converts the fields to JSON data, keyed by name; floats keep every digit."""
-    return {field.name: getattr(quality, field.name) for field in dataclasses.fields(quality)}
+    return plain_fields(quality)
 
 
 def quality_from_json(data: dict[str, Any]) -> QualityScores:
@@ -80,7 +91,10 @@ def quality_from_json(data: dict[str, Any]) -> QualityScores:
 
 def faces_to_json(faces: tuple[FaceScores, ...]) -> list[dict[str, Any]]:
     """Converts faces to JSON data, with fields keyed by name."""
-    return [dataclasses.asdict(face) for face in faces]
+    return [
+        {**plain_fields(face), "landmarks": [plain_fields(mark) for mark in face.landmarks]}
+        for face in faces
+    ]
 
 
 def faces_from_json(data: list[dict[str, Any]]) -> tuple[FaceScores, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from orchestrator import features as codec
+from orchestrator.export.json_text import indented_json
 from orchestrator.export.metrics_csv import status
 from orchestrator.records import Album, ImageRecord, Run
 
@@ -41,9 +41,9 @@ def _image(record: ImageRecord) -> dict[str, Any]:
     data["face_caption"] = record.face_caption
     data["exposure_caption"] = record.exposure_caption
     data["megapixels"] = record.megapixels
-    data["camera_facts"] = dataclasses.asdict(record.camera_facts)
-    data["owner_mark"] = dataclasses.asdict(record.owner_mark)
-    data["user_mark"] = dataclasses.asdict(record.user_mark)
+    data["camera_facts"] = codec.plain_fields(record.camera_facts)
+    data["owner_mark"] = codec.plain_fields(record.owner_mark)
+    data["user_mark"] = codec.plain_fields(record.user_mark)
     data["status"] = status(record)
     data["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     data["faces"] = codec.faces_to_json(record.faces)
@@ -51,4 +51,4 @@ def _image(record: ImageRecord) -> dict[str, Any]:
 
 
 def _dump(data: object) -> str:
-    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return indented_json(data) + "\n"

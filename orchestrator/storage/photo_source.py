@@ -24,7 +24,9 @@ from services.common.errors import (
 from services.common.imaging import decode as imaging
 from services.common.imaging.decode import CanonicalImage
 from services.common.imaging.memory_budget import MemoryBudget
+from services.common.platform.files import Folder, open_folder
 from services.common.suffixes import OTHER_SUFFIXES, PHOTO_SUFFIXES, PICTURE_SUFFIXES, RAW_SUFFIXES
+from services.common.user_files import open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -171,19 +173,21 @@ class FolderPhotoSource:
             return content, before if _stamp(opened) == before else None
 
     def stamps(self, paths: Sequence[str]) -> dict[str, FileStamp]:
-        """Returns the current stamps of photos, except those that cannot be opened.
+        """Returns the current stamps of photos, except links and those that cannot be opened.
 
         Each file is opened, because a network file system may answer with an outdated status
-        otherwise.
+        otherwise. That a folder is inside the album is checked only once, because nothing is read.
         """
-        found = {}
+        by_folder: dict[str, list[str]] = {}
         for path in paths:
+            by_folder.setdefault(path.rpartition("/")[0], []).append(path)
+        found: dict[str, FileStamp] = {}
+        for folder, inside in by_folder.items():
             report_progress()
-            with (
-                contextlib.suppress(OSError, InvalidImageError),
-                open_inside(self._folder / path, self._folder, self._roots) as opened,
-            ):
-                found[path] = _stamp(opened)
+            with contextlib.suppress(OSError, InvalidImageError):
+                check_inside(self._folder / folder, self._folder, self._roots)
+                with open_folder(self._folder / folder) as opened:
+                    found.update(_stamps_in(opened, inside))
         return found
 
     @contextlib.contextmanager
@@ -268,6 +272,17 @@ def _checked_size(opened: IO[bytes]) -> int:
 def _stamp(opened: IO[bytes]) -> FileStamp:
     status = os.fstat(opened.fileno())
     return FileStamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _stamps_in(folder: Folder, paths: Sequence[str]) -> Iterator[tuple[str, FileStamp]]:
+    for path in paths:
+        report_progress()
+        name = path.rpartition("/")[2]
+        with (
+            contextlib.suppress(OSError),
+            open_regular(name, follow=False, folder=folder) as opened,
+        ):
+            yield path, _stamp(opened)
 
 
 def _read_whole(opened: IO[bytes], size: int) -> bytes:

@@ -209,8 +209,8 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values = {name: getattr(record, name) for name in fields}
     values["quality"] = codec.quality_to_json(record.quality) if record.quality else None
     values["faces"] = codec.faces_to_json(record.faces)
-    values["camera_facts"] = dataclasses.asdict(record.camera_facts)
-    values["owner_mark"] = dataclasses.asdict(record.owner_mark)
+    values["camera_facts"] = codec.plain_fields(record.camera_facts)
+    values["owner_mark"] = codec.plain_fields(record.owner_mark)
     del values["user_mark"]  # the album's, not the run's
     for name in _TUPLES:
         values[name] = list(values[name])

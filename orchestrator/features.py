@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -70,12 +69,7 @@ def unpack_identities(payload: bytes) -> tuple[IdentifiedFace, ...]:
 
 def plain_fields(value: Any) -> dict[str, Any]:  # noqa: ANN401
     """Returns the fields of a dataclass; unlike `dataclasses.asdict`, copies no lists."""
-    return {name: getattr(value, name) for name in _field_names(type(value))}
-
-
-@functools.cache
-def _field_names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def quality_to_json(quality: QualityScores) -> dict[str, Any]:

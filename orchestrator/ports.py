@@ -251,6 +251,10 @@ class FeatureCache(Protocol):
         """Returns the stored payloads."""
         ...
 
+    def find(self, keys: Sequence[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """Returns the keys that have a stored payload."""
+        ...
+
     def put(self, entries: Mapping[tuple[str, str, str], bytes]) -> None:
         """Stores payloads durably; existing ones are kept."""
         ...

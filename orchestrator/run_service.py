@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import functools
-import importlib.metadata
 import logging
 import os
-import platform
 import re
-import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from orchestrator.config import PipelineConfig, PipelineSettings
@@ -33,6 +28,7 @@ from orchestrator.runs.pair_comparison import PairComparer
 from orchestrator.runs.pipeline import Services
 from orchestrator.runs.recorded_settings import read_settings, record_config
 from orchestrator.runs.reference import find_reference
+from orchestrator.runs.versions import find_versions
 from orchestrator.runs.worker import Worker
 from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.people_store import SqlPeople
@@ -49,7 +45,6 @@ from services.common.errors import (
     NotFoundError,
     UnavailableError,
 )
-from services.common.imaging.decode import CANONICAL_VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -57,15 +52,6 @@ _PROFILE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 COMPARER_WAIT_S = 3.0
 """How long a decision waits for a Siamese service that is not responding."""
-_COMPUTING_PACKAGES = (
-    "bestshot",
-    "numpy",
-    "hdbscan",
-    "scikit-learn",
-    "pillow",
-    "pillow-heif",
-    "opencv-python-headless",
-)
 
 
 class Curator:
@@ -134,7 +120,7 @@ class Curator:
             profile=profile or self._config.profile,
             config=record_config(settings, calibration, services.same_person_similarity),
             models={role: dataclasses.asdict(model) for role, model in services.models.items()},
-            versions=await asyncio.to_thread(_versions),
+            versions=await asyncio.to_thread(find_versions),
             create_time=utc_now(),
             notes=(
                 *self._describe_other_models(profile, services.models),
@@ -390,42 +376,3 @@ def check_profile(name: str, known: Iterable[str]) -> None:
         raise InvalidArgumentError(
             "profile", f"there is no profile {name[:200]!r}{nearest(name, names)}"
         )
-
-
-def _versions() -> dict[str, str]:
-    versions = {
-        "python": platform.python_version(),
-        "canonical_image": CANONICAL_VERSION,
-        "machine": platform.machine(),
-    }
-    if revision := _git_revision():
-        versions["git_revision"] = revision
-    for package in _COMPUTING_PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return versions
-
-
-_WHOLE_REVISION = ("--always", "--dirty", "--abbrev=40", "--exclude=*")
-
-
-@functools.cache
-def _git_revision() -> str:
-    """Finds the commit of the checkout that this code runs from, with `-dirty` if modified.
-
-    Empty if it does not run from a checkout.
-    """
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return ""
-    try:
-        answer = subprocess.run(  # noqa: S603
-            ["git", "-C", str(root), "describe", *_WHOLE_REVISION],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.stdout.strip()

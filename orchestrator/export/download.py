@@ -13,7 +13,7 @@ from typing import IO
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.originals import CHANGED, has_changed
-from orchestrator.export.pictures import thumbnail
+from orchestrator.export.pictures import read_thumbnails
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.results_json import results_json
 from orchestrator.export.sidecars import merged_sidecar_of, sidecar_paths
@@ -113,8 +113,8 @@ def _write_results_zip(
             entry = zipfile.ZipInfo(name, _EPOCH)
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
             report_progress()
-        for name, record in thumbnails_by_name(records).items():
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), thumbnail(cache, record))
+        for name, content in read_thumbnails(cache, thumbnails_by_name(records)):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)
             report_progress()
 
 

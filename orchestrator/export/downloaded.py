@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
 from orchestrator.export.download import DownloadFormat, read_skipped, zipped_records
@@ -59,9 +59,9 @@ class DownloadedSource:
         with self._fetch(DownloadFormat.PARQUET) as opened:
             return opened.read()
 
-    def thumbnail(self, name: str, record: ImageRecord) -> bytes:
-        """Returns a photo's thumbnail; `name` is its path below the folder."""
-        return self._read(DownloadFormat.RESULTS_ZIP, name)
+    def thumbnails(self, records: Mapping[str, ImageRecord]) -> Iterator[tuple[str, bytes]]:
+        """Yields the names, which are paths below the folder, with the photos' thumbnails."""
+        return ((name, self._read(DownloadFormat.RESULTS_ZIP, name)) for name in records)
 
     def find_changed(
         self, records: Sequence[ImageRecord], options: ExportOptions

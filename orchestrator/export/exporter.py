@@ -18,7 +18,7 @@ from orchestrator.export.output_folder import (
     open_output,
     translate_write_errors,
 )
-from orchestrator.export.pictures import thumbnail
+from orchestrator.export.pictures import read_thumbnails
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.sidecars import (
     merged_sidecar_of,
@@ -56,8 +56,8 @@ class ExportSource(Protocol):
         """Returns the content of image_metrics.parquet."""
         ...
 
-    def thumbnail(self, name: str, record: ImageRecord) -> bytes:
-        """Returns a photo's thumbnail; `name` is its path below the folder."""
+    def thumbnails(self, records: Mapping[str, ImageRecord]) -> Iterator[tuple[str, bytes]]:
+        """Yields the names, which are paths below the folder, with the photos' thumbnails."""
         ...
 
     def find_changed(
@@ -102,9 +102,9 @@ class StoredSource:
         """Renders it."""
         return metrics_parquet(self.records)
 
-    def thumbnail(self, name: str, record: ImageRecord) -> bytes:
-        """Reads it from the cache."""
-        return thumbnail(self.cache, record)
+    def thumbnails(self, records: Mapping[str, ImageRecord]) -> Iterator[tuple[str, bytes]]:
+        """Reads them from the cache."""
+        return read_thumbnails(self.cache, records)
 
     def find_changed(
         self, records: Sequence[ImageRecord], options: ExportOptions
@@ -252,8 +252,8 @@ def write_export(
         ]
         output.guard({folders.place(record.path).parent for record in records})
         output.check_names([*files, *thumbnails, *transferred], force=options.force)
-        for name, record in thumbnails.items():
-            output.stage(name, source.thumbnail(name, record))
+        for name, content in source.thumbnails(thumbnails):
+            output.stage(name, content)
         for name, content in files.items():
             output.stage(name, content)
         for target, paths in files_by_folder.items():

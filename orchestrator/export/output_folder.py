@@ -178,6 +178,7 @@ class OutputFolder:
     _staged: dict[str, tuple[str, Entry]] = field(default_factory=dict)
     _count: int = 0
     _guarded: dict[Identity, Path] = field(default_factory=dict)
+    _hashed: dict[tuple[int, int, int, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         found = read_manifest(self.root)
@@ -241,14 +242,12 @@ class OutputFolder:
         )
 
     def _is_foreign(self, name: str) -> bool:
-        status = self._status(name)
-        if status is None:
-            return False
-        if stat.S_ISDIR(status.st_mode):
+        status, is_ours = self._look(name)
+        if status is not None and stat.S_ISDIR(status.st_mode):
             raise InvalidArgumentError(
                 "output_folder", f"{self.path / name} is a folder, but a file must be written there"
             )
-        return not self._is_ours(name)
+        return status is not None and not is_ours
 
     def _status(self, name: str) -> os.stat_result | None:
         try:
@@ -259,11 +258,52 @@ class OutputFolder:
 
     def _is_ours(self, name: str) -> bool:
         """Whether an existing file is the one that we wrote according to the manifest."""
-        with self._parent(name) as (parent, leaf):
-            status = parent.status(leaf)
-            return any(
-                _matches(name, entry, parent, leaf, status) for entry in self._entries.get(name, ())
-            )
+        return self._look(name)[1]
+
+    def _look(self, name: str) -> tuple[os.stat_result | None, bool]:
+        """Returns the status of a file, None if it does not exist, and whether it is ours."""
+        try:
+            with self._parent(name) as (parent, leaf):
+                status = parent.status(leaf)
+                return status, any(
+                    self._matches(name, entry, parent, leaf, status)
+                    for entry in self._entries.get(name, ())
+                )
+        except FileNotFoundError:
+            return None, False
+
+    def _matches(
+        self, name: str, entry: Entry, parent: Folder, leaf: str, status: os.stat_result
+    ) -> bool:
+        """Whether a file matches an entry in the manifest."""
+        if "symlink" in entry:
+            return stat.S_ISLNK(status.st_mode) and parent.read_link(leaf) == entry["symlink"]
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        if "hardlink" in entry:
+            # Ours only while the photo's own name exists too; otherwise this is its last name.
+            try:
+                source = os.stat(entry["hardlink"], follow_symlinks=False)
+            except (OSError, ValueError, TypeError):
+                return False
+            return os.path.samestat(source, status) and status.st_nlink > 1
+        # A log has no digest, and a manifest may be forged, so only log names count.
+        if entry.get("log") is True and _LOG_NAME.fullmatch(name):
+            return True
+        if status.st_size != entry.get("size"):
+            return False
+        return self._sha256(parent, leaf, status) == entry.get("sha256")
+
+    def _sha256(self, parent: Folder, leaf: str, status: os.stat_result) -> str:
+        """Hashes a file, unless it has not changed since this process last did."""
+        stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+        if stamp not in self._hashed:
+            digest = hashlib.sha256()
+            with open_regular(leaf, follow=False, folder=parent) as opened:
+                while chunk := opened.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+            self._hashed[stamp] = digest.hexdigest()
+        return self._hashed[stamp]
 
     def read(self, name: str) -> bytes | None:
         """Reads a file in the folder; None if it does not exist.
@@ -300,8 +340,8 @@ class OutputFolder:
         entry: Entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
         if is_shared:
             entry["shared"] = True
-        status = self._status(name)
-        if status is not None and self._entries.get(name) == [entry] and self._is_ours(name):
+        status, is_ours = self._look(name) if name in self._entries else (self._status(name), False)
+        if is_ours and self._entries[name] == [entry]:
             return
         mode = None
         if status is not None and stat.S_ISREG(status.st_mode):
@@ -593,31 +633,6 @@ class OutputFolder:
             staging.close()
         with contextlib.suppress(OSError):  # a file manager may have put something there
             self.root.remove_folder(_STAGING_NAME)
-
-
-def _matches(name: str, entry: Entry, parent: Folder, leaf: str, status: os.stat_result) -> bool:
-    """Whether a file matches an entry in the manifest."""
-    if "symlink" in entry:
-        return stat.S_ISLNK(status.st_mode) and parent.read_link(leaf) == entry["symlink"]
-    if not stat.S_ISREG(status.st_mode):
-        return False
-    if "hardlink" in entry:
-        # Ours only while the photo's own name exists too; otherwise this is its last name.
-        try:
-            source = os.stat(entry["hardlink"], follow_symlinks=False)
-        except (OSError, ValueError, TypeError):
-            return False
-        return os.path.samestat(source, status) and status.st_nlink > 1
-    # A log has no digest, and a manifest may be forged, so its entry is only trusted for log names.
-    if entry.get("log") is True and _LOG_NAME.fullmatch(name):
-        return True
-    if status.st_size != entry.get("size"):
-        return False
-    digest = hashlib.sha256()
-    with open_regular(leaf, follow=False, folder=parent) as opened:
-        while chunk := opened.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest() == entry.get("sha256")
 
 
 def _write_new(folder: Folder, name: str, content: bytes, mode: int | None) -> None:

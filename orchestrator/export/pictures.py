@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -36,6 +36,8 @@ FACE_MARGIN = 1.2
 MAX_FACE_COUNT, MAX_FACE_PX = 24, 512
 """Limits for a row of faces: their number, and the side of each."""
 _BYTES_PER_PIXEL = 3
+_READ_COUNT = 100
+"""Thumbnails in memory at a time, up to 100 kB each."""
 
 
 def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
@@ -45,6 +47,21 @@ def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
     if key not in found:
         raise NotFoundError("thumbnail", record.path)
     return found[key]
+
+
+def read_thumbnails(
+    cache: FeatureCache, records: Mapping[str, ImageRecord]
+) -> Iterator[tuple[str, bytes]]:
+    """Yields the name and the thumbnail of each photo; errors as for `thumbnail`."""
+    named = list(records.items())
+    for start in range(0, len(named), _READ_COUNT):
+        part = named[start : start + _READ_COUNT]
+        found = cache.get([thumbnail_key(record.content_digest) for _, record in part])
+        for name, record in part:
+            key = thumbnail_key(record.content_digest)
+            if key not in found:
+                raise NotFoundError("thumbnail", record.path)
+            yield name, found[key]
 
 
 class PhotoPictures:

@@ -38,6 +38,7 @@ from orchestrator.runs.selection import (
     assign_moments,
     build_selection,
     find_moments,
+    keep_earlier_moments,
     select_photos,
 )
 from orchestrator.runs.stored_features import read_comparisons, read_embeddings, read_miniatures
@@ -117,9 +118,9 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         settings.keep_sets,
         notes.append,
         overlaps.measure,
-        reference,
         overlaps.count_features,
     )
+    moments = keep_earlier_moments(moments, readable, reference)
     decisions = UserDecisions.from_log(stores.log.entries(run.album_id))
     people = NOBODY
     if settings.people.enabled:

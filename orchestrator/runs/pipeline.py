@@ -53,6 +53,7 @@ from orchestrator.ports import (
 )
 from orchestrator.records import ImageRecord, StageProgress
 from orchestrator.runs.known_files import KnownFiles, Sidecars, UnchangedPhoto, read_sidecars
+from orchestrator.runs.known_moments import KnownMoments
 from orchestrator.runs.overlaps import Overlaps
 from orchestrator.runs.pair_comparison import PairComparer, split_into_blocks
 from orchestrator.runs.selection import (
@@ -61,6 +62,7 @@ from orchestrator.runs.selection import (
     build_selection,
     file_facts,
     find_moments,
+    keep_earlier_moments,
     select_photos,
 )
 from orchestrator.runs.stored_features import (
@@ -72,6 +74,7 @@ from orchestrator.runs.stored_features import (
     stack_embeddings,
     stack_miniatures,
 )
+from orchestrator.runs.versions import find_versions
 from orchestrator.runs.who_is_where import WhoIsWhere, record_people, split_moments
 from orchestrator.storage.companions import is_film, is_raw_file
 from orchestrator.storage.people_store import IDENTITY_ROLE
@@ -99,6 +102,7 @@ BATCH_BYTES = 64 * 10**6
 
 FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
 METADATA_ROLE = "metadata"
+_SCORING_ROLES = ("embedding", "quality", "face")
 FIRST_VERSION = "1"
 """Version of the canonical image for stored facts that do not state one."""
 
@@ -343,7 +347,7 @@ class Pipeline:
 
     def _assemble_unchanged(self, unchanged: Sequence[UnchangedPhoto]) -> list[ScoredPhoto]:
         """Looks up unchanged photos; leaves out those of which something is missing."""
-        features = self._cache.get(self._all_keys({found.content_digest for found in unchanged}))
+        features = self._look_up({found.content_digest for found in unchanged})
         scored = []
         for found in unchanged:
             digest = found.content_digest
@@ -358,14 +362,17 @@ class Pipeline:
             scored.append(self._assemble(read, features, {}, facts, is_cached=True))
         return scored
 
-    def _all_keys(self, digests: Iterable[str]) -> list[Key]:
-        """Returns the cache keys of everything that is known about photos."""
-        keys = []
+    def _look_up(self, digests: Iterable[str]) -> dict[Key, bytes]:
+        """Reads all that the cache has about photos; of thumbnails only whether it has them."""
+        keys: list[Key] = []
+        thumbnails: list[Key] = []
         for digest in sorted(digests):
-            keys += [*self._keys(digest).values(), _metadata_key(digest)]
+            by_role = self._keys(digest)
+            thumbnails.append(by_role.pop(THUMBNAIL_ROLE))
+            keys += [*by_role.values(), _metadata_key(digest)]
             if self._has_identity:
                 keys.append(identity_key(digest, self._services.models))
-        return keys
+        return {**self._cache.get(keys), **dict.fromkeys(self._cache.find(thumbnails), b"")}
 
     async def _score_batch(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
         read: dict[str, _Read] = {}
@@ -434,7 +441,7 @@ class Pipeline:
                 content, digest = outcome
                 contents[digest] = content
                 read[photo.path] = _Read(photo, digest, "")
-        known = await asyncio.to_thread(self._cache.get, self._all_keys(contents))
+        known = await asyncio.to_thread(self._look_up, contents)
         known.update(await self._read_metadata(contents, known))
         missing = [digest for digest in contents if not self._is_complete(digest, known)]
         decoded = await asyncio.gather(
@@ -532,10 +539,7 @@ class Pipeline:
 
     def _keys(self, digest: str) -> dict[str, Key]:
         """Returns the cache keys of a photo's features, by role."""
-        keys = {
-            role: (digest, role, self._services.models[role].digest)
-            for role in ("embedding", "quality", "face")
-        }
+        keys = {role: (digest, role, self._services.models[role].digest) for role in _SCORING_ROLES}
         for role in (FACTS_ROLE, THUMBNAIL_ROLE):
             keys[role] = (digest, role, NO_MODEL)
         return {**keys, codec.MINIATURE_ROLE: miniature_key(digest)}
@@ -706,21 +710,24 @@ class Pipeline:
     ) -> Moments:
         progress = _Stage("cluster", self._report, total=len(embeddings))
         await progress.report()
-        moments = await asyncio.to_thread(
-            find_moments,
-            embeddings,
-            miniatures,
-            records,
-            self._clustering,
-            self._settings.keep_sets,
-            self._notes.append,
-            self._overlaps.measure,
-            self._reference,
-            self._overlaps.count_features,
-        )
+        moments = await asyncio.to_thread(self._find_moments, embeddings, miniatures, records)
         await progress.advance(len(embeddings))
         await progress.report()
         return moments
+
+    def _find_moments(
+        self, embeddings: Embedding, miniatures: Miniature, records: Sequence[ImageRecord]
+    ) -> Moments:
+        inputs = embeddings, miniatures, records, self._clustering, self._settings.keep_sets
+
+        def find(note: Callable[[str], object]) -> Moments:
+            overlaps = self._overlaps
+            return find_moments(*inputs, note, overlaps.measure, overlaps.count_features)
+
+        models = {role: self._services.models[role].digest for role in _SCORING_ROLES}
+        known = KnownMoments(self._cache, find_versions(), models)
+        moments = known.find(*inputs, find, self._notes.append)
+        return keep_earlier_moments(moments, records, self._reference)
 
     async def _compare(self, selection: Selection, digests: Mapping[str, str]) -> dict[Pair, float]:
         """Compares the pairs that the selection needs, except those in the cache."""

@@ -74,7 +74,6 @@ def find_moments(
     sets: SetParameters,
     note: Callable[[str], object] = logger.warning,
     measure: MeasureOverlaps = measure_nothing,
-    reference: Reference = NO_REFERENCE,
     count_features: CountFeatures | None = None,
 ) -> Moments:
     """Clusters photos with `cluster_scenes`, corrects moments by time, structure and overlaps.
@@ -87,7 +86,6 @@ def find_moments(
         sets: The settings for sets in force.
         note: Receives notes about the run; see `cluster_scenes`.
         measure: Finds overlaps, for versions and panoramas.
-        reference: The earlier run whose moments are kept unless they have new photos.
         count_features: Counts common features, which change the distances of doubtful pairs (see
             `view_term`). None = they do not.
     """
@@ -126,7 +124,6 @@ def find_moments(
         alterations = _find_alterations(records, embeddings, miniatures, measure)
         labels = labels_of(join_pairs(labels, family_pairs(records, alterations)))
     if sets == WITHOUT_SETS:
-        labels = keep_moments(labels, digests, reference.moments)
         return Moments(labels, [None] * len(records), alterations)
     folders = [record.path.rpartition("/")[0] for record in records]
     shapes = [(record.width_px, record.height_px) for record in records]
@@ -137,8 +134,17 @@ def find_moments(
 
     frames = Frames(folders, shapes, captures, structures, facts, measure_rows)
     found = find_sets(frames, sets)
-    joined = keep_moments(labels_of(join_sets(labels, found)), digests, reference.moments)
+    joined = labels_of(join_sets(labels, found))
     return Moments(joined, places_in_sets(len(records), found), alterations)
+
+
+def keep_earlier_moments(
+    moments: Moments, records: Sequence[ImageRecord], reference: Reference
+) -> Moments:
+    """Restores the moments of an earlier run, except those whose photos have changed."""
+    digests = [record.content_digest for record in records]
+    labels = keep_moments(moments.labels, digests, reference.moments)
+    return dataclasses.replace(moments, labels=labels)
 
 
 def _by_rows(

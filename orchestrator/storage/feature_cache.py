@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, select
+from sqlalchemy import Column, Connection, Engine, Select, bindparam, delete, or_, select
 
 from orchestrator.features import is_finite
 from orchestrator.metrics import RunMetrics
@@ -14,6 +15,7 @@ from services.common.errors import NonFiniteError
 from services.common.imaging.decode import CANONICAL_VERSION, CANONICAL_VERSIONS
 
 Key = tuple[str, str, str]
+_COLUMNS = (features.c.content_digest, features.c.role, features.c.model_digest)
 
 
 def add_features(connection: Connection, entries: Mapping[Key, bytes]) -> None:
@@ -59,17 +61,11 @@ class SqlFeatureCache:
         A payload that contains NaN or infinity, which version 0.1.0 could store, is removed and
         counts as missing, so it is computed again.
         """
-        columns = (features.c.content_digest, features.c.role, features.c.model_digest)
-        # one list per column, because SQLite reads the whole table for a list of tuples
-        query = (
-            select(*columns, features.c.payload)
-            .where(
-                *(column.in_({key[part] for key in keys}) for part, column in enumerate(columns)),
-                features.c.canonical_version.in_(CANONICAL_VERSIONS),
-            )
-            .order_by(features.c.canonical_version)  # so that the newest one wins
-        )
         wanted = set(keys)
+        if not wanted:
+            return {}
+        # ordered, so that the newest one wins
+        query = _select(wanted, features.c.payload).order_by(features.c.canonical_version)
         with self._engine.connect() as connection:
             rows = connection.execute(query)
             found = {key: row[3] for row in rows if (key := (row[0], row[1], row[2])) in wanted}
@@ -80,6 +76,17 @@ class SqlFeatureCache:
         for key in keys:
             self._metrics.cache_lookup(key[1], is_hit=key in found)
         return found
+
+    def find(self, keys: Sequence[Key]) -> set[Key]:
+        """Returns the keys that have a payload, without reading it."""
+        wanted = set(keys)
+        if not wanted:
+            return wanted
+        with self._engine.connect() as connection:
+            found = {(row[0], row[1], row[2]) for row in connection.execute(_select(wanted))}
+        for key in keys:
+            self._metrics.cache_lookup(key[1], is_hit=key in found)
+        return found & wanted
 
     def put(self, entries: Mapping[Key, bytes]) -> None:
         """Stores payloads in one transaction; existing ones are kept.
@@ -92,11 +99,28 @@ class SqlFeatureCache:
                 add_features(connection, entries)
 
     def _remove(self, keys: Sequence[Key]) -> None:
-        columns = (features.c.content_digest, features.c.role, features.c.model_digest)
         one = delete(features).where(
-            *(column == bindparam(f"key_{part}") for part, column in enumerate(columns)),
+            *(column == bindparam(f"key_{part}") for part, column in enumerate(_COLUMNS)),
             features.c.canonical_version.in_(CANONICAL_VERSIONS),
         )
         rows = [{f"key_{part}": value for part, value in enumerate(key)} for key in keys]
         with self._engine.begin() as connection:
             connection.execute(one, rows)
+
+
+def _select(keys: Collection[Key], *payload: Column[Any]) -> Select[Any]:
+    """Builds a query for entries that include those with the given keys.
+
+    It has one list of digests, because SQLite reads the whole table for a list of tuples.
+    """
+    kinds = {(role, model) for _, role, model in keys}
+    return select(*_COLUMNS, *payload).where(
+        features.c.content_digest.in_({digest for digest, _, _ in keys}),
+        or_(
+            *(
+                (features.c.role == role) & (features.c.model_digest == model)
+                for role, model in sorted(kinds)
+            )
+        ),
+        features.c.canonical_version.in_(CANONICAL_VERSIONS),
+    )

@@ -28,8 +28,8 @@ def pack_embedding(embedding: Embedding) -> bytes:
 
 
 def unpack_embedding(payload: bytes) -> Embedding:
-    """Inverse of `pack_embedding`."""
-    return np.frombuffer(payload, "<f4").astype(np.float32)
+    """Inverse of `pack_embedding`; the array may be read-only."""
+    return np.frombuffer(payload, "<f4").astype(np.float32, copy=False)
 
 
 def pack_miniature(found: NDArray[np.uint16]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,6 +13,8 @@ from sqlalchemy import Engine
 
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.records import Album, Run
+from orchestrator.runs import pipeline
+from orchestrator.runs.selection import Moments, find_moments
 from tests.conftest import draw_picture
 from tests.unit.orchestrator.metadata.test_reader import xmp
 from tests.unit.orchestrator.runs.test_worker import (
@@ -129,3 +132,40 @@ async def test_files_that_are_new_gone_renamed_or_damaged(
     assert run.summary is not None
     assert (run.summary.cached_count, run.summary.unreadable_count) == (2, 1)
     assert (await curate(curated))[0] == ["torn.jpg"]
+
+
+async def test_moments_are_found_again_only_if_something_differs(
+    curated: WorkerSetup, album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+
+    def note(embeddings: Any, *rest: Any) -> Moments:
+        found.append(len(embeddings))
+        return find_moments(embeddings, *rest)
+
+    versions = {"bestshot": "1"}
+    monkeypatch.setattr(pipeline, "find_moments", note)
+    monkeypatch.setattr(pipeline, "find_versions", lambda: versions)
+    runs = []
+    for settings, count in (
+        ({}, 1),
+        ({}, 1),
+        ({"select_best": {"max_images_per_cluster": 1}}, 1),
+        ({"cluster_scenes": {"min_samples": 3}}, 2),
+        ({"keep_sets": {"bursts": "ignore"}}, 3),
+        ({}, 3),
+    ):
+        runs.append((await curate(curated, **settings))[1])
+        assert len(found) == count
+    tables = [metrics_csv(curated.store.images(run.id)) for run in runs]
+    assert tables[0] == tables[1] == tables[5]
+    assert runs[0].notes[1:] == runs[1].notes[1:] == runs[5].notes[1:]
+    (Path(album.folder) / "1.xmp").write_bytes(xmp(exif_DateTimeOriginal="2024-05-01T08:00:00"))
+    await curate(curated)
+    assert len(found) == 4
+    versions["bestshot"] = "2"
+    await curate(curated)
+    versions["git_revision"] = "abc-dirty"
+    await curate(curated)
+    await curate(curated)
+    assert len(found) == 7

@@ -251,9 +251,12 @@ def write_export(
             if not is_sidecar(path)
         ]
         output.guard({folders.place(record.path).parent for record in records})
-        output.check_names([*files, *thumbnails, *transferred], force=options.force)
+        written = []
         for name, content in source.thumbnails(thumbnails):
-            output.stage(name, content)
+            if options.force or not output.is_current(name, content):
+                output.stage(name, content)
+                written.append(name)
+        output.check_names([*files, *written, *transferred], force=options.force)
         for name, content in files.items():
             output.stage(name, content)
         for target, paths in files_by_folder.items():

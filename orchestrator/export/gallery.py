@@ -32,6 +32,7 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    folders = AlbumFolders(album)
     environment.filters["score_line"] = score_line
     environment.filters["thumbnail"] = thumbnail_name
     return environment.get_template("gallery.html.j2").render(
@@ -43,7 +44,7 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
         records=records,
         scores=[score for score in SCORES if score.in_table],
         score_value=score_value,
-        photo_uri=lambda record: AlbumFolders(album).place(record.path).as_uri(),
+        photo_uri=lambda record: folders.place(record.path).as_uri(),
     )
 
 

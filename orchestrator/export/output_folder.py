@@ -337,7 +337,7 @@ class OutputFolder:
             content: Content of the file.
             is_shared: It also contains data from other programs, so it is never removed.
         """
-        entry: Entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+        entry = _entry(content)
         if is_shared:
             entry["shared"] = True
         status, is_ours = self._look(name) if name in self._entries else (self._status(name), False)
@@ -349,6 +349,18 @@ class OutputFolder:
         with self._new_staged(name, entry) as (staging, place):
             _write_new(staging, place, content, mode)
         report_progress()
+
+    def is_current(self, name: str, content: bytes) -> bool:
+        """Whether we wrote this content to the file, and it still has the same size.
+
+        It does not read the file. If its content has changed, it stays as it is.
+        """
+        if self._entries.get(name) != [_entry(content)]:
+            return False
+        status = self._status(name)
+        return (
+            status is not None and stat.S_ISREG(status.st_mode) and status.st_size == len(content)
+        )
 
     def stage_copy(self, name: str, source: IO[bytes]) -> str:
         """Stages a copy of an opened file, with its times and permissions; returns its sha256."""
@@ -633,6 +645,10 @@ class OutputFolder:
             staging.close()
         with contextlib.suppress(OSError):  # a file manager may have put something there
             self.root.remove_folder(_STAGING_NAME)
+
+
+def _entry(content: bytes) -> Entry:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
 
 
 def _write_new(folder: Folder, name: str, content: bytes, mode: int | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -104,7 +105,7 @@ class FolderPhotoSource:
             folders[:] = rules.keep_folders(place, folders)
             files = rules.keep_files(place, names)
             groups = group_files(files)
-            found += [self._photo(Path(root), group) for group in groups]
+            found += [self._photo(root, place, group) for group in groups]
             rules.count_videos(files, (name for group in groups for name in group.companions))
         self.check_reachable()
         notes = rules.left_out.notes()
@@ -212,28 +213,30 @@ class FolderPhotoSource:
             long_side_px=long_side_px,
         )
 
-    def _photo(self, folder: Path, group: FileGroup) -> PhotoFile:
-        path = folder / group.photo
+    def _photo(self, folder: str, place: str, group: FileGroup) -> PhotoFile:
+        """Describes a photo in a folder whose path in the album is `place`."""
+        prefix = f"{place}/" if place else ""
         return PhotoFile(
-            self._relative(path),
-            self._size(path),
+            prefix + _printable(group.photo),
+            self._size(os.path.join(folder, group.photo)),
             tuple(
-                self._relative(folder / name)
+                prefix + _printable(name)
                 for name in group.companions
                 # keep a RAW file that is a broken link, so that copying it reports the problem
-                if _suffix(name) in RAW_SUFFIXES or (folder / name).is_file()
+                if _suffix(name) in RAW_SUFFIXES or os.path.isfile(os.path.join(folder, name))
             ),
-            self._relative(folder / group.version_of) if group.version_of else "",
+            prefix + _printable(group.version_of) if group.version_of else "",
         )
 
-    def _size(self, path: Path) -> int:
+    def _size(self, path: str) -> int:
         """Returns a file's size; 0 for a broken or forbidden link, so that `read` reports it."""
         try:
-            if path.is_symlink():
-                check_inside(path, self._folder, self._roots)
-            size = path.stat().st_size
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                check_inside(Path(path), self._folder, self._roots)
+                status = os.stat(path)
             report_progress()
-            return size
+            return status.st_size
         except (OSError, InvalidImageError):
             return 0
 

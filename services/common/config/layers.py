@@ -431,7 +431,7 @@ def _explain(
             lines[key] = f"the key {key!r} is missing from {layers[0].source}"
             continue
         if not path:  # two settings that do not fit together
-            message = problem["msg"].removeprefix("Value error, ")
+            message = describe_problem(problem)
             lines[message] = message
             continue
         while len(path) > 1 and not any(_has(layer.data, path) for layer in layers):

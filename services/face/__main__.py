@@ -20,7 +20,7 @@ from services.face.config import FaceSettings
 from services.face.model import FaceModel
 from services.face.network_model import NetworkFaceModel
 from services.face.networks.detectors import CenterFace, YuNet
-from services.face.networks.expressions import Blendshapes, MiniXception, MouthWidth
+from services.face.networks.expressions import Blendshapes, MiniXception, MouthShape
 from services.face.networks.eyes import IrisContour, Ocec
 from services.face.networks.identities import IdentifyingModel, MobileFaceNet, SFace
 from services.face.networks.meshes import FaceMesh468, FaceMesh478
@@ -41,7 +41,7 @@ NETWORKS: dict[Role, dict[str, Callable[..., object]]] = {
     Role.EXPRESSION: {
         "mediapipe-blendshapes": Blendshapes,
         "mini-xception": MiniXception,
-        "mouth-width": MouthWidth,
+        "mouth-shape": MouthShape,
     },
     Role.FACE_IDENTITY: {"mobilefacenet": MobileFaceNet, "sface": SFace},
 }

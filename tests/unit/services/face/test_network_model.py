@@ -18,7 +18,7 @@ from services.face.cascade_model import CascadeFaceModel
 from services.face.model import Face
 from services.face.network_model import NetworkFaceModel
 from services.face.networks.detectors import CenterFace, YuNet
-from services.face.networks.expressions import Blendshapes, MiniXception, MouthWidth
+from services.face.networks.expressions import Blendshapes, MiniXception, MouthShape
 from services.face.networks.eyes import IrisContour, Ocec
 from services.face.networks.meshes import FaceMesh468, FaceMesh478
 from services.face.networks.poses import FsaNet, LandmarkPose
@@ -93,7 +93,7 @@ class Anything:
             "landmarks": FaceMesh468(self.graph(468, 3)),
             "pose": LandmarkPose(),
             "eyes": IrisContour(self.graph(71, 3)),
-            "expression": MouthWidth(),
+            "expression": MouthShape(),
         }
         return NetworkFaceModel(**{**standard, **parts})
 

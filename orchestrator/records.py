@@ -169,10 +169,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class FacePerson:
-    """The person whose face it is; `name` is empty until the user gives one."""
+    """The person whose face it is; fields as in FaceSigns of orchestrator.proto."""
 
     id: str
     name: str
+    is_important: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +263,12 @@ class ImageRecord:
         if not self.face_people:
             return signs
         return tuple(
-            dataclasses.replace(one, person_id=person.id, person_name=person.name)
+            dataclasses.replace(
+                one,
+                person_id=person.id,
+                person_name=person.name,
+                is_important=person.is_important,
+            )
             if person
             else one
             for one, person in zip(signs, self.face_people, strict=True)

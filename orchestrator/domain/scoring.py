@@ -258,6 +258,7 @@ class FaceSigns:
         is_prominent: Whether it counts for the scores of its photo.
         person_id: The person whose face it is; empty if unknown.
         person_name: The person's name; empty if unknown.
+        is_important: Whether the person is important to the user.
     """
 
     eyes: str
@@ -265,6 +266,7 @@ class FaceSigns:
     is_prominent: bool
     person_id: str = ""
     person_name: str = ""
+    is_important: bool = False
 
 
 def read_signs(

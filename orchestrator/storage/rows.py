@@ -147,7 +147,7 @@ def find_people(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, K
         rows: The photos, as read by `select_images`.
     """
     query = (
-        select(faces, persons.c.name)
+        select(faces, persons.c.name, persons.c.is_important)
         .join(persons, persons.c.id == faces.c.person_id)
         .where(persons.c.is_ignored.is_(False))
         .order_by(faces.c.content_digest, faces.c.place)
@@ -157,7 +157,7 @@ def find_people(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, K
     found: dict[str, list[tuple[FacePlace, FacePerson]]] = {}
     for row in connection.execute(query):
         place = FacePlace(row.content_digest, Box(row.left, row.top, row.width, row.height))
-        person = FacePerson(row.person_id, row.name)
+        person = FacePerson(row.person_id, row.name, is_important=row.is_important)
         found.setdefault(row.content_digest, []).append((place, person))
     return dict(found)
 

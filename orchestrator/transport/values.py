@@ -137,7 +137,10 @@ def face_signs_value(message: pb.FaceSigns) -> FaceSigns:
 
 def _face_people(signs: Iterable[pb.FaceSigns]) -> tuple[FacePerson | None, ...]:
     people = [
-        FacePerson(one.person_id, one.person_name) if one.person_id else None for one in signs
+        FacePerson(one.person_id, one.person_name, is_important=one.is_important)
+        if one.person_id
+        else None
+        for one in signs
     ]
     return tuple(people) if any(people) else ()
 

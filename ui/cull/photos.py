@@ -106,4 +106,5 @@ def _face(face: face_pb2.Face, signs: pb.FaceSigns) -> Json:
         "prominent": signs.is_prominent,
         "person": signs.person_id,
         "name": signs.person_name,
+        "important": signs.is_important,
     }

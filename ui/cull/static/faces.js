@@ -15,7 +15,7 @@ export function renderFaces(current, pictures) {
     element(
       "tr",
       {},
-      element("th", { scope: "row", text: titleOf(faces, person) }),
+      element("th", { scope: "row" }, ...starOf(faces), titleOf(faces, person)),
       ...photos.map((photo) => cell(photo, faces.get(photo), titleOf(faces, person), current, pictures)),
     ),
   );
@@ -34,6 +34,13 @@ export function renderFaces(current, pictures) {
 function titleOf(faces, person) {
   const names = [...faces].map(([photo, index]) => photo.faces[index].name);
   return names.find(Boolean) || `Face ${person + 1}`;
+}
+
+// Returns a mark if the user has marked the person as important.
+function starOf(faces) {
+  const isImportant = [...faces].some(([photo, index]) => photo.faces[index].important);
+  const title = "Important: this person's face counts in group shots";
+  return isImportant ? [element("span", { class: "star", role: "img", "aria-label": "Important:", title, text: "★" }), " "] : [];
 }
 
 function cell(photo, index, title, current, pictures) {

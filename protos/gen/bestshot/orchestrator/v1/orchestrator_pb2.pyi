@@ -1830,18 +1830,20 @@ class ImageResult(_message.Message):
     def __init__(self, path: _Optional[str] = ..., filename: _Optional[str] = ..., content_digest: _Optional[str] = ..., status: _Optional[_Union[ImageStatus, str]] = ..., error: _Optional[str] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., capture_time: _Optional[str] = ..., size_bytes: _Optional[int] = ..., format: _Optional[str] = ..., quality: _Optional[_Union[_quality_pb2.QualityScores, _Mapping]] = ..., faces: _Optional[_Iterable[_Union[_face_pb2.Face, _Mapping]]] = ..., pose_score: _Optional[float] = ..., eyes_score: _Optional[float] = ..., smile_score: _Optional[float] = ..., cluster_id: _Optional[int] = ..., person_penalty: _Optional[float] = ..., composite_score: _Optional[float] = ..., is_selected: bool = ..., reason_code: _Optional[_Union[ReasonCode, str]] = ..., reason: _Optional[str] = ..., lost_to_path: _Optional[str] = ..., damage: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., machine_cluster_id: _Optional[int] = ..., camera: _Optional[str] = ..., companion_paths: _Optional[_Iterable[str]] = ..., face_faults: _Optional[_Iterable[_Union[FaceFault, str]]] = ..., face_caption: _Optional[str] = ..., capture_time_source: _Optional[str] = ..., capture_utc_offset: _Optional[str] = ..., camera_facts: _Optional[_Union[CameraFacts, _Mapping]] = ..., exposure_caption: _Optional[str] = ..., megapixels: _Optional[float] = ..., owner_mark: _Optional[_Union[OwnerMark, _Mapping]] = ..., version_of_path: _Optional[str] = ..., set_kind: _Optional[str] = ..., set_id: _Optional[int] = ..., set_place: _Optional[int] = ..., set_size: _Optional[int] = ..., content_class: _Optional[_Union[ContentClass, str]] = ..., altered_from_path: _Optional[str] = ..., alterations: _Optional[_Iterable[str]] = ..., user_mark: _Optional[_Union[UserMark, _Mapping]] = ..., face_signs: _Optional[_Iterable[_Union[FaceSigns, _Mapping]]] = ..., person_names: _Optional[_Iterable[str]] = ..., person_ids: _Optional[_Iterable[str]] = ..., judged_faces: _Optional[_Iterable[int]] = ..., whole_moment_id: _Optional[int] = ..., moment_people: _Optional[str] = ..., brought_in_for: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FaceSigns(_message.Message):
-    __slots__ = ("eyes", "smile", "is_prominent", "person_id", "person_name")
+    __slots__ = ("eyes", "smile", "is_prominent", "person_id", "person_name", "is_important")
     EYES_FIELD_NUMBER: _ClassVar[int]
     SMILE_FIELD_NUMBER: _ClassVar[int]
     IS_PROMINENT_FIELD_NUMBER: _ClassVar[int]
     PERSON_ID_FIELD_NUMBER: _ClassVar[int]
     PERSON_NAME_FIELD_NUMBER: _ClassVar[int]
+    IS_IMPORTANT_FIELD_NUMBER: _ClassVar[int]
     eyes: str
     smile: str
     is_prominent: bool
     person_id: str
     person_name: str
-    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: bool = ..., person_id: _Optional[str] = ..., person_name: _Optional[str] = ...) -> None: ...
+    is_important: bool
+    def __init__(self, eyes: _Optional[str] = ..., smile: _Optional[str] = ..., is_prominent: bool = ..., person_id: _Optional[str] = ..., person_name: _Optional[str] = ..., is_important: bool = ...) -> None: ...
 
 class RunPerson(_message.Message):
     __slots__ = ("name", "is_ignored", "is_important")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -14,6 +14,7 @@ from services.common.errors import ConfigError
 
 if TYPE_CHECKING:
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
+    from google.protobuf.message import Message
 
     from orchestrator.cli.api import Api
 
@@ -26,6 +27,9 @@ app = typer.Typer(
 )
 Name = Annotated[
     str, typer.Argument(metavar="PERSON", help="A person's name, or the start of the ID.")
+]
+OnlyPaths = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only the paths of photos, one per line.")
 ]
 Photos = Annotated[
     list[str], typer.Argument(help="Photos with the person: file names, or paths in the album.")
@@ -40,20 +44,12 @@ def list_(
     data: Data = None,
 ) -> None:
     """List the people, named ones first."""
-    from google.protobuf.json_format import MessageToDict
-
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
         people = api.people()
     if as_json:
-        found = [
-            MessageToDict(
-                one, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-            )
-            for one in people
-        ]
-        print_json({"people": found})
+        print_json({"people": list(map(_fields, people))})
         return
     if quiet:
         print_lines(one.id for one in people)
@@ -71,12 +67,22 @@ def list_(
 
 
 @app.command()
-def show(person: Name, orchestrator: Address = None, data: Data = None) -> None:
+def show(
+    person: Name,
+    as_json: AsJson = False,
+    quiet: OnlyPaths = False,  # nothing else is printed in any case
+    orchestrator: Address = None,
+    data: Data = None,
+) -> None:
     """List a person's photos, clearest face first."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:
-        faces = api.person_faces(_find(api, person).id)
+        found = _find(api, person)
+        faces = api.person_faces(found.id)
+    if as_json:
+        print_json({"person": _fields(found), "faces": list(map(_fields, faces))})
+        return
     for path in dict.fromkeys(face.path for face in faces if face.path):
         print(path)
 
@@ -86,6 +92,8 @@ def best(
     run: Annotated[
         str, typer.Option("--run", help="ID of a run, or the start of the ID.")
     ] = LATEST,
+    as_json: AsJson = False,
+    quiet: OnlyPaths = False,
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -94,9 +102,20 @@ def best(
     from orchestrator.review.best_of_people import find_best_of_people
 
     with open_api(orchestrator, data) as api:
-        records = api.images(api.find_run(run).id)
-    for name, record in find_best_of_people(records).items():
-        print(f"{name}: {record.path} (score {record.composite_score:.2f})")
+        run_id = api.find_run(run).id
+        records = api.images(run_id)
+    best = find_best_of_people(records)
+    if as_json:
+        people = [
+            {"name": name, "best_path": record.path, "composite_score": record.composite_score}
+            for name, record in best.items()
+        ]
+        print_json({"run_id": run_id, "people": people})
+        return
+    for name, record in best.items():
+        print(
+            record.path if quiet else f"{name}: {record.path} (score {record.composite_score:.2f})"
+        )
 
 
 @app.command()
@@ -263,6 +282,14 @@ def _find_faces(api: Api, person: pb.Person, photos: list[str]) -> list[pb.FaceP
             raise ConfigError(f"{_label(person)} is not in {photo}; run `bestshot people show`")
     places = [place for photo in photos for place in by_photo[photo]]
     return [place for index, place in enumerate(places) if place not in places[:index]]
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    from google.protobuf.json_format import MessageToDict
+
+    return MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
 
 
 def _correct(api: Api, action: str, **fields: object) -> pb.CorrectPeopleResponse:

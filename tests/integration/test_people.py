@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -119,7 +120,17 @@ def test_people_can_be_corrected_and_erased_through_every_interface(served: Serv
         line.partition(" (score")[0] for line in best
     ]
 
+    told = json.loads(served.people("best", "--json"))["people"]
+    assert [f"{one['name']}: {one['best_path']}" for one in told] == [
+        line.partition(" (score")[0] for line in best
+    ]
+    told = json.loads(served.people("show", "Ann", "--json"))
+    assert (told["person"]["name"], [one["path"] for one in told["faces"]]) == ("Ann", shown)
+
     assert "marked Ann as important" in served.people("important", "Ann")
+    image = served.stub.GetImage(pb.GetImageRequest(run_id=served.run_id, path=served.first[0]))
+    known = [signs.is_important for signs in image.image.face_signs if signs.person_id]
+    assert all(known)
     assert "Ann: 3 photos, important" in served.people("list")
     served.people("undo")
     assert "Ann: 3 photos\n" in served.people("list")

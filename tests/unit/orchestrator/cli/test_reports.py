@@ -32,8 +32,6 @@ ACTIONS = {
 }
 """Commands that change something; all others are reports."""
 
-WITHOUT_JSON = {"people show", "people best"}
-
 
 def commands(command: Any, *names: str) -> Iterator[Any]:
     if not hasattr(command, "commands"):
@@ -45,16 +43,14 @@ def commands(command: Any, *names: str) -> Iterator[Any]:
 
 
 COMMANDS = list(commands(typer.main.get_command(app)))
-REPORTS = [case for case in COMMANDS if case.id not in ACTIONS | WITHOUT_JSON]
+REPORTS = [case for case in COMMANDS if case.id not in ACTIONS]
 
 
 def test_every_action_exists() -> None:
     assert {case.id for case in COMMANDS} > ACTIONS
 
 
-@pytest.mark.parametrize(
-    "options", [case for case in COMMANDS if case.id not in ACTIONS | WITHOUT_JSON]
-)
+@pytest.mark.parametrize("options", REPORTS)
 def test_every_report_has_json_and_quiet(options: set[str]) -> None:
     assert {"--json", "--quiet", "-q"} <= options
 

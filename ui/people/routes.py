@@ -20,8 +20,8 @@ from ui.people.persons import face_json, person_json, question_json
 STATIC = Path(__file__).parent / "static"
 PEOPLE_URL = "/people"
 _BOX_SIZE = 4
-SCREEN_COUNT = 100
-"""Persons on a page of the list: enough to fill a screen, and quick to read."""
+SCREEN_COUNT = 40
+"""Persons on the first page of the list: enough to fill a screen, and quick to read."""
 
 
 class Face(BaseModel):
@@ -104,7 +104,8 @@ class _PeopleView:
 
     async def persons(self, token: str = "") -> dict[str, Any]:
         """Returns a page of persons."""
-        request = pb.ListPeopleRequest(page_size=SCREEN_COUNT, page_token=token)
+        size = PAGE_SIZE if token else SCREEN_COUNT
+        request = pb.ListPeopleRequest(page_size=size, page_token=token)
         with http_errors():
             answer = await self._api.call(self._api.stub.ListPeople, request)
         return {

@@ -16,10 +16,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.cli.supervisor import Supervisor
-from tests.browser.conftest import System, make_shots, open_tab, running_system
+from tests.browser.conftest import PHONE, System, make_shots, open_tab, running_system
 from tests.conftest import draw_picture
 from tests.integration.command import bestshot
 from tests.waiting import http_get
+from ui.templating import render
 
 Shoot = Callable[[Page, str], None]
 PHOTO_COUNT = 16
@@ -86,6 +87,31 @@ def test_every_tab_reports_an_orchestrator_that_is_down(
     assert http_get(f"{ui_alone}photos/x/320/y.jpg").status_code == 503
     assert http_get(f"{ui_alone}downloads/x/csv").status_code == 503
     assert http_get(f"{ui_alone}healthz").json() == {"status": "ok"}
+
+
+def test_on_a_phone_the_badge_covers_none_of_three_links(page: Page, ui_alone: str) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto(ui_alone)
+    expect(page.get_by_text("is not responding").first).to_be_visible()
+    urls = {"people_url": "/people", "grid_url": "/grid", "cull_url": "/cull"}
+    one = {"albums": [("Trip", "a")], "runs": [("Today", "r")], "album_id": "a", "run_id": "r"}
+    bar = render("bar", **urls, **one, is_loaded=True)
+    page.locator(".bar").evaluate("(bar, html) => (bar.outerHTML = html)", bar)
+    place = page.locator(".top > :last-child")
+    badge = render("badge", heuristics=["quality"], fallbacks=[])
+    place.evaluate("(place, html) => place.insertAdjacentHTML('beforeend', html)", badge)
+    shown = page.locator(".models-badge summary").last.bounding_box()
+    links = [link.bounding_box() for link in page.locator(".bar a.cull").all()]
+    assert len(links) == 3
+    for link in links:
+        assert link
+        assert shown
+        apart = [
+            one_box[start] + one_box[size] <= other_box[start]
+            for one_box, other_box in ((link, shown), (shown, link))
+            for start, size in (("x", "width"), ("y", "height"))
+        ]
+        assert any(apart), (link, shown)
 
 
 @contextmanager

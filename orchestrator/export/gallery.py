@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -25,17 +26,8 @@ class Moment:
 
 def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
     """Renders the page; thumbnails are expected in `thumbnails/` beside it."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     folders = AlbumFolders(album)
-    environment.filters["score_line"] = score_line
-    environment.filters["thumbnail"] = thumbnail_name
-    return environment.get_template("gallery.html.j2").render(
+    return _template().render(
         album=album,
         run=run,
         moments=moments(records),
@@ -46,6 +38,20 @@ def gallery_html(album: Album, run: Run, records: Sequence[ImageRecord]) -> str:
         score_value=score_value,
         photo_uri=lambda record: folders.place(record.path).as_uri(),
     )
+
+
+@cache  # compiling it takes longer than exporting a few photos
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["score_line"] = score_line
+    environment.filters["thumbnail"] = thumbnail_name
+    return environment.get_template("gallery.html.j2")
 
 
 def moments(records: Sequence[ImageRecord]) -> list[Moment]:

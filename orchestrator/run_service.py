@@ -340,12 +340,14 @@ class Curator:
         if not _PROFILE_NAME.fullmatch(name):
             raise InvalidArgumentError(
                 "name",
-                f"{name[:200]!r} is not a name for a profile: use 1 to 40 lower-case letters, "
+                f"{name[:200]!r} is not a valid profile name: use 1 to 40 lower-case letters, "
                 "digits, - and _, starting with a letter",
             )
         path = user_profiles_dir() / f"{name}.yaml"
         if name in self._config.profile_names() and not os.path.lexists(path):
-            raise InvalidArgumentError("name", f"{name!r} is a profile that bestshot ships")
+            raise InvalidArgumentError(
+                "name", f"{name!r} is a profile that bestshot ships; choose another name"
+            )
         self._load_settings(base, overrides)
         write_profile(path, self._config.read_profile(base), description, overrides)
 

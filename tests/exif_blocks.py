@@ -29,7 +29,7 @@ def exif_block(
 
 
 def directory(tags: Tags, place: int, order: str = "<") -> bytes:
-    """Returns a directory of tags whose offsets are relative to `place` bytes before it."""
+    """Returns a directory of tags at `place`: offsets count from that many bytes before it."""
     entries, data = b"", b""
     start = place + 2 + 12 * len(tags) + 4
     for tag, (kind, value) in sorted(tags.items()):

@@ -108,7 +108,7 @@ class Attempts:
 
     Args:
         request: The request; its `request_id` is filled in if it has one.
-        timeout_s: How long a busy server is called again.
+        timeout_s: How long to keep calling a busy server.
     """
 
     def __init__(self, request: Message, timeout_s: float) -> None:

@@ -192,7 +192,7 @@ Force = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="Replace files in OUT that bestshot did not write or that have changed since.",
+        help="Replace files in OUT that bestshot did not write, or that were changed afterwards.",
     ),
 ]
 

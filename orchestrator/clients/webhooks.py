@@ -42,7 +42,7 @@ _PREFIX = "whsec_"
 
 
 class Webhooks:
-    """Announces the ends of runs.
+    """Announces each run that has ended.
 
     Only the operator chooses the addresses. Redirects are not followed and responses are not read,
     so a receiver cannot use this machine to reach others.
@@ -66,7 +66,7 @@ class Webhooks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def announce(self, run: Run) -> None:
-        """Sends the end of a run to all addresses, in the background."""
+        """Tells all addresses that a run has ended, in the background."""
         event_id, body = f"msg_{uuid.uuid4().hex}", _event(run)
         for url in self._urls:
             task = asyncio.ensure_future(self._send(url, event_id, body))

@@ -132,7 +132,7 @@ class ExportOptions:
         write_xmp: Write sidecars to `xmp/`, and beside copied photos.
         write_xmp_beside_photos: Write sidecars into the album itself.
         write_parquet: Write image_metrics.parquet.
-        force: Replace files that bestshot did not write or that have changed since.
+        force: Replace files that bestshot did not write, or that were changed afterwards.
         by_person: Also put selected photos into `people/NAME/`, a folder for each named person.
     """
 

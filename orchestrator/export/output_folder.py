@@ -213,7 +213,7 @@ class OutputFolder:
     # Ownership of files
 
     def check_names(self, names: Iterable[str], *, force: bool) -> None:
-        """Refuses to replace files that are not ours or have changed since.
+        """Refuses to replace files that are not ours, or that were changed afterwards.
 
         Args:
             names: Paths below the folder that will be written.
@@ -231,13 +231,13 @@ class OutputFolder:
         if len(foreign) > _NAMED_COUNT:
             named += f" and {len(foreign) - _NAMED_COUNT} more"
         why = (
-            "not written by bestshot, or changed since"
+            "bestshot did not write, or that were changed afterwards"
             if self._is_marked
-            else "not recorded as bestshot's (there is no export manifest; 0.1.0 wrote none)"
+            else "are not recorded as bestshot's (there is no export manifest; 0.1.0 wrote none)"
         )
         raise InvalidArgumentError(
             "output_folder",
-            f"{self.path} already has files that are {why}: {named}; choose another folder, or "
+            f"{self.path} already has files that {why}: {named}; choose another folder, or "
             f"replace them with --force (over the API: overwrite_foreign_files)",
         )
 

@@ -38,5 +38,7 @@ def write_profile(path: Path, base: Layer, description: str, overrides: dict[str
     if path.exists():
         if read_user_text(path) == text:
             return
-        raise InvalidArgumentError("name", f"there is already a profile {path.stem!r}")
+        raise InvalidArgumentError(
+            "name", f"there is already a profile {path.stem!r}; choose another name"
+        )
     write_file(path, io.BytesIO(text.encode()))

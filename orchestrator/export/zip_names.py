@@ -27,9 +27,9 @@ _MAX_FOLDER_BYTES = 200
 def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
     """Chooses the names of photos, companion files and sidecars in a zip.
 
-    Characters that Windows forbids become "_", as do trailing dots and spaces; a device name such
-    as CON gets one added. If names differ only in case or Unicode form, later ones get " (2)",
-    " (3)", ..., applied to all files of a photo.
+    Characters that Windows forbids become "_", as do trailing dots and spaces; "_" is appended
+    to a device name such as CON. If names differ only in case or Unicode form, later ones get
+    " (2)", " (3)", ..., applied to all files of a photo.
 
     Returns:
         Names by path; the paths of sidecars are those from `sidecar_paths`.

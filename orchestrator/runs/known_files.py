@@ -84,7 +84,7 @@ class KnownFiles:
         """Reads a photo and remembers it, unless its file is so new that it may still change.
 
         Returns:
-            Its content, and the sha256 of that.
+            Its content, and the sha256 of its content.
         """
         began_ns = self._stamps.now_ns()
         content, stamp = source.read_stamped(path, size)

@@ -131,9 +131,9 @@ def _is_down(error: BaseException) -> bool:
 
 
 def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
-    """Refuses a checkpoint_path that is not a model file that the Siamese service loaded.
+    """Refuses a checkpoint_path unless the Siamese service has loaded that model file.
 
-    Callers may set it, so every failure has the same message, which reveals nothing about files.
+    Any caller may set it, so all failures have the same message, which reveals nothing about files.
     """
     try:
         is_served = _model_digest(path) in served
@@ -149,10 +149,10 @@ def _check_checkpoint(path: Path, served: tuple[str, ...]) -> None:
 
 
 def _model_digest(path: Path) -> str:
-    """Returns the hex sha256 of a file in the models folder, which relative paths start from.
+    """Returns the hex sha256 of a file in the models folder; paths may be relative to it.
 
     Raises:
-        OSError, ValueError, RuntimeError: It is missing, not a regular file, or too large.
+        OSError, ValueError, RuntimeError: The file is missing, not regular, or too large.
     """
     for folder in (models_dir(), BUILTIN_FOLDER):
         found = (folder / path.expanduser()).resolve()

@@ -1,4 +1,4 @@
-"""Finds the earlier run whose moments and picks a run keeps unless something better appears."""
+"""Finds a run's reference: the earlier run whose moments and picks it keeps where possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OWN_PICKS = (
     Reason.SELECTED_FOR_GOAL,
     Reason.KEPT_FROM_LAST_RUN,
 )
-"""Reasons of picks that were the algorithm's own."""
+"""Reasons for picks that were the algorithm's own."""
 
 
 def find_reference(store: SqlRunStore, run: Run) -> str:

@@ -89,7 +89,7 @@ def read_persons(run: Run) -> dict[str, Person]:
 
 
 def people_log(run: Run, records: Sequence[ImageRecord]) -> list[PeopleEntry]:
-    """Builds a log of corrections that makes every face the person that it was in a run."""
+    """Builds a log of corrections that gives every face the person that it had in a run."""
     if not run.persons:
         return []
     places: dict[str, dict[FacePlace, None]] = {}  # a copy has the same places

@@ -171,7 +171,7 @@ def purge_deleted(engine: Engine) -> None:
         if is_busy:
             raise DatabaseUnavailableError(
                 "the vectors are deleted, but another program is reading the database, so its "
-                "log may still contain them; stop that program, and repeat the command"
+                "log may still contain them; stop that program and run the command again"
             )
 
 

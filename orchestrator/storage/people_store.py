@@ -353,7 +353,7 @@ class SqlPeople:
     def erase(self) -> int:
         """Deletes all vectors, and what was derived from them, so that nothing is left on disk.
 
-        The log remains: it has no vectors. Runs that were created before store none any more.
+        The log remains: it has no vectors. Runs created earlier no longer store vectors.
 
         Returns:
             Number of photos whose vectors were deleted.
@@ -377,7 +377,7 @@ def _was_erased(connection: Connection, run_time: datetime.datetime | None) -> b
 
 
 def _erase(connection: Connection) -> int:
-    # before the vectors, so that a run that is just storing some is waited for
+    # before the vectors, so that this waits for a run that is storing some right now
     connection.execute(update(identity_erasures).values(erase_time=utc_now()))
     gone = delete(features).where(features.c.role == IDENTITY_ROLE)
     count = connection.execute(gone).rowcount
@@ -400,7 +400,7 @@ def _check_name(log: Sequence[PeopleEntry], entry: PeopleEntry) -> None:
     name = find_name_clash(log, entry)
     if name and entry.action is PeopleAction.UNDO:
         raise FailedPreconditionError(
-            f"cannot undo this: another person is called {name!r} by now, so two people would "
+            f"cannot undo this: another person is now called {name!r}, so two people would "
             f"have that name; rename that person first, or merge the two"
         )
     if name:

@@ -136,7 +136,7 @@ def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecor
 
 
 KnownFaces = Sequence[tuple[FacePlace, FacePerson]]
-"""The faces of persons on one photo."""
+"""The faces of persons in one photo."""
 
 
 def find_people(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, KnownFaces]:

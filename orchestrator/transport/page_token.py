@@ -42,8 +42,8 @@ def decode(token: str, *query: object) -> int:
     if not valid:
         raise InvalidArgumentError(
             "page_token",
-            "does not match this call: use the next_page_token of a call with the same other "
-            "fields",
+            "does not match this call: use the next_page_token of a call whose other "
+            "fields are the same",
         )
     return int(offset)
 

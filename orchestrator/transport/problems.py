@@ -76,8 +76,8 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     ),
     "UNAVAILABLE": ProblemType(
         "A service cannot be reached or is still starting",
-        "Wait for as long as `Retry-After` says, then repeat the request. A changing request "
-        "with a `request_id` is applied only once.",
+        "Wait for as long as `Retry-After` says, then repeat the request. A change with "
+        "a `request_id` is applied only once.",
     ),
     "INTERNAL": ProblemType("Something failed on the server", "See the server's log."),
     "NON_FINITE": ProblemType(

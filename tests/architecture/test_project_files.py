@@ -1,4 +1,4 @@
-"""What a contributor meets first: hooks, the workflow and the forms for issues do what they say."""
+"""What a contributor meets first: hooks, the workflow and the issue forms do what they say."""
 
 from __future__ import annotations
 

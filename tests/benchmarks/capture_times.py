@@ -58,7 +58,7 @@ def main(folders: list[str]) -> None:
             if result.startswith("DIFFERENT") and (problem := _find_problem(content)):
                 result = f"unreadable: {problem}"
             results[result.partition(":")[0]] += 1
-            if result not in ("same", "none in both"):
+            if result not in ("same", "missing in both"):
                 print(f"{path}: {result}")
     print(f"{sum(results.values())} files of {len(cameras - {''})} cameras")
     for result, count in results.most_common():
@@ -109,7 +109,7 @@ def _compare(found: str, stated: dict[str, str]) -> str:
     if others:
         return f"only other times: {', '.join(others)}"
     unusable = [f"{name} {stated[name]!r}" for names in TAGS for name in names if name in stated]
-    return f"an invalid date: {', '.join(unusable)}" if unusable else "none in both"
+    return f"an invalid date: {', '.join(unusable)}" if unusable else "missing in both"
 
 
 def _parse(text: str) -> str:

@@ -243,7 +243,7 @@ def report(view: dict[str, Any], megabytes: float) -> None:
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(view, indent=2) + "\n")
     title = f"24 megapixels, {megabytes:.1f} MB a file"
-    table = Table(title, "median ms", "95 % within ms", "0.1.0 ms")
+    table = Table(title, "median ms", "95% within ms", "0.1.0 ms")
     rows = {
         "a key to the next photo": view["human"]["photo"],
         "a key to the sharp picture": view["human"]["sharp"],

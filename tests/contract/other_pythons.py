@@ -36,8 +36,8 @@ def installed_python(*requirements: str) -> Path:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         uv = [Path(sys.executable).with_name("uv"), "pip", "install", "-q", "--python", python]
         pip = [python, "-m", "pip", "install", "-q", "--no-compile"]
-        # uv takes seconds, while pip takes a minute; but it reads other settings, and pip's index
-        # may be the only one that can be reached
+        # uv takes seconds and pip a minute, but they have separate settings, and pip's index may be
+        # the only one that can be reached
         quick = subprocess.run([*uv, *requirements], capture_output=True, check=False)
         if quick.returncode:
             subprocess.run([*pip, *requirements], capture_output=True, text=True, check=True)

@@ -624,7 +624,11 @@ def test_settings_are_kept_as_a_profile_that_runs_can_name(stub: Stub, run: pb.R
     stub.CancelRun(pb.CancelRunRequest(run_id=started.id))
     assert started.profile == "mine"
     assert dict(started.config["select_best"]["quality_weights"]) == weights["quality_weights"]
-    for name, problem in (("builtin", "ships"), ("mine", "already"), ("../up", "not a name")):
+    for name, problem in (
+        ("builtin", "ships"),
+        ("mine", "already"),
+        ("../up", "not a valid profile name"),
+    ):
         request.name = name
         request.description = "another"
         with pytest.raises(grpc.RpcError, match=problem):
@@ -719,7 +723,7 @@ def test_export_writes_only_under_an_allowed_root(stub: Stub, run: pb.Run, album
     assert all((folder / path).exists() for path in written.paths)
     (folder / "index.html").write_text("mine")
     request = pb.ExportRunRequest(run_id=run.id, output_folder=str(folder))
-    with pytest.raises(grpc.RpcError, match=r"changed since: index\.html") as caught:
+    with pytest.raises(grpc.RpcError, match=r"changed afterwards: index\.html") as caught:
         stub.ExportRun(request)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     request.overwrite_foreign_files = True

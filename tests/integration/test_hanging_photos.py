@@ -95,7 +95,7 @@ def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(
     finally:
         hanging.stop(signal.SIGKILL)
     with orchestrator(tmp_path, found, photos) as part:
-        # the lock on the data folder is released, and nothing hangs any more
+        # the lock on the data folder is released, and nothing still hangs
         assert part.end(pending).state == pb.RUN_STATE_COMPLETED
 
 

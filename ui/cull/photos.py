@@ -82,7 +82,7 @@ def photo_json(image: pb.ImageResult) -> Json:
 
 
 def _set(image: pb.ImageResult) -> Json | None:
-    """Describes its position in a bracket, focus stack or burst."""
+    """Describes a photo's position in a bracket, focus stack or burst."""
     if not image.set_kind:
         return None
     kind = image.set_kind.replace("_", " ")

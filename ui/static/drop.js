@@ -50,7 +50,7 @@ function offer(files) {
   const notes = [
     ...(other ? [`${plural(other, "other file")} will be left out.`] : []),
     ...(large ? [`${plural(large, "file")} larger than ${file_mb} MB will be left out.`] : []),
-    ...(isTooMuch ? [`This is more than ${size(total_mb * 1e6)}: choose fewer, or make an album from a folder on the machine that runs bestshot.`] : []),
+    ...(isTooMuch ? [`This is more than ${size(total_mb * 1e6)}: choose fewer, or create an album from a folder on the machine that runs bestshot.`] : []),
   ];
   part("left-out").textContent = notes.join(" ");
   part("left-out").hidden = !notes.length;
@@ -74,7 +74,7 @@ function fail(text) {
   request = undefined;
   part("chosen").querySelector("progress").hidden = true;
   part("send").disabled = false;
-  say(`${text} No album was made; you can try again.`);
+  say(`${text} No album was created; you can try again.`);
 }
 
 function send() {

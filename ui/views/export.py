@@ -62,7 +62,8 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
             )
             parquet = gr.Checkbox(False, label="Parquet table")
             force = gr.Checkbox(
-                False, label="Replace files that bestshot did not write or that have changed since"
+                False,
+                label="Replace files that bestshot did not write, or that were changed afterwards",
             )
     write = gr.Button("Write", variant="primary")
     written = gr.Markdown()

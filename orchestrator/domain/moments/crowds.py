@@ -20,8 +20,8 @@ from orchestrator.domain.moments.tiles import Indices, Rows, Singles, Tile
 BLOCK_COUNT = 2048
 """Photos per block: their matrix takes 32 MiB."""
 _SHARES = (0.25, 0.5, 1.0)
-"""Diameters of a block's groups, as fractions of the full diameter. Small ones leave the order of
-joining to the second step; they are used if that leaves few enough groups."""
+"""Diameters of a block's groups, as fractions of the full diameter, in the order tried. A smaller
+one leaves more of the joining to the second step, but may leave it too many groups."""
 
 
 def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:

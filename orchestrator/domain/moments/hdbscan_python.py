@@ -1,7 +1,7 @@
 """HDBSCAN's steps without compiled code, for systems that the hdbscan package has no wheel for.
 
-The functions have the names and arguments of those that `hdbscan_steps` uses; labels are equal.
-scikit-learn's HDBSCAN is no substitute: version 1.9.1 often raises TypeError with an epsilon.
+The functions have the names and arguments of those that `hdbscan_steps` uses; the labels are equal.
+scikit-learn's HDBSCAN cannot be used: version 1.9.1 often raises TypeError with an epsilon.
 
 Source: Campello, Moulavi and Sander (2013); epsilon by Malzer and Baum (2020).
 """

@@ -1,6 +1,6 @@
 """Common local features as soft evidence: what they add to the distance of two photos.
 
-An embedding shows what kind of place two photos show, so two shelves or two forests look alike to
+An embedding captures what kind of place a photo shows, so two shelves or two forests look alike to
 it. Local features show whether it is the same place: two views of one scene have features in a
 consistent geometry, and views of two similar scenes rarely do (spatial verification, Philbin et al.
 2007). The term falls with the logarithm of the number of common features:

@@ -52,7 +52,7 @@ class BroughtIn:
 def bring_in(shots: Sequence[GroupShot], persons: Persons) -> dict[str, BroughtIn]:
     """Picks more photos, so that there is a good pick of everybody.
 
-    Starting with the person in the fewest photos, the best-scoring good photo is picked of each
+    Starts with the person in the fewest photos, and picks the best-scoring good photo of each
     person who is not yet well shown in a pick. If a person has no good photo, the best-scoring one
     is picked, unless a pick already shows them.
 

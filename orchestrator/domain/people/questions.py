@@ -14,7 +14,7 @@ from orchestrator.domain.people.grouping import Vectors
 from orchestrator.domain.people.persons import Person
 
 UNSURE_MARGIN = 0.1
-"""How far from the threshold a similarity is uncertain."""
+"""A similarity less than this far from the threshold is uncertain."""
 SMALLEST_WEIGHT = 0.1
 """Weight of faces that are too small or turned too far to count for the grouping."""
 
@@ -59,7 +59,7 @@ def choose_questions(
 
     A face is uncertain if its similarity to a person is close to the threshold. Clear faces, and
     groups of many faces, come first. Nothing that the user has answered is asked again, and a
-    person is never asked about on a photo that already shows them.
+    person is never asked about in a photo that already shows them.
     """
     groups = _group(faces)
     named = {

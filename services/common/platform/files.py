@@ -80,11 +80,11 @@ class Folder(ABC):
 
     @abstractmethod
     def link(self, name: str, target: Folder, new_name: str) -> None:
-        """Gives a file a second name in another folder."""
+        """Creates a hard link to a file of this folder in another folder."""
 
     @abstractmethod
     def add_hard_link(self, path: Path, name: str) -> None:
-        """Gives a file outside a second name in this folder."""
+        """Creates a hard link in this folder to a file elsewhere."""
 
     @abstractmethod
     def add_symbolic_link(self, path: Path, name: str) -> None:

@@ -122,7 +122,7 @@ export class Zoom {
     return (photo.height * this.scale) / devicePixelRatio;
   }
 
-  // Returns the origin of the centre: the chosen face, or the face at about the same place in
+  // Returns the point that the centre is relative to: the chosen face, or the face at about the same place in
   // another shot.
   #anchor(photo) {
     if (!this.face) return { x: 0, y: 0 };

@@ -165,7 +165,7 @@ class Pairs {
     await this.#saved();
     const response = this.left > 0 ? await fetch(`${this.url}/pairs`) : undefined;
     const answer = response?.ok ? await response.json() : { pairs: [] };
-    if (this.place !== place) return; // an answer was taken back in the meantime
+    if (this.place !== place) return; // an answer was undone in the meantime
     this.pairs.push(...answer.pairs);
     if (answer.pairs.length) return this.show();
     byId("main").replaceChildren(

@@ -1,4 +1,4 @@
-// The dialog that says what was learned, and keeps it under a name.
+// The dialog that says what was learned, and saves it as a profile.
 
 import { byId, element } from "/cull/files/elements.js";
 import { newId } from "/cull/files/identity.js";

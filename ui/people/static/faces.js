@@ -4,7 +4,7 @@ import { element } from "/cull/files/elements.js";
 
 const FACE_PX = 256;
 
-// Shows a face; a photo whose album was deleted has no picture any more.
+// Shows a face; a photo whose album was deleted no longer has a picture.
 export function facePicture(face, alt) {
   if (!face.run) return element("span", { class: "lost", text: "album deleted" });
   const path = face.path.split("/").map(encodeURIComponent).join("/");

@@ -156,7 +156,7 @@ class People {
 
   mark(person, action) {
     const who = person.name || "This person";
-    const text = `${who} will be ${action === "important" ? "important" : "not important"} from the next run on.`;
+    const text = `${who} will ${action === "important" ? "" : "no longer "}count as important from the next run.`;
     return this.correct({ action, person_id: person.id }, text);
   }
 

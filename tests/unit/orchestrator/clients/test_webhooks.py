@@ -1,4 +1,4 @@
-"""Ends of runs are announced, signed, and repeated if the receiver does not answer."""
+"""Runs that have ended are announced in signed requests, again if the receiver does not answer."""
 
 from __future__ import annotations
 

@@ -516,7 +516,7 @@ def test_a_changed_file_is_refused_and_named(tmp_path: Path, cache: SqlFeatureCa
     album, out = make_album(tmp_path / "photos"), tmp_path / "out"
     export(album, cache, out)
     (out / "index.html").write_text("my own page")
-    with pytest.raises(InvalidArgumentError, match=r"changed since: index\.html; choose"):
+    with pytest.raises(InvalidArgumentError, match=r"changed afterwards: index\.html; choose"):
         export(album, cache, out)
     assert (out / "index.html").read_text() == "my own page"
 

@@ -218,7 +218,7 @@ def test_regions_of_other_programs_are_kept_and_ours_follow_the_names(tmp_path: 
     assert (found["RegionName"], found["RegionRotation"]) == (["Ann", "Rex"], 0.1)
     assert found["RegionAreaX"] == [0.21, 0.7]
     own = sidecar(record(), None, regions(region("Ann")))
-    assert b"Regions" not in sidecar(record(), own, regions()), "nobody is named any more"
+    assert b"Regions" not in sidecar(record(), own, regions()), "nobody is named now"
 
 
 def test_no_region_is_added_to_those_of_a_crop(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_an_undo_that_would_give_two_people_one_name_is_refused(engine: Engine) 
     correct(people, PeopleAction.NAME, "1", person_id=first, name="Anna")
     correct(people, PeopleAction.NAME, "2", person_id=first, name="Beth")
     correct(people, PeopleAction.NAME, "3", person_id=other, name="anna")
-    with pytest.raises(FailedPreconditionError, match="another person is called 'anna' by now"):
+    with pytest.raises(FailedPreconditionError, match="another person is now called 'anna'"):
         undo_people_correction(people, "2", "4", "")
     assert digests(people) == {"Beth": "0 1", "anna": "2 3"}
     undo_people_correction(people, "3", "5", "")

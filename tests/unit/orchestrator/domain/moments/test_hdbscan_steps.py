@@ -44,7 +44,7 @@ EQUALLY_STABLE = (
     )
     / 8
 )
-"""Three clusters that together are as stable as the root, but for the rounding of the sum."""
+"""Three clusters that together are as stable as the root, except for rounding in the sum."""
 
 
 @st.composite

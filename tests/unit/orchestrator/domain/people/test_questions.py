@@ -56,7 +56,7 @@ def test_nothing_is_asked_about_what_is_known() -> None:
     assert ask(face("3", 0.2, None), face("3", 0.9, "a")) == []
     assert ask(face("3", 0.38, None, refused=frozenset({"a"}))) == []
     assert ask(face("3", 0.42, "a", is_confirmed=True)) == []
-    assert ask(face("1", 0.38, None)) == []  # Anna is on this photo
+    assert ask(face("1", 0.38, None)) == []  # Anna is already in this photo
     assert ask(face("3", 0.38, "i")) == []
 
 

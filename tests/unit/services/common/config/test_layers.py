@@ -306,7 +306,7 @@ def test_a_broken_profile_of_the_user_stops_only_what_uses_it(
 ) -> None:
     monkeypatch.setenv("BESTSHOT_DATA_DIR", str(tmp_path))
     (tmp_path / "profiles").mkdir()
-    for name in ("mine.yaml", ".#mine.yaml", "._mine.yaml"):  # as of Emacs and macOS
+    for name in ("mine.yaml", ".#mine.yaml", "._mine.yaml"):  # like those of Emacs and macOS
         make(tmp_path / "profiles" / name)
     load_everything(folder)
     config = PipelineConfig(folder, "builtin")

@@ -107,7 +107,7 @@ def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> li
 def _write_results_zip(
     target: IO[bytes], album: Album, run: Run, records: Sequence[ImageRecord], cache: FeatureCache
 ) -> None:
-    """Compresses the tables and the page, but not the thumbnails, because JPEGs do not shrink."""
+    """Compresses the tables and the page, but not the thumbnails: JPEGs do not compress further."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for name, content in tables(album, run, records).items():
             entry = zipfile.ZipInfo(name, _EPOCH)
@@ -126,7 +126,7 @@ def _write_zip(
     *,
     has_photos: bool = False,
 ) -> None:
-    """Writes sidecars, and photos if requested; nothing is compressed, as photos do not shrink."""
+    """Writes sidecars, and photos if requested; nothing is compressed, as photos would not shrink."""
     folders = AlbumFolders(album)
     sidecars, names = sidecar_paths(records), zip_names(records)
     skipped: list[str] = []

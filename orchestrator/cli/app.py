@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 
 
 class _Commands(TyperGroup):
-    """All commands; Typer explains a wrong value in the words of pydantic, this in ours."""
+    """All commands. Describes wrong values in our words, while Typer uses those of pydantic."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         try:

@@ -126,7 +126,7 @@ def _write_zip(
     *,
     has_photos: bool = False,
 ) -> None:
-    """Writes sidecars, and photos if requested; nothing is compressed, as photos would not shrink."""
+    """Writes sidecars, and photos if requested; does not compress: photos would not shrink."""
     folders = AlbumFolders(album)
     sidecars, names = sidecar_paths(records), zip_names(records)
     skipped: list[str] = []

@@ -353,7 +353,7 @@ class OutputFolder:
     def is_current(self, name: str, content: bytes) -> bool:
         """Whether we wrote this content to the file, and it still has the same size.
 
-        It does not read the file. If its content has changed, it stays as it is.
+        It does not read the file, so a file changed to other content of the same size is kept.
         """
         if self._entries.get(name) != [_entry(content)]:
             return False

@@ -63,9 +63,9 @@ class KnownMoments:
         """Looks up the moments of photos, or finds and keeps them.
 
         Args:
-            embeddings: As for `find_moments`, like the next four.
-            miniatures: Theirs.
-            records: Theirs.
+            embeddings: float32, (n, d), row i for record i.
+            miniatures: float32, (n, 32, 32), row i for record i.
+            records: Readable photos, ordered by path.
             parameters: The clustering parameters in force.
             sets: The settings for sets in force.
             find_moments: Finds the moments from these arguments.

@@ -177,7 +177,7 @@ class FolderPhotoSource:
         """Returns the current stamps of photos, except links and those that cannot be opened.
 
         Each file is opened, because a network file system may answer with an outdated status
-        otherwise. That a folder is inside the album is checked only once, because nothing is read.
+        otherwise. Each folder is checked only once to be inside the album, because nothing is read.
         """
         by_folder: dict[str, list[str]] = {}
         for path in paths:

@@ -286,8 +286,8 @@ def post_upload(alone: PageAlone, files: Json, contents: bytes) -> httpx.Respons
         ),
         ([1_000_000] * 51, 0, 413, "These files total 51 MB; the limit is 50 MB"),
         ([3, 4], 6, 400, "should total 7 bytes, but 6 were sent"),
-        ([], 0, 400, "at least 1 item"),
-        ([-1], 0, 400, "greater than or equal to 0"),
+        ([], 0, 400, "files must not be empty"),
+        ([-1], 0, 400, "must be at least 0"),
     ],
 )
 def test_uploads_are_checked_before_anything_is_stored(

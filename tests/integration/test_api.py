@@ -635,7 +635,7 @@ def test_settings_are_kept_as_a_profile_that_runs_can_name(stub: Stub, run: pb.R
             stub.KeepProfile(request)
     request.name = "other"
     request.config_overrides.update({"select_best": {"quality_weights": {"iqa": 7}}})
-    with pytest.raises(grpc.RpcError, match="less than or equal to 1"):
+    with pytest.raises(grpc.RpcError, match="must be at most 1"):
         stub.KeepProfile(request)
     request.config_overrides.CopyFrom(overrides(select_best={"goal": {"count": 1e300}}))
     with pytest.raises(grpc.RpcError, match="an integer must fit into 64 bits"):

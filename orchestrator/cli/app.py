@@ -204,7 +204,7 @@ GoalName = Annotated[
         metavar="GOAL",
         help="moments: the best of each moment (the default). one_per_moment: only the best of "
         "each. all_but_failures: everything except blurred, poor, rejected and copied photos. "
-        "everybody: as moments, plus at least one good photo of each person; requires "
+        "everybody: like moments, plus at least one good photo of each person; requires "
         "people.enabled.",
     ),
 ]
@@ -674,8 +674,8 @@ def export(
     by: Annotated[
         ExportedBy | None,
         typer.Option(
-            help="Put the selected photos in a folder for each named person too, OUT/people/NAME, "
-            "in the same way as --selected; copies by default."
+            help="Also put the selected photos in one folder per named person, OUT/people/NAME: as "
+            "copies, unless --selected says otherwise."
         ),
     ] = None,
     xmp: Annotated[

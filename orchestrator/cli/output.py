@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from google.protobuf.message import Message
-    from rich.console import Console
 
 PIPE_WIDTH = 10_000
 """Columns of a table that is not shown on a terminal: nothing is wrapped or cut."""
@@ -36,8 +38,6 @@ OnlySelected = Annotated[
 
 def open_console(*, is_quiet: bool = False) -> Console:
     """Opens a console that does not wrap text, so that programs can read it line by line."""
-    from rich.console import Console
-
     console = Console(soft_wrap=True, highlight=False, quiet=is_quiet)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
@@ -46,10 +46,27 @@ def open_console(*, is_quiet: bool = False) -> Console:
 
 def print_notes(notes: Iterable[str], console: Console) -> None:
     """Prints the notes of a run."""
-    from rich.markup import escape
-
     for note in notes:
         console.print(f"Note: {escape(note)}", highlight=False, soft_wrap=True)
+
+
+def print_report(
+    answer: Message | Mapping[str, object],
+    heading: str,
+    lines: Iterable[str],
+    *,
+    as_json: bool,
+    is_quiet: bool,
+) -> None:
+    """Prints an answer as JSON, or describes it: a heading, which may contain markup, and lines."""
+    if as_json:
+        print_json(answer) if isinstance(answer, Mapping) else print_message(answer)
+        return
+    console = open_console()
+    if not is_quiet:
+        console.print(heading)
+    for line in lines:
+        console.print(escape(line))
 
 
 def print_lines(lines: Iterable[object]) -> None:

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from orchestrator.cli.app import EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS, app
+from orchestrator.cli.app import app
+from orchestrator.cli.commands.diff import EXIT_OTHER_INPUT, EXIT_OTHER_RESULTS
 from orchestrator.config import PipelineConfig, file_layers
 from services.common.config.layers import environment_layers, leaves, read_yaml
 from services.common.errors import EXIT_CONFIG, EXIT_FAILED

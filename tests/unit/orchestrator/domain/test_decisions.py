@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from orchestrator.cli.decisions import describe
 from orchestrator.domain.decisions import (
     ANSWERS,
     CORRECTIONS,
@@ -193,11 +192,6 @@ def test_stars_and_labels_are_independent_of_each_other_and_of_decisions() -> No
     ]
     assert marks_in(log) == {"a": UserMark(4, "blue")}
     assert decisions_in(log) == {}
-    assert [describe(one, log) for one in log[1:3]] == [
-        "give 4 stars to a.jpg, b.jpg",
-        "apply the blue label to a.jpg",
-    ]
-    assert describe(log[4], log) == "remove the stars from b.jpg"
 
 
 def test_of_the_answers_about_a_pair_the_last_one_in_force_counts() -> None:
@@ -209,8 +203,6 @@ def test_of_the_answers_about_a_pair_the_last_one_in_force_counts() -> None:
     log.append(entry("4", DecisionAction.UNDO, undone_id="2"))
     assert answers_in(log) == [first, other]
     assert decisions_in(log) == {}
-    assert describe(first, [first]) == "prefer a.jpg to b.jpg"
-    assert describe(log[-1], log) == "undo: prefer b.jpg to a.jpg"
 
 
 def test_an_undone_entry_cannot_be_undone_again_but_its_undo_can() -> None:
@@ -272,11 +264,3 @@ def test_a_time_out_of_range_is_refused_with_the_number_of_its_entry(year: str) 
         create_time=datetime.datetime(int(year), 1, 1, tzinfo=datetime.UTC),
     )
     assert "create_time must be" in find_fault(late, [])
-
-
-def test_a_long_chain_of_undos_is_described_without_recursion() -> None:
-    log = [entry("0", DecisionAction.KEEP, "a")]
-    for number in range(1, 3002):
-        log.append(entry(str(number), DecisionAction.UNDO, undone_id=str(number - 1)))
-    assert describe(log[2], log[:2]) == "undo: undo: keep a.jpg"
-    assert describe(log[-1], log[:-1]) == "undo (3001 in a row): keep a.jpg"

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from orchestrator.cli.options import LATEST, Address, AlbumName, Data
 from orchestrator.cli.output import AsJson, OnlyIds, open_console, print_json, print_lines
-from orchestrator.domain.wording import pluralize
 from orchestrator.export.files import write_file
 from services.common.errors import ConfigError
 from services.common.user_files import read_user_text
 
-if TYPE_CHECKING:
-    from orchestrator.domain.decisions import DecisionEntry
-
 LOG_LIMIT_BYTES = 100_000_000
-UNDOS_SPELLED_OUT = 3
 
 app = typer.Typer(
     help="The log of your decisions about photos and moments; every later run applies them.",
@@ -39,7 +33,8 @@ def list_(
 ) -> None:
     """Show the log, oldest first; entries in brackets were undone."""
     from orchestrator.cli.api import open_api
-    from orchestrator.domain.decisions import find_in_force, find_origins
+    from orchestrator.cli.decision_text import describe_log
+    from orchestrator.domain.decisions import find_in_force
 
     with open_api(orchestrator, data) as api:
         found = api.find_album(album)
@@ -52,11 +47,11 @@ def list_(
         return
     console = open_console()
     console.print(f"album {escape(', '.join(found.folders))}")
-    abouts = find_origins(entries)
+    texts = describe_log(entries)
     counting = {entry.id for entry in find_in_force(entries)}
     for entry in entries:
         line = f"{entry.id[:12]}  {entry.create_time.astimezone():%Y-%m-%d %H:%M:%S}  "
-        text = _describe(*abouts[entry.id])
+        text = texts[entry.id]
         console.print(escape(line + (text if entry.id in counting else f"[{text}]")))
 
 
@@ -71,6 +66,7 @@ def undo(
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api
+    from orchestrator.cli.decision_text import describe_log
     from orchestrator.transport.converters import entry_value
 
     with open_api(orchestrator, data) as api:
@@ -84,7 +80,8 @@ def undo(
                 f"{entry!r} is ambiguous ({len(named)} entries); run `bestshot decisions list`"
             )
         answer = api.call(pb.UndoDecisionRequest(album_id=album_id, entry_id=named[0]))
-    print(describe(entry_value(answer.entry), entries))
+    added = entry_value(answer.entry)
+    print(describe_log([*entries, added])[added.id])
 
 
 @app.command()
@@ -129,47 +126,3 @@ def import_(
         f"added {answer.added_count} of {len(entries)} entries; the next run or reselection "
         f"applies them"
     )
-
-
-def describe(entry: DecisionEntry, log: Sequence[DecisionEntry]) -> str:
-    """Describes an entry."""
-    from orchestrator.domain.decisions import find_origins
-
-    return _describe(*find_origins([*log, entry])[entry.id])
-
-
-def _describe(entry: DecisionEntry, undo_count: int) -> str:
-    if undo_count > UNDOS_SPELLED_OUT:
-        return f"undo ({undo_count} in a row): {_describe(entry, 0)}"
-    return "undo: " * undo_count + _describe_decision(entry)
-
-
-def _describe_decision(entry: DecisionEntry) -> str:
-    from orchestrator.domain.decisions import DecisionAction
-
-    names = [photo.path or photo.content_digest[:12] for photo in entry.photos]
-    photos = ", ".join(names)
-    match entry.action:
-        case DecisionAction.MOVE:
-            assert entry.target is not None
-            return f"move {photos} to the moment of {entry.target.path}"
-        case DecisionAction.SPLIT:
-            return f"split off {photos}"
-        case DecisionAction.MERGE:
-            return f"merge the moments of {photos}"
-        case DecisionAction.CLEAR:
-            return f"clear the decision on {photos}"
-        case DecisionAction.RATE if entry.stars:
-            return f"give {pluralize(entry.stars, 'star')} to {photos}"
-        case DecisionAction.RATE:
-            return f"remove the stars from {photos}"
-        case DecisionAction.LABEL if entry.label:
-            return f"apply the {entry.label} label to {photos}"
-        case DecisionAction.LABEL:
-            return f"remove the label from {photos}"
-        case DecisionAction.PREFER | DecisionAction.UNSURE:
-            is_sure = entry.action is DecisionAction.PREFER
-            better = f"prefer {' to '.join(names)}"
-            return better if is_sure else f"cannot tell which is better: {photos}"
-        case _:
-            return f"{entry.action} {photos}"

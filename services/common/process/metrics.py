@@ -128,7 +128,7 @@ class Metrics:
         if is_local_only:
             check_loopback(host, "metrics_address")
         try:
-            server, thread = start_http_server(int(port), host, self.registry)
+            server, thread = start_http_server(int(port), host.strip("[]"), self.registry)
         except (OSError, ValueError) as error:
             raise ConfigError(f"metrics_address: cannot listen on {address!r}: {error}") from error
         try:

@@ -88,7 +88,10 @@ def _bind(address: str, key: str) -> socket.socket:
     if not port:
         raise ConfigError(f"{key}: address {address!r} is not of the form host:port")
     try:
-        return socket.create_server((host, int(port)))
+        if not host.startswith("["):
+            return socket.create_server((host, int(port)))
+        every = {"dualstack_ipv6": True} if host == "[::]" and socket.has_dualstack_ipv6() else {}
+        return socket.create_server((host.strip("[]"), int(port)), family=socket.AF_INET6, **every)
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {address}: {error.strerror}. Stop the other program or choose "

@@ -34,9 +34,10 @@ _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _SEARCH_BYTES = 2**22
 """How much of a RAW file that is not a TIFF is searched: its metadata precedes the sensor data."""
 _IROT = re.compile(rb"\0\0\0\x09irot(.)", re.DOTALL)
-_IMIR = b"\0\0\0\x09imir"
-_BY_QUARTER_TURNS = (1, 8, 3, 6)
-"""EXIF orientations by the number of counterclockwise quarter turns."""
+_IMIR = re.compile(rb"\0\0\0\x09imir(.)", re.DOTALL)
+_BY_QUARTER_TURNS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
+"""EXIF orientations by the number of counterclockwise quarter turns, and the mirroring after them:
+none, top to bottom, left to right."""
 _SECONDS_TO_1970 = 2082844800
 """Seconds from 1904, the epoch of QuickTime, to 1970."""
 
@@ -146,13 +147,14 @@ def _picture_blocks(content: bytes) -> Blocks:
 def _heif_orientation(content: bytes, exif_orientation: int | None) -> int | None:
     """Finds how a HEIF rotates or mirrors its stored picture; None if that is unclear.
 
-    Its `irot` decides, and its EXIF has no effect; but programs that use the EXIF would disagree.
+    Its `irot` and `imir` decide, and its EXIF has no effect; but programs that use the EXIF would disagree.
     """
     head = content[:_SEARCH_BYTES]
     turns = {match[1][0] & 3 for match in _IROT.finditer(head)} or {0}
-    if len(turns) > 1 or _IMIR in head:
+    mirrored: set[int | None] = {match[1][0] & 1 for match in _IMIR.finditer(head)} or {None}
+    if len(turns) > 1 or len(mirrored) > 1:
         return None
-    orientation = _BY_QUARTER_TURNS[turns.pop()]
+    orientation = _BY_QUARTER_TURNS[mirrored.pop()][turns.pop()]
     return orientation if exif_orientation in (None, 1, orientation) else None
 
 

@@ -40,6 +40,7 @@ from tests.exif_blocks import (
     exif_block,
 )
 from tests.raw_files import dng
+from tests.unit.values import TO_STORED
 
 TAKEN: Tags = {0x9003: (ASCII, "2024:05:01 10:00:00")}
 XMP = (
@@ -116,15 +117,23 @@ def test_the_orientation_is_read(image_format: str) -> None:
     assert read_orientation(target.getvalue()) == (None if image_format == "HEIF" else 6)
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("orientation", TO_STORED)
 def test_the_container_of_a_heif_turns_its_picture(orientation: int) -> None:
+    upright = Image.new("RGB", (64, 48))
+    upright.paste("white", (0, 0, 24, 16))
+    method = TO_STORED[orientation]
+    stored = upright if method is None else upright.transpose(method)
     turned, target = Image.Exif(), io.BytesIO()
     turned[0x0112] = orientation
-    upright = Image.new("RGB", (64, 48))
-    upright.info["exif"] = turned.tobytes()
-    upright.save(target, "HEIF")
-    with Image.open(io.BytesIO(target.getvalue())) as shown:
-        assert shown.size == ((48, 64) if orientation in (6, 8) else (64, 48))
+    stored.info["exif"] = turned.tobytes()
+    stored.save(target, "HEIF", quality=-1)
+    with Image.open(target) as shown:
+        assert shown.convert("L").point(lambda value: 255 * (value > 127)).getbbox() == (
+            0,
+            0,
+            24,
+            16,
+        )
     assert read_orientation(target.getvalue()) == orientation
 
 

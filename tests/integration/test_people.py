@@ -7,10 +7,13 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
@@ -27,9 +30,10 @@ from tests.integration.access import copy_data
 from tests.integration.command import Curated, bestshot
 from tests.integration.parts import orchestrator
 from tests.integration.up import free_ports
-from tests.waiting import http_get
+from tests.waiting import LIMIT_S, http_get
 
 BOX = Box(0.1, 0.1, 0.3, 0.3)
+WRITER_COUNT = 8
 
 
 @dataclass(frozen=True)
@@ -198,3 +202,59 @@ def test_selected_photos_are_exported_by_person(served: Served, tmp_path: Path) 
     for folder in (tmp_path / "there" / "people", tmp_path / "here" / "people"):
         files = (path for path in folder.rglob("*") if path.is_file())
         assert {path.relative_to(folder).as_posix() for path in files} == expected
+
+
+def test_simultaneous_writers_lose_no_correction(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    engine = open_database(data)
+    entries = {
+        (f"{number:064x}", IDENTITY_ROLE, "m"): pack_identities([IdentifiedFace(BOX, 1.0, vector)])
+        for number, vector in enumerate(np.eye(2 * WRITER_COUNT, dtype=np.float32))
+    }
+    SqlFeatureCache(engine, RunMetrics(CollectorRegistry())).put(entries)
+    people = SqlPeople(engine)
+    people.use_model("m", 0.4)
+    ids = [one.person.id for one in people.list_people()]
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}/api/v1/people/corrections"
+    with orchestrator(tmp_path, {}, tmp_path, http_address=f"127.0.0.1:{port}") as part:
+        stub = part.stub
+
+        def correct(writer: int, **said: str) -> str:
+            """Returns the entry's id, if it is accepted; every other writer uses JSON."""
+            said["request_id"] = str(uuid.uuid4())
+            if writer % 2:
+                answer = httpx.post(url, json=said, timeout=LIMIT_S)
+                assert answer.status_code in (200, 400), answer.text
+                return str(answer.json().get("entry_id", ""))
+            said["action"] = f"PEOPLE_ACTION_{said['action'].upper()}"
+            try:
+                request = pb.CorrectPeopleRequest(**said)  # type: ignore[arg-type]
+                return str(stub.CorrectPeople(request).entry_id)
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                    raise
+                return ""
+
+        def write(writer: int) -> list[str]:
+            first, second = ids[2 * writer : 2 * writer + 2]
+            name = partial(correct, writer, action="name", person_id=first)
+            merge = partial(correct, writer, action="merge", person_id=first)
+            said = [name(name="Ann"), name(name=f"N{writer}"), merge(other_person_id=second)]
+            return [*said, name(name=f"Writer {writer}")]
+
+        with ThreadPoolExecutor(WRITER_COUNT) as threads:
+            said = list(threads.map(write, range(WRITER_COUNT)))
+        listed = stub.ListPeople(pb.ListPeopleRequest()).people
+    log = [entry.id for entry in people.entries()]
+    assert all(entry for first, *rest in said for entry in rest)
+    assert any(first for first, *rest in said), "somebody was called Ann for a while"
+    assert sorted(log) == sorted(entry for written in said for entry in written if entry)
+    for written in said:  # each writer's entries in order
+        own = [entry for entry in written if entry]
+        assert [entry for entry in log if entry in own] == own
+    assert {one.name: one.face_count for one in listed} == {
+        f"Writer {writer}": 2 for writer in range(WRITER_COUNT)
+    }
+    engine.dispose()

@@ -3,6 +3,8 @@
 import { element, plural } from "/cull/files/elements.js";
 import { facePicture, photoAddress } from "./faces.js";
 
+const cards = new WeakMap(); // so that typing a search or loading more persons makes no card again
+
 export function renderPersons(persons, search) {
   const words = search.toLowerCase().trim();
   const found = persons.filter(({ name }) => name.toLowerCase().includes(words));
@@ -21,6 +23,11 @@ export function renderPersons(persons, search) {
 }
 
 function card(person) {
+  if (!cards.has(person)) cards.set(person, makeCard(person));
+  return cards.get(person);
+}
+
+function makeCard(person) {
   const who = person.name || "an unnamed person";
   return element(
     "li",

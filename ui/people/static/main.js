@@ -40,6 +40,8 @@ class People {
     document.body.classList.add("ready");
     dispatchEvent(new Event("bestshot:loaded"));
     if (id) return;
+    await coversOnScreen(); // the rest would make them wait
+    if (this.loading !== loading) return;
     await this.#loadMore(more, () => {
       if (this.loading !== loading || !byId("persons")) return false;
       if (!byId("persons").contains(document.activeElement)) this.renderList();
@@ -194,6 +196,13 @@ async function readFaces(id) {
     token = page.next;
     if (!token) return found;
   }
+}
+
+// Returns once the covers on the screen are loaded, or cannot be.
+function coversOnScreen() {
+  const covers = [...document.querySelectorAll(".person img")];
+  const shown = covers.filter((image) => image.getBoundingClientRect().top < innerHeight);
+  return Promise.all(shown.map((image) => image.decode().catch(() => {})));
 }
 
 function off() {

@@ -147,7 +147,8 @@ def _picture_blocks(content: bytes) -> Blocks:
 def _heif_orientation(content: bytes, exif_orientation: int | None) -> int | None:
     """Finds how a HEIF rotates or mirrors its stored picture; None if that is unclear.
 
-    Its `irot` and `imir` decide, and its EXIF has no effect; but programs that use the EXIF would disagree.
+    Its `irot` and `imir` decide, and its EXIF has no effect; but programs that use the EXIF would
+    disagree.
     """
     head = content[:_SEARCH_BYTES]
     turns = {match[1][0] & 3 for match in _IROT.finditer(head)} or {0}

@@ -84,7 +84,7 @@ class Page:
             with gr.Tab("Metrics Table", id="metrics-table"):
                 self.metrics = metrics.build()
             with gr.Tab("Export", id="export"):
-                self.downloads = export.build(api, self.run)
+                self.downloads, self.by_person = export.build(api, self.run)
         self.panel = detail.build()
         self.opened = gr.State(CLOSED)
         self.undoable = gr.State([])
@@ -138,7 +138,7 @@ class Page:
             self._on(event, self.show_results, run_inputs, self.results.outputs)
             self._on(event, self.show_metrics, run_inputs, self.metrics.all_outputs)
             self._on(event, self.show_settings, [self.run], trial_outputs)
-            shown = [self.downloads, self.panel, self.opened]
+            shown = [self.downloads, self.by_person, self.panel, self.opened]
             self._on(event, self.show_downloads, [self.run, self.opened], shown)
             self._on(event, self.show_log, [self.run], [self.log])
         polled = [self.seen, self.finished, self.run, *progress]
@@ -374,10 +374,10 @@ class Page:
         return await compare.load_runs(self._api, album_id, run_id, event.run)
 
     async def show_downloads(self, run_id: str | None, opened: Opened) -> Updates:
-        """Shows links to the run's files, and closes a photo that is open from another run."""
+        """Shows what can be exported, and closes a photo that is open from another run."""
         is_of_run = opened != CLOSED and opened[0] == run_id
         closed = [gr.skip(), gr.skip()] if is_of_run else ["", CLOSED]
-        return [export.render_links(run_id), *closed]
+        return [export.render_links(run_id), await export.offer_by_person(self._api), *closed]
 
     # Results
 

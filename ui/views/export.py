@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 from ui.captions import pluralize
-from ui.client import Orchestrator
+from ui.client import Orchestrator, OrchestratorError
 from ui.messages import make_error, report_errors
 from ui.templating import html, no_results, render
 
@@ -36,8 +38,19 @@ FORMATS = {
 """Formats by their names in download URLs."""
 
 
-def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
-    """Adds the tab's content; returns the component for the download links."""
+async def offer_by_person(api: Orchestrator) -> Any:  # noqa: ANN401
+    """Returns an update for the choice of folders by person: hidden if nobody has a name."""
+    try:
+        answer = await api.call(api.stub.ListPeople, pb.ListPeopleRequest(page_size=1))
+    except OrchestratorError:
+        return gr.skip()
+    if any(person.name for person in answer.people):  # named people come first
+        return gr.update(visible=True)
+    return gr.update(visible=False, value=False)
+
+
+def build(api: Orchestrator, run: gr.Textbox) -> tuple[gr.HTML, gr.Checkbox]:
+    """Adds the tab's content; returns the components for the links and for folders by person."""
     gr.Markdown("### Download")
     downloads = html(no_results())
     gr.Markdown("### Write to a folder on the machine that runs bestshot")
@@ -58,7 +71,7 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
                 False, label="XMP sidecars beside your photos, merged into existing ones"
             )
             by_person = gr.Checkbox(
-                False, label="Also by person, in people/NAME/ (named people only)"
+                False, label="Also by person, in people/NAME/ (named people only)", visible=False
             )
             parquet = gr.Checkbox(False, label="Parquet table")
             force = gr.Checkbox(
@@ -106,7 +119,7 @@ def build(api: Orchestrator, run: gr.Textbox) -> gr.HTML:
     write.click(
         export, [run, folder, transfer, sidecars, beside, by_person, parquet, force], written
     )
-    return downloads
+    return downloads, by_person
 
 
 def render_links(run_id: str | None, files: tuple[tuple[str, str, str], ...] = FILES) -> str:

@@ -244,17 +244,18 @@ class Reader:
             )
         run = await self._curator.run(run_id)
         record = await asyncio.to_thread(self._store.image, run.id, path)
-        is_of_faces = is_of_faces or face_box is not None
-        if long_side_px <= THUMBNAIL_LONG_SIDE_PX and not is_of_faces and tile is None:
+        is_whole = not is_of_faces and face_box is None and tile is None
+        if long_side_px <= THUMBNAIL_LONG_SIDE_PX and is_whole:
             return await asyncio.to_thread(thumbnail, self._cache, record)
         album = await asyncio.to_thread(self._store.album, run.album_id)
         source = self._open_source(album)
         if tile is not None:
             return await self._pictures.tile(record, source, tile)
+        side_px = min(long_side_px, MAX_FACE_PX)
+        if face_box is not None:
+            return await self._pictures.face(record, source, side_px, face_box)
         if is_of_faces:
-            side_px = min(long_side_px, MAX_FACE_PX)
-            boxes = record.faces if face_box is None else (face_box,)
-            return await self._pictures.faces(record, source, side_px, boxes)
+            return await self._pictures.faces(record, source, side_px, record.faces)
         return await self._pictures.whole(record, source, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:

@@ -14,14 +14,15 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from orchestrator.export.pictures import PhotoPictures
+from orchestrator.domain.people.faces import Box
+from orchestrator.export.pictures import PhotoPictures, cut_face
 from orchestrator.export.tiles import TILE_PX, Tile
 from orchestrator.records import ImageRecord
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
-from orchestrator.storage.rendition_files import RenditionFiles
+from orchestrator.storage.rendition_files import PREVIEW_PX, RenditionFiles, rendition_key
 from services.common.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
-from services.common.imaging.decode import CanonicalImage, RgbImage
+from services.common.imaging.decode import CanonicalImage, RgbImage, encode_thumbnail
 from tests.conftest import draw_picture
 from tests.raw_files import dng
 from tests.unit.values import quality
@@ -114,6 +115,22 @@ async def test_tiles_together_are_the_upright_photo_from_one_decode(
     assert tiles[0].shape == (TILE_PX, TILE_PX, 3)
     await viewed.tile(TILES[3])
     assert viewed.source.decoded_count == 1
+
+
+async def test_a_face_is_cut_from_the_preview_if_that_shows_it_large_enough(tmp_path: Path) -> None:
+    content = saved("JPEG", (2000, 1500))
+    viewed = Viewed(tmp_path, content)
+    large, small = Box(0.1, 0.1, 0.4, 0.5), Box(0.1, 0.1, 0.02, 0.02)
+    preview = encode_thumbnail(viewed.source.decode(content).pixels, PREVIEW_PX)
+    viewed.source.decoded_count = 0
+    whole = np.asarray(Image.open(io.BytesIO(content)))
+    kept = RenditionFiles(tmp_path / "kept", 10**8)
+    kept.keep(rendition_key(viewed.record.content_digest, PREVIEW_PX), preview)
+    for box, decoded_count in ((large, 0), (large, 0), (small, 1), (small, 1)):
+        jpeg = await viewed.pictures.face(viewed.record, viewed.source, 128, box)
+        assert viewed.source.decoded_count == decoded_count
+        shown = np.asarray(Image.open(io.BytesIO(jpeg))).astype(int)
+        assert np.abs(shown - cut_face(whole, box, 128)).mean() < 8
 
 
 async def test_a_tile_that_cannot_be_made_is_refused_with_its_reason(tmp_path: Path) -> None:

@@ -610,7 +610,8 @@ class OrchestratorServiceServicer(object):
     def ErasePeople(self, request, context):
         """Deletes all identity vectors, which are biometric data, and the persons found with them, so that
         nothing is left in the database file. Names and other corrections are kept, and apply again once a
-        run with `people.enabled` has computed new vectors. FAILED_PRECONDITION while a run is active.
+        run with `people.enabled` has computed new vectors. Runs that are queued or in progress store no
+        more vectors, and note that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -81,6 +81,7 @@ bench: .venv/.dev-stamp  ## measure speed, as ratios; writes build/bench/*.json
 	$(BIN)/python -m tests.benchmarks.scale
 	$(BIN)/python -m tests.benchmarks.ui_answers
 	$(BIN)/python -m tests.benchmarks.cull
+	$(BIN)/python -m tests.benchmarks.people
 
 screenshots: .venv/.dev-stamp  ## take the README's screenshots with the browser tests
 	$(BIN)/pytest tests/browser/test_journey.py --screenshots

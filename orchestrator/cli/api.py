@@ -29,7 +29,7 @@ from orchestrator.transport.converters import entry_value, overrides_value
 from services.common.config.folders import config_dir, default_profile
 from services.common.config.layers import merge, tree_of
 from services.common.config.sections import SharedSettings, load_section
-from services.common.errors import ConfigError, NotFoundError
+from services.common.errors import ConfigError, FailedPreconditionError, NotFoundError
 from services.common.rpc.bounds import check_message
 from services.common.rpc.channels import (
     ClientOptions,
@@ -185,12 +185,13 @@ class Api:
 
         Raises:
             NotFoundError: There is no such run.
+            FailedPreconditionError: There are no runs at all.
             ConfigError: Several ids start with it.
         """
         if prefix == LATEST:
             newest = self.call(pb.ListRunsRequest(page_size=1)).runs
             if not newest:
-                raise NotFoundError("run", prefix)
+                raise FailedPreconditionError("there are no runs yet")
             return self.run(newest[0].id)
         if len(prefix) == ID_LENGTH:
             return self.run(prefix)

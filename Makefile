@@ -58,6 +58,9 @@ ui: .venv/.ui-$(RUNTIME)-stamp  ## run everything, including the web UI, until C
 test: .venv/.dev-stamp  ## run make lint and all tests (none needs a GPU)
 	$(MAKE) -j3 --no-print-directory lint verify-protos tests
 
+# The threads of NumPy and PyTorch in several workers would spin while they wait for each other.
+tests test-fast: export OMP_NUM_THREADS = 1
+
 # Three workers on two processors, because tests that wait for a lease or a browser leave them idle.
 tests: .venv/.dev-stamp
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25

@@ -119,7 +119,8 @@ def assert_same(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> None:
 
 
 def tree_of(vectors: Vectors, min_samples: int, name: str) -> NDArray[np.float64]:
-    tile_count = (7, 64, 500, 4096)[len(name) % 4] if len(vectors) < 1000 else 700
+    few = max(7, len(vectors) // 30)  # thousands of tiles are slow and test nothing else
+    tile_count = (few, 64, 500, 4096)[len(name) % 4] if len(vectors) < 1000 else 700
     return spanning_tree(Rows(vectors, tile_count), min_samples)
 
 

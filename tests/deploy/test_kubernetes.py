@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import kubernetes_validate
@@ -101,6 +101,7 @@ def environment(overlay: str) -> dict[str, str]:
     return dict(named(overlay, "ConfigMap", "settings")["data"])
 
 
+@functools.cache
 def settings_of(overlay: str) -> dict[str, Settings]:
     return load_all(environment(overlay), profile(overlay))
 
@@ -117,6 +118,16 @@ def profile(overlay: str) -> str:
     return profiles.pop() if profiles else DEFAULT_PROFILE
 
 
+@pytest.fixture(scope="module")
+def _schemas_read_once() -> Iterator[None]:
+    """The library reads megabytes of schemas for each object."""
+    read = functools.cache(kubernetes_validate.utils.schema_contents)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kubernetes_validate.utils, "schema_contents", read)
+        yield
+
+
+@pytest.mark.usefixtures("_schemas_read_once")
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_overlay_is_valid(overlay: str, version: str) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, is_dataclass
 from enum import EnumType
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -70,7 +71,7 @@ def read_yaml(path: Path) -> Tree:
         ConfigError: The file cannot be read, is not valid YAML within the bounds, or is not a
             mapping.
     """
-    data = parse_yaml(read_user_text(path), str(path))
+    data = deepcopy(_parse_once(read_user_text(path), str(path)))
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -78,6 +79,12 @@ def read_yaml(path: Path) -> Tree:
             f"{path} must be a mapping of keys to values, not a {type(data).__name__}"
         )
     return data
+
+
+@lru_cache(maxsize=16)
+def _parse_once(text: str, source: str) -> object:
+    """Parses a file; each start of a part reads the same few files some twenty times."""
+    return parse_yaml(text, source)
 
 
 def load_profile(folder: Path, name: str) -> Layer:

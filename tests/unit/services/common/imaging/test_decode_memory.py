@@ -227,7 +227,7 @@ for path in map(pathlib.Path, sys.argv[1:]):
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are read from /proc")
 def test_no_decode_takes_more_memory_than_estimated(tmp_path: Path) -> None:
     pillow_heif.register_heif_opener()
-    side = 5500  # large enough that an error per pixel exceeds the other allowances
+    side = 4500  # large enough that an error of a pixel exceeds OVERHEAD_BYTES
     grey = Image.new("L", (side, side))
     coloured = Image.new("RGB", (side, side))
     gradient = Image.linear_gradient("L").resize((side, side))

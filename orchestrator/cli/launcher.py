@@ -99,9 +99,14 @@ class Launcher:
 
     This process itself is not forked once it has threads, because they may hold locks that a child
     would wait for forever.
+
+    Attributes:
+        preloaded: Modules that the helper process imports, if they are set before it starts.
+        pid: Process id of the helper process, or 0.
     """
 
     def __init__(self) -> None:
+        self.preloaded: Sequence[str] = PRELOADED
         self._sending = threading.Lock()
         self._control: socket.socket | None = None
         self._interpreter: subprocess.Popen[bytes] | None = None
@@ -115,7 +120,7 @@ class Launcher:
         """
         if self._control is not None or not CAN_FORK:
             return
-        preload()
+        preload(self.preloaded)
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()  # otherwise, the helper would inherit and write unflushed output again
         ours, theirs = socket.socketpair()
@@ -169,7 +174,7 @@ class Launcher:
         ours, theirs = socket.socketpair()
         # -P: without it, the current folder, which often holds someone else's photos, comes first
         # on the module path, and a yaml.py there would be executed
-        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
+        command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), *self.preloaded]
         with theirs, defer_signals():
             self._interpreter = subprocess.Popen(command, pass_fds=[theirs.fileno()])  # noqa: S603
         atexit.register(self.close)
@@ -177,10 +182,10 @@ class Launcher:
         self._control = ours
 
 
-def preload() -> None:
-    """Imports the modules that several parts need."""
+def preload(modules: Sequence[str]) -> None:
+    """Imports modules that several parts need."""
     gc.disable()  # none of the imported objects is garbage
-    for module in PRELOADED:
+    for module in modules:
         importlib.import_module(module)
     gc.freeze()  # a collection would touch, and so copy, the memory that forked processes share
     gc.enable()
@@ -277,8 +282,11 @@ launcher = Launcher()
 
 
 def main() -> None:
-    """Serves a command that started this interpreter; its argument is the socket's descriptor."""
-    preload()
+    """Serves a command that started this interpreter.
+
+    Its arguments are the socket's descriptor and the modules to import.
+    """
+    preload(sys.argv[2:])
     _serve_and_exit(socket.socket(fileno=int(sys.argv[1])))
 
 

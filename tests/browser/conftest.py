@@ -16,8 +16,11 @@ from bestshot.orchestrator.v1 import orchestrator_pb2_grpc
 from PIL import Image, ImageEnhance, ImageFilter
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from orchestrator.cli.launcher import PRELOADED, launcher
 from tests.conftest import ROOT
 from tests.integration.up import running_up
+
+launcher.preloaded = (*PRELOADED, "gradio", "gradio.routes")  # imported once, not in each UI
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}

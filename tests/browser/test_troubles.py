@@ -19,7 +19,7 @@ from orchestrator.cli.supervisor import Supervisor
 from tests.browser.conftest import PHONE, System, make_shots, open_tab, running_system
 from tests.conftest import draw_picture
 from tests.integration.command import bestshot
-from tests.waiting import http_get
+from tests.waiting import http_get, wait_until
 from ui.templating import render
 
 Shoot = Callable[[Page, str], None]
@@ -193,19 +193,23 @@ def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, syst
     second.goto(page.url)
     open_tab(second, "Run")
     page.get_by_role("button", name="Start run").click()
-    expect(page.locator(".progress.running .stage").nth(1)).to_be_visible()
+    newest = pb.ListRunsRequest(page_size=1)
+    wait_until(
+        lambda: any(r.state == pb.RUN_STATE_RUNNING for r in system.stub.ListRuns(newest).runs)
+    )
     os.kill(quality, signal.SIGSTOP)  # the run cannot end before it is cancelled
+    expect(page.locator(".progress.running .stage").nth(1)).to_be_visible()
     expect(second.locator(".progress.running")).to_be_visible()
     second.get_by_role("button", name="Cancel run").click()
     expect(page.locator(".progress.cancelled")).to_be_visible()
     expect(page.get_by_role("button", name="Start run")).to_be_enabled()
-    run = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
+    run = system.stub.ListRuns(newest).runs[0]
     assert run.state == pb.RUN_STATE_CANCELLED
     os.kill(quality, signal.SIGCONT)
     second.get_by_role("button", name="Resume run").click()
     expect(page.locator(".progress.completed")).to_be_visible()
     expect(page.get_by_role("button", name="Resume run")).to_be_hidden()
-    resumed = system.stub.ListRuns(pb.ListRunsRequest(page_size=1)).runs[0]
+    resumed = system.stub.ListRuns(newest).runs[0]
     assert (resumed.id, resumed.state) == (run.id, pb.RUN_STATE_COMPLETED)
     system.stub.DeleteAlbum(pb.DeleteAlbumRequest(album_id=run.album_id))
 

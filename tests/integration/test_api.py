@@ -28,11 +28,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from orchestrator.cli.parts import MODEL_SERVICES
-from orchestrator.cli.supervisor import Supervisor
 from tests.conftest import draw_picture
 from tests.integration.access import copy_data
 from tests.integration.command import Curated, bestshot
-from tests.integration.up import PARTS, free_ports, running_up
+from tests.integration.parts import Part, orchestrator
+from tests.integration.up import free_ports, running_up
 from tests.waiting import LIMIT_S, http_get
 
 
@@ -820,31 +820,20 @@ def test_errors_name_the_field_or_the_resource(stub: Stub, run: pb.Run) -> None:
 
 
 def test_a_run_that_needs_an_absent_siamese_service_fails_at_its_start(
-    album: Path, tmp_path: Path
+    services: dict[str, Part], album: Path, tmp_path: Path
 ) -> None:
-    supervisor = Supervisor(tmp_path / "logs", [])
-    arguments = ["--address", "127.0.0.1:0", "--data", str(tmp_path / "data")]
-    arguments += ["--set", f"allowed_roots={[str(album)]}", "--set", "siamese_address=127.0.0.1:9"]
-    try:
-        for name in PARTS[:3]:
-            supervisor.start(name, ["--address", "127.0.0.1:0"])
-        for name in PARTS[:3]:
-            arguments += ["--set", f"{name}_address={supervisor.wait_for_address(name)}"]
-        supervisor.start("orchestrator", arguments)
-        with grpc.insecure_channel(supervisor.wait_for_address("orchestrator")) as channel:
-            alone = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
-            made = alone.CreateAlbum(pb.CreateAlbumRequest(folder=str(album))).album
-            with pytest.raises(grpc.RpcError) as caught:
-                alone.StartRun(pb.StartRunRequest(album_id=made.id))
-            off = overrides(select_best={"siamese": {"enabled": False}})
-            request = pb.StartRunRequest(album_id=made.id, config_overrides=off)
-            without = alone.StartRun(request).run
-            assert watch_to_its_end(alone, without.id)[-1].state == pb.RUN_STATE_COMPLETED
-    finally:
-        supervisor.stop()
+    addresses = {name: part.address for name, part in services.items()}
+    with orchestrator(tmp_path, {**addresses, "siamese": "127.0.0.1:9"}, album) as alone:
+        made = alone.stub.CreateAlbum(pb.CreateAlbumRequest(folder=str(album))).album
+        with pytest.raises(grpc.RpcError) as caught:
+            alone.stub.StartRun(pb.StartRunRequest(album_id=made.id))
+        off = overrides(select_best={"siamese": {"enabled": False}})
+        request = pb.StartRunRequest(album_id=made.id, config_overrides=off)
+        without = alone.stub.StartRun(request).run
+        assert watch_to_its_end(alone.stub, without.id)[-1].state == pb.RUN_STATE_COMPLETED
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert "select_best.siamese.enabled is true, but no Siamese model" in caught.value.details()
-    log = (tmp_path / "logs" / "orchestrator.log").read_text()
+    log = (tmp_path / "orchestrator.log").read_text()
     assert "Siamese CNN enabled for comparison" not in log
 
 

@@ -44,7 +44,7 @@ test to interfere, without using the processor."""
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(PHOTO_COUNT):
-        Image.fromarray(draw_picture(seed)).save(folder / f"{seed:02}.jpg")
+        Image.fromarray(draw_picture(seed, 160, 120)).save(folder / f"{seed:02}.jpg")
     return folder
 
 

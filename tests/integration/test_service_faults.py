@@ -28,7 +28,7 @@ PHOTO_COUNT = 24
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 200, 150)
+    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 120, 90)
 
 
 def addresses(services: Mapping[str, Part], **others: str) -> dict[str, str]:

@@ -73,7 +73,7 @@ def calls_at(metrics_address: str) -> float:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 200, 150)
+    return draw_pairs(tmp_path_factory.mktemp("photos"), PHOTO_COUNT, 120, 90)
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,7 @@ def test_a_folder_that_vanishes_during_a_run_stops_it_without_loss(
     photos = tmp_path / "network"
     photos.mkdir()
     for number in range(24):
-        Image.fromarray(draw_picture(number, 1024, 768)).save(photos / f"{number:02}.jpg")
+        Image.fromarray(draw_picture(number, 400, 300)).save(photos / f"{number:02}.jpg")
     album = system.CreateAlbum(pb.CreateAlbumRequest(folder=str(photos))).album
     run = system.StartRun(pb.StartRunRequest(album_id=album.id)).run
 

@@ -21,7 +21,7 @@ COUNT = 6
 def done(tmp_path_factory: pytest.TempPathFactory) -> Curated:
     """The results of a small album with pairs of nearly identical photos."""
     base = tmp_path_factory.mktemp("reproduce")
-    photos = draw_pairs(base / "photos", COUNT, 480, 360)
+    photos = draw_pairs(base / "photos", COUNT, 240, 180)
     return curate(photos, base / "out", base / "data")
 
 

@@ -291,6 +291,18 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """What it takes to show a photo in a run; other fields as in ImageRecord."""
+
+    album_id: str
+    path: str
+    content_digest: str
+    width_px: int
+    height_px: int
+    is_readable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """The shots of one moment; fields as in orchestrator.proto."""
 

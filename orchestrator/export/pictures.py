@@ -16,7 +16,7 @@ from orchestrator.domain.photo import FaceScores
 from orchestrator.export.shared_calls import SharedCalls
 from orchestrator.export.tiles import Tile, pack_tiles, read_tile
 from orchestrator.ports import FeatureCache
-from orchestrator.records import ImageRecord
+from orchestrator.records import ImageRecord, StoredPhoto
 from orchestrator.runs.stored_features import thumbnail_key
 from orchestrator.storage.album_folders import AlbumPhotoSource
 from orchestrator.storage.photo_io import PhotoThreads
@@ -26,6 +26,7 @@ from services.common.errors import InvalidArgumentError, NotFoundError
 from services.common.imaging.decode import RgbImage, encode_thumbnail
 
 Source = FolderPhotoSource | AlbumPhotoSource
+Photo = ImageRecord | StoredPhoto
 
 MAX_LONG_SIDE_PX = 65_500
 """libjpeg's limit."""
@@ -40,27 +41,27 @@ _READ_COUNT = 100
 """Thumbnails in memory at a time, up to 100 kB each."""
 
 
-def thumbnail(cache: FeatureCache, record: ImageRecord) -> bytes:
+def thumbnail(cache: FeatureCache, photo: Photo) -> bytes:
     """Returns the JPEG made by the score stage; NotFoundError if the photo was unreadable."""
-    key = thumbnail_key(record.content_digest)
+    key = thumbnail_key(photo.content_digest)
     found = cache.get([key])
     if key not in found:
-        raise NotFoundError("thumbnail", record.path)
+        raise NotFoundError("thumbnail", photo.path)
     return found[key]
 
 
 def read_thumbnails(
-    cache: FeatureCache, records: Mapping[str, ImageRecord]
+    cache: FeatureCache, photos: Mapping[str, Photo]
 ) -> Iterator[tuple[str, bytes]]:
     """Yields the name and the thumbnail of each photo; errors as for `thumbnail`."""
-    named = list(records.items())
+    named = list(photos.items())
     for start in range(0, len(named), _READ_COUNT):
         part = named[start : start + _READ_COUNT]
-        found = cache.get([thumbnail_key(record.content_digest) for _, record in part])
-        for name, record in part:
-            key = thumbnail_key(record.content_digest)
+        found = cache.get([thumbnail_key(photo.content_digest) for _, photo in part])
+        for name, photo in part:
+            key = thumbnail_key(photo.content_digest)
             if key not in found:
-                raise NotFoundError("thumbnail", record.path)
+                raise NotFoundError("thumbnail", photo.path)
             yield name, found[key]
 
 
@@ -81,11 +82,11 @@ class PhotoPictures:
         self._kept = kept
         self._calls = SharedCalls[dict[str, bytes]]()
 
-    async def whole(self, record: ImageRecord, source: Source, long_side_px: int) -> bytes:
+    async def whole(self, photo: Photo, source: Source, long_side_px: int) -> bytes:
         """Returns a JPEG of a photo of at most `long_side_px`, from the pixels that were scored."""
-        largest = max(record.width_px, record.height_px) or MAX_LONG_SIDE_PX
+        largest = max(photo.width_px, photo.height_px) or MAX_LONG_SIDE_PX
         wanted = min(long_side_px, largest)
-        key = rendition_key(record.content_digest, wanted)
+        key = rendition_key(photo.content_digest, wanted)
         found = await self._threads.looks.run(self._kept.get, key)
         if found is not None:
             return found
@@ -95,18 +96,18 @@ class PhotoPictures:
 
         def encode(pixels: RgbImage) -> dict[str, bytes]:
             return {
-                rendition_key(record.content_digest, size): encode_thumbnail(
+                rendition_key(photo.content_digest, size): encode_thumbnail(
                     pixels, size, quality=85 if size <= SCREEN_PX else 92
                 )
                 for size in sizes
             }
 
-        call = rendition_key(record.content_digest, sizes[-1])
-        return (await self._make(call, record, source, sizes[-1], encode))[key]
+        call = rendition_key(photo.content_digest, sizes[-1])
+        return (await self._make(call, photo, source, sizes[-1], encode))[key]
 
     async def faces(
         self,
-        record: ImageRecord,
+        photo: Photo,
         source: Source,
         side_px: int,
         boxes: Sequence[FaceScores | Box],
@@ -120,8 +121,8 @@ class PhotoPictures:
         """
         faces = boxes[:MAX_FACE_COUNT]
         if not faces:
-            raise NotFoundError("face", record.path)
-        key = _faces_key(record, faces, side_px)
+            raise NotFoundError("face", photo.path)
+        key = _faces_key(photo, faces, side_px)
         found = await self._threads.looks.run(self._kept.get, key)
         if found is not None:
             return found
@@ -130,26 +131,24 @@ class PhotoPictures:
             row = np.hstack([cut_face(pixels, face, side_px) for face in faces])
             return {key: encode_thumbnail(row, 0, quality=90)}
 
-        long_side_px = _long_side_for(record, faces, side_px)
-        return (await self._make(key, record, source, long_side_px, encode))[key]
+        long_side_px = _long_side_for(photo, faces, side_px)
+        return (await self._make(key, photo, source, long_side_px, encode))[key]
 
-    async def face(self, record: ImageRecord, source: Source, side_px: int, box: Box) -> bytes:
+    async def face(self, photo: Photo, source: Source, side_px: int, box: Box) -> bytes:
         """Returns a JPEG of the square around a face.
 
         It is cut from the photo's preview if that is stored and shows the face at half of `side_px`
         or more: decoding the photo takes ten times as long.
         """
-        key = _faces_key(record, [box], side_px)
+        key = _faces_key(photo, [box], side_px)
         found = await self._threads.looks.run(self._kept.get, key)
-        if found is None and _long_side_for(record, [box], side_px / 2) <= PREVIEW_PX:
-            found = await self._threads.views.run(self._cut_from_preview, key, record, box, side_px)
-        return found or await self.faces(record, source, side_px, [box])
+        if found is None and _long_side_for(photo, [box], side_px / 2) <= PREVIEW_PX:
+            found = await self._threads.views.run(self._cut_from_preview, key, photo, box, side_px)
+        return found or await self.faces(photo, source, side_px, [box])
 
-    def _cut_from_preview(
-        self, key: str, record: ImageRecord, box: Box, side_px: int
-    ) -> bytes | None:
-        long_side_px = min(PREVIEW_PX, max(record.width_px, record.height_px))
-        preview = self._kept.get(rendition_key(record.content_digest, long_side_px))
+    def _cut_from_preview(self, key: str, photo: Photo, box: Box, side_px: int) -> bytes | None:
+        long_side_px = min(PREVIEW_PX, max(photo.width_px, photo.height_px))
+        preview = self._kept.get(rendition_key(photo.content_digest, long_side_px))
         if preview is None:
             return None
         with Image.open(io.BytesIO(preview)) as opened:
@@ -158,18 +157,18 @@ class PhotoPictures:
         self._kept.keep(key, jpeg)
         return jpeg
 
-    async def tile(self, record: ImageRecord, source: Source, tile: Tile) -> bytes:
+    async def tile(self, photo: Photo, source: Source, tile: Tile) -> bytes:
         """Returns a JPEG of a tile of the photo at full size.
 
         Raises:
             InvalidArgumentError: The photo has no such tile.
         """
-        if record.is_readable and not tile.is_in(record.width_px, record.height_px):
-            size = f"{record.width_px} x {record.height_px} pixels"
+        if photo.is_readable and not tile.is_in(photo.width_px, photo.height_px):
+            size = f"{photo.width_px} x {photo.height_px} pixels"
             raise InvalidArgumentError(
                 "tile", f"column {tile.column}, row {tile.row} is outside the photo of {size}"
             )
-        key = rendition_key(record.content_digest, "tiles")
+        key = rendition_key(photo.content_digest, "tiles")
         read = partial(read_tile, tile=tile)
         found = await self._threads.looks.run(self._kept.get, key, read)
         if found is not None:
@@ -178,14 +177,14 @@ class PhotoPictures:
         def encode(pixels: RgbImage) -> dict[str, bytes]:
             return {key: pack_tiles(pixels)}
 
-        long_side_px = max(record.width_px, record.height_px)
-        made = await self._make(key, record, source, long_side_px, encode)
+        long_side_px = max(photo.width_px, photo.height_px)
+        made = await self._make(key, photo, source, long_side_px, encode)
         return read(io.BytesIO(made[key]))
 
     async def _make(
         self,
         call: str,
-        record: ImageRecord,
+        photo: Photo,
         source: Source,
         long_side_px: int,
         encode: Callable[[RgbImage], dict[str, bytes]],
@@ -194,8 +193,8 @@ class PhotoPictures:
 
         Callers with the same `call` at the same time share one decode.
         """
-        if not record.is_readable:
-            raise NotFoundError("picture", record.path)
+        if not photo.is_readable:
+            raise NotFoundError("picture", photo.path)
 
         def decode(content: bytes) -> dict[str, bytes]:
             return encode(source.decode(content, long_side_px).pixels)
@@ -203,9 +202,9 @@ class PhotoPictures:
         async def make() -> dict[str, bytes]:
             threads = self._threads
             async with (
-                threads.pixels.hold(_pixel_bytes(record, long_side_px)),
+                threads.pixels.hold(_pixel_bytes(photo, long_side_px)),
                 threads.hold_content(
-                    source, record.path, record.content_digest, threads.looks, threads.views
+                    source, photo.path, photo.content_digest, threads.looks, threads.views
                 ) as content,
             ):
                 made = await threads.views.run(decode, content)
@@ -216,15 +215,15 @@ class PhotoPictures:
         return await self._calls.run(call, make)
 
 
-def _faces_key(record: ImageRecord, faces: Sequence[FaceScores | Box], side_px: int) -> str:
+def _faces_key(photo: Photo, faces: Sequence[FaceScores | Box], side_px: int) -> str:
     places = repr([(one.left, one.top, one.width, one.height) for one in faces])
     digest = hashlib.sha256(places.encode()).hexdigest()[:16]
-    return rendition_key(record.content_digest, f"faces-{digest}-{side_px}")
+    return rendition_key(photo.content_digest, f"faces-{digest}-{side_px}")
 
 
-def _long_side_for(record: ImageRecord, faces: Sequence[FaceScores | Box], side_px: float) -> int:
+def _long_side_for(photo: Photo, faces: Sequence[FaceScores | Box], side_px: float) -> int:
     """How large a photo must be decoded so that the square of its smallest face has all pixels."""
-    width, height = record.width_px, record.height_px
+    width, height = photo.width_px, photo.height_px
     smallest = min(max(face.width * width, face.height * height) for face in faces)
     needed = side_px / max(1.0, FACE_MARGIN * smallest) * max(width, height)
     return max(1, min(math.ceil(needed), max(width, height)))
@@ -250,7 +249,7 @@ def cut_face(pixels: RgbImage, face: FaceScores | Box, side_px: int) -> RgbImage
     return np.asarray(cut)
 
 
-def _pixel_bytes(record: ImageRecord, long_side_px: int) -> int:
+def _pixel_bytes(photo: Photo, long_side_px: int) -> int:
     """Returns the memory that the decoded picture needs."""
-    scale = long_side_px / max(record.width_px, record.height_px, 1)
-    return round(record.width_px * record.height_px * _BYTES_PER_PIXEL * scale**2)
+    scale = long_side_px / max(photo.width_px, photo.height_px, 1)
+    return round(photo.width_px * photo.height_px * _BYTES_PER_PIXEL * scale**2)

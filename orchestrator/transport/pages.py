@@ -242,21 +242,21 @@ class Reader:
             raise InvalidArgumentError(
                 "long_side_px", f"{long_side_px} is not between 1 and {MAX_LONG_SIDE_PX}"
             )
-        run = await self._curator.run(run_id)
-        record = await asyncio.to_thread(self._store.image, run.id, path)
+        photo = await asyncio.to_thread(self._store.photo, run_id, path)
         is_whole = not is_of_faces and face_box is None and tile is None
         if long_side_px <= THUMBNAIL_LONG_SIDE_PX and is_whole:
-            return await asyncio.to_thread(thumbnail, self._cache, record)
-        album = await asyncio.to_thread(self._store.album, run.album_id)
+            return await asyncio.to_thread(thumbnail, self._cache, photo)
+        album = await asyncio.to_thread(self._store.album, photo.album_id)
         source = self._open_source(album)
         if tile is not None:
-            return await self._pictures.tile(record, source, tile)
+            return await self._pictures.tile(photo, source, tile)
         side_px = min(long_side_px, MAX_FACE_PX)
         if face_box is not None:
-            return await self._pictures.face(record, source, side_px, face_box)
+            return await self._pictures.face(photo, source, side_px, face_box)
         if is_of_faces:
-            return await self._pictures.faces(record, source, side_px, record.faces)
-        return await self._pictures.whole(record, source, long_side_px)
+            record = await asyncio.to_thread(self._store.image, run_id, path)
+            return await self._pictures.faces(photo, source, side_px, record.faces)
+        return await self._pictures.whole(photo, source, long_side_px)
 
     async def file(self, run_id: str, wanted: DownloadFormat) -> IO[bytes]:
         """Opens a run's results as one file; the caller closes it."""

@@ -596,9 +596,10 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
         added_count, changed = await self._curator.decide(album_id, entries, run)
         if run is None:
             return added_count, []
-        # an earlier attempt may already have changed some photos
-        earlier = await asyncio.to_thread(self._store.find_changed_images, run.id)
-        by_path = {record.path: record for record in (*earlier, *changed)}
+        by_path = {record.path: record for record in changed}
+        # an earlier attempt may already have changed other photos
+        earlier = await asyncio.to_thread(self._store.find_changed_images, run.id, set(by_path))
+        by_path |= {record.path: record for record in earlier}
         decisions = await asyncio.to_thread(self._log.decisions, album_id)
         penalties = read_penalties(run)
         return added_count, [

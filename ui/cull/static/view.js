@@ -41,13 +41,15 @@ export class View {
       else button.removeAttribute("aria-current");
       button.classList.toggle("same-set", isOneSet(photo, other));
     }
-    this.stripButtons.get(photo).scrollIntoView({ block: "nearest", inline: "center" });
     this.#renderPanel(photo);
     this.#renderFaces();
     this.#renderCounts();
     const { photos } = photo.at;
     const place = `shot ${photos.indexOf(photo) + 1} of ${photos.length}`;
     byId("announcer").textContent = describe(photo, place);
+    // last, because both make the browser compute the layout, which any later change would repeat
+    this.stripButtons.get(photo).scrollIntoView({ block: "nearest", inline: "center" });
+    this.#fitShots();
   }
 
   setLayout(layout) {
@@ -120,7 +122,6 @@ export class View {
     for (const [photo, figure] of this.figures) {
       figure.classList.toggle("current", photo === this.photo);
     }
-    this.#fitShots();
     this.#prefetch(photos);
   }
 

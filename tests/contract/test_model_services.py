@@ -188,7 +188,8 @@ async def test_pictures_of_any_shape_are_scored(
 
 @every_service
 async def test_many_callers_at_once_get_their_own_results(name: str, picture: Picture) -> None:
-    batches = [[pixels_message(picture(seed)), pixels_message(picture(0))] for seed in range(8)]
+    pictures = [pixels_message(picture(seed, 160, 120)) for seed in range(8)]
+    batches = [[one, pictures[0]] for one in pictures]
     async with running(name) as service:
         alone = [await CALLS[name](service, batch) for batch in batches]
         together = await asyncio.gather(*(CALLS[name](service, batch) for batch in batches))

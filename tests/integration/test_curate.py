@@ -315,7 +315,7 @@ def test_curate_survives_the_restart_of_its_orchestrator(
     services: dict[str, Part], tmp_path: Path
 ) -> None:
     count = 40
-    photos, out = draw_pairs(tmp_path / "photos", count, 320, 240), tmp_path / "out"
+    photos, out = draw_pairs(tmp_path / "photos", count, 200, 150), tmp_path / "out"
     addresses = {name: part.address for name, part in services.items()}
     folder = tmp_path / "orchestrator"
     # small batches: most photos are not scored yet when the first one is done

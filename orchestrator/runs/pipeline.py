@@ -89,7 +89,6 @@ from services.common.imaging.decode import (
     CANONICAL_VERSION,
     RgbImage,
     encode_thumbnail,
-    fit_long_side,
     is_canonical,
 )
 from services.common.imaging.miniature import miniature
@@ -635,7 +634,7 @@ class Pipeline:
             image = self._source.decode(content)
         except InvalidImageError as error:
             return error
-        preview = encode_thumbnail(image.pixels, PREVIEW_PX)
+        preview = encode_thumbnail(image.picture, PREVIEW_PX)
         self._keep_picture(rendition_key(digest, max(image.pixels.shape[:2])), preview)
         facts = {
             "width_px": image.source_width_px,
@@ -647,9 +646,9 @@ class Pipeline:
         }
         sides = {model.input_long_side_px for model in self._services.models.values()}
         return _Decoded(
-            pictures={side: fit_long_side(image.pixels, side) for side in sides},
-            thumbnail=encode_thumbnail(image.pixels, THUMBNAIL_LONG_SIDE_PX),
-            miniature=codec.pack_miniature(miniature(image.pixels)),
+            pictures={side: image.fit(side) for side in sides},
+            thumbnail=encode_thumbnail(image.picture, THUMBNAIL_LONG_SIDE_PX),
+            miniature=codec.pack_miniature(miniature(image.picture)),
             facts=facts,
         )
 

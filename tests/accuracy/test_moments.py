@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.metrics import adjusted_rand_score
 
 from orchestrator import features as codec
@@ -81,7 +82,7 @@ class Album:
 
     @property
     def miniatures(self) -> NDArray[np.float32]:
-        packed = (codec.pack_miniature(miniature(photo)) for photo in self.photos)
+        packed = (codec.pack_miniature(miniature(Image.fromarray(photo))) for photo in self.photos)
         return np.stack([codec.unpack_miniature(one) for one in packed])
 
 

@@ -99,6 +99,16 @@ class CanonicalImage:
     damage: str
     is_animated: bool = False
 
+    @functools.cached_property
+    def picture(self) -> Image.Image:
+        """The pixels for Pillow, which copies them, so this is done once."""
+        return Image.fromarray(self.pixels)
+
+    def fit(self, long_side_px: int) -> RgbImage:
+        """Returns the pixels scaled down; see `fit_long_side`."""
+        fitted = _fit(self.picture, long_side_px)
+        return self.pixels if fitted is self.picture else np.asarray(fitted)
+
 
 @dataclass(frozen=True)
 class _Opened:
@@ -200,15 +210,18 @@ def fit_long_side(pixels: RgbImage, long_side_px: int) -> RgbImage:
     Returns:
         uint8, (new height, new width, 3); the input itself if it already fits.
     """
-    if long_side_px == 0 or max(pixels.shape[:2]) <= long_side_px:
+    if _fitted_size(pixels.shape[:2], long_side_px) == pixels.shape[:2]:
         return pixels
     return np.asarray(_fit(Image.fromarray(pixels), long_side_px))
 
 
-def encode_thumbnail(pixels: RgbImage, long_side_px: int, *, quality: int = 85) -> bytes:
-    """Encodes a JPEG of `pixels`, scaled down to `long_side_px`."""
+def encode_thumbnail(
+    pixels: RgbImage | Image.Image, long_side_px: int, *, quality: int = 85
+) -> bytes:
+    """Encodes a JPEG of `pixels`, scaled down as in `fit_long_side`."""
+    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     target = io.BytesIO()
-    Image.fromarray(fit_long_side(pixels, long_side_px)).save(target, "JPEG", quality=quality)
+    _fit(picture, long_side_px).save(target, "JPEG", quality=quality)
     return target.getvalue()
 
 
@@ -218,7 +231,7 @@ def _fit(image: Image.Image, long_side_px: int) -> Image.Image:
 
 
 def _fitted_size(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
-    if max(size) <= long_side_px:
+    if long_side_px == 0 or max(size) <= long_side_px:
         return size
     scale = long_side_px / max(size)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -8,6 +8,7 @@ pip generates run for about 20 ms, and only a launcher not written in Python cou
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable
 
 from services.common.process.interrupts import run_interruptible
@@ -15,6 +16,9 @@ from services.common.process.interrupts import run_interruptible
 
 def main() -> None:
     """Runs the command."""
+    # Otherwise OpenBLAS's threads, in this process and the parts, spin for up to 0.1 s before they
+    # sleep, also after they have just been created; with this, about 2**16 cycles of the clock.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")
     try:
         run_interruptible(_load)
     finally:

@@ -183,7 +183,7 @@ def verify(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check model files against their digests; without ids, check all pulled models."""
+    """Check model files against their digests; without IDs, check all pulled models."""
     from models.state import State, state_of
     from services.common.inference.registry import entry_in, read_registry
 

@@ -165,7 +165,7 @@ ADVANCED: dict[str, tuple[Control, ...]] = {
             "select_best.person_penalties.not_smiling",
             "Penalty: not smiling",
             "number",
-            help="Added if the worst prominent face does not smile, in full or in part as above.",
+            help="Added if the worst prominent face is not smiling, in full or in part as above.",
         ),
     ),
 }

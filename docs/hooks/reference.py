@@ -33,18 +33,18 @@ def render_commands() -> str:
     command = get_command(app)
     context = command.make_context("bestshot", [], resilient_parsing=True)
     text = get_docs_for_click(obj=command, ctx=context, name="bestshot")
-    return _escape(text.partition("\n")[2])  # the page has a title of its own
+    return _escape(text.partition("\n")[2])  # the page has its own title
 
 
 def render_api(packages: tuple[str, ...]) -> str:
-    """Returns the services, messages and enums of some packages, with their comments."""
+    """Returns the services, messages and enums in the given packages, with their comments."""
     found = [one for one in read_protos() if one.package in packages]
     found.sort(key=lambda one: packages.index(one.package))
     return "\n".join(line for one in found for line in _render_file(one))
 
 
 def read_protos() -> list[descriptor_pb2.FileDescriptorProto]:
-    """Compiles the protos; unlike the generated code, the result has the comments."""
+    """Compiles the protos; unlike the generated code, the result keeps the comments."""
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     google = next(
         Path(entry) for entry in sys.path if (Path(entry) / "google/rpc/status.proto").exists()
@@ -108,7 +108,7 @@ def _render_enum(
 
 
 def _type(field: FieldType, message: descriptor_pb2.DescriptorProto) -> str:
-    """Returns a field's type as a proto file writes it."""
+    """Returns a field's type as written in a proto file."""
     for nested in message.nested_type:
         if nested.options.map_entry and field.type_name.endswith(f".{nested.name}"):
             key, value = (_type(one, nested) for one in nested.field)
@@ -134,4 +134,4 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "model services": partial(render_api, MODEL_API),
     "orchestrator": partial(render_api, ORCHESTRATOR_API),
 }
-"""What replaces a line `<!-- generated: NAME -->`."""
+"""Each one's output replaces the line `<!-- generated: NAME -->`."""

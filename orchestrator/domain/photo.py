@@ -145,7 +145,7 @@ class CameraFacts:
     Attributes:
         make: Manufacturer of the camera.
         model: Model of the camera.
-        lens: Model of the lens, or else its focal lengths and apertures.
+        lens: Model of the lens, otherwise its focal lengths and apertures.
         focal_length_mm: Above 0.
         focal_length_35mm: Equivalent focal length on 35 mm film, in mm; above 0.
         exposure_time_seconds: Above 0.

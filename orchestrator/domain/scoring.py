@@ -208,7 +208,7 @@ def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> Wors
         for face in prominent
     ]
     pose, pose_extent = _aggregate(weights, [face.pose_score for face in prominent])
-    eyes, eyes_extent = _aggregate(weights, [_eyes_told(face) for face in prominent])
+    eyes, eyes_extent = _aggregate(weights, [_adjust_eyes_score(face) for face in prominent])
     smile, smile_extent = _aggregate(weights, [face.smile_score for face in prominent])
     return WorstFace(pose, eyes, smile, pose_extent, eyes_extent, smile_extent)
 
@@ -221,7 +221,7 @@ def _aggregate(weights: Sequence[float], scores: Sequence[float]) -> tuple[float
     return 1 - most, min(1.0, extent)
 
 
-def _eyes_told(face: FaceScores) -> float:
+def _adjust_eyes_score(face: FaceScores) -> float:
     """Returns the eyes score, adjusted where the state of the eyes is uncertain."""
     lowered = _ramp(face.pitch_degrees or 0.0, LEVEL_PITCH_DEGREES, LOWERED_PITCH_DEGREES)
     laughing = _ramp(face.smile_score, SMILE, LAUGH) * _ramp(
@@ -290,7 +290,7 @@ def _signs_of(face: FaceScores, penalties: PersonPenalties, prominent_width: flo
         return FaceSigns("", "", is_prominent=False)
     eyes = "open"
     if face.eyes_score < penalties.eyes_threshold:
-        eyes = "closed" if _eyes_told(face) < penalties.eyes_threshold else ""
+        eyes = "closed" if _adjust_eyes_score(face) < penalties.eyes_threshold else ""
     smile = "smiling" if face.smile_score >= penalties.smile_threshold else "not_smiling"
     return FaceSigns(eyes, smile, is_prominent=face.width >= prominent_width)
 

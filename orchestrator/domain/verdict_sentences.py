@@ -154,7 +154,7 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    told = _tell_parts(near, grouping.pause_inside)
+    told = _describe_terms(near, grouping.pause_inside)
     pause = f", {told}" if told else ""
     if count == 2:
         text = f"Grouped with {near.path} (distance {near.distance:.3f}{pause})."
@@ -206,12 +206,12 @@ def correction_texts(
     return texts
 
 
-def _tell_parts(near: Neighbour, pause: float | None) -> str:
+def _describe_terms(near: Neighbour, pause: float | None) -> str:
     """Describes what changed the distance of two photos besides their embeddings."""
-    return ", ".join(filter(None, [_tell_time(near, pause), _tell_views(near)]))
+    return ", ".join(filter(None, [_describe_time(near, pause), _describe_views(near)]))
 
 
-def _tell_views(near: Neighbour) -> str:
+def _describe_views(near: Neighbour) -> str:
     part = f"{abs(near.view_part):.3f}"
     if float(part) == 0.0:
         return ""
@@ -220,7 +220,7 @@ def _tell_views(near: Neighbour) -> str:
     return f"increased by {part} because they share few details"
 
 
-def _tell_time(near: Neighbour, pause: float | None) -> str:
+def _describe_time(near: Neighbour, pause: float | None) -> str:
     """Describes the time between two photos and its effect on their distance."""
     if pause is None:
         return ""
@@ -252,7 +252,7 @@ def _explain_alone(grouping: Grouping) -> str:
     if near is None:
         return "It is the only photo."
     start = f"Not grouped: the nearest photo ({near.path}) is at a distance of "
-    told = _tell_parts(near, grouping.pause_outside)
+    told = _describe_terms(near, grouping.pause_outside)
     note = f" ({told})" if told else ""
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
@@ -289,7 +289,7 @@ def _explain_outside(grouping: Grouping) -> str:
     text = f"The nearest photo outside ({near.path}) is at a distance of {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
-    if told := _tell_parts(near, grouping.pause_outside):
+    if told := _describe_terms(near, grouping.pause_outside):
         text += f" ({told})"
     if grouping.method == "dbscan":
         return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."

@@ -132,7 +132,7 @@ def _count(value: int | None) -> int | None:
 
 
 def _lens(exif: Directory) -> str:
-    """Returns the lens model, or else its focal lengths and apertures: "24-70 mm f/2.8"."""
+    """Returns the lens model, otherwise its focal lengths and apertures: "24-70 mm f/2.8"."""
     if name := clean_text(exif.text(_LENS_MODEL)):
         return name
     numbers = exif.numbers(_LENS_SPECIFICATION)

@@ -1,4 +1,7 @@
-"""Compares pairs of photos using the Siamese service, and caches the results."""
+"""Compares pairs of photos using the Siamese service, and caches the results.
+
+`orchestrator.domain.selection.ranking` chooses the pairs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decision logs in SQL; append-only."""
+"""The decision logs in SQL; append-only. `orchestrator.runs.worker` applies them to a run."""
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ def test_decisions_are_undone_and_an_address_returns_to_the_photo(
     page.reload()
     expect(current).to_have_attribute("data-path", made.paths[11])
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     page.keyboard.press("x")
     page.keyboard.press("Escape")
     assert len(culling.decisions("few")) == SHOT_COUNT

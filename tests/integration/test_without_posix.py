@@ -1,6 +1,6 @@
-"""bestshot where Python lacks what Windows lacks; hdbscan is missing too, as on Linux for arm64.
+"""bestshot on a Python without the functions that Windows lacks.
 
-This simulates the functions that a system lacks, not the system.
+hdbscan is missing too, as on arm64 Linux. This simulates missing functions, not another system.
 """
 
 from __future__ import annotations

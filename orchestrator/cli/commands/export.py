@@ -84,7 +84,7 @@ def export(
         ),
     ] = False,
     parquet: Annotated[
-        bool, typer.Option("--parquet", help="Write the Parquet table too.")
+        bool, typer.Option("--parquet", help="Also write the Parquet table.")
     ] = False,
     force: Force = False,
     quiet: Quiet = False,

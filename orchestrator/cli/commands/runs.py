@@ -116,7 +116,7 @@ def delete_run(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Delete a run and its results; your decisions, photos and exported files stay."""
+    """Delete a run and its results; your decisions, photos and exported files are kept."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api
@@ -138,7 +138,7 @@ def delete_album(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Delete an album with its runs and decisions; your photos and exported files stay."""
+    """Delete an album with its runs and decisions; your photos and exported files are kept."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api

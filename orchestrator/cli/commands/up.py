@@ -41,7 +41,7 @@ def up(
     config: ConfigFiles = None,
     config_dir_: ConfigDir = None,
     data: Data = None,
-    ui: Annotated[bool, typer.Option(help="Whether to run the web UI too.")] = True,
+    ui: Annotated[bool, typer.Option(help="Also run the web UI.")] = True,
     offline: Offline = False,
     insecure: Annotated[
         bool,

@@ -62,7 +62,7 @@ class Eligibility:
         return {path: fall for path, fall in falls.items() if fall is not None}
 
     def decision(self, photo: Shot) -> Decision | None:
-        """Returns the user's decision on a photo, or else its owner's from another program."""
+        """Returns the user's decision on a photo, otherwise its owner's from another program."""
         if self._is_decided_by_user(photo) or not self.parameters.use_owner_ratings:
             return self.decisions.get(photo.candidate.content_digest)
         return owner_decision(photo.candidate.owner_mark)

@@ -294,7 +294,7 @@ def set_modified(descriptor: int, place: Path | str, seconds: float) -> None:
 
 
 def set_mode(descriptor: int, mode: int) -> None:
-    """Sets a file's permissions, where the system has them."""
+    """Sets a file's permissions, where the system supports them."""
     if hasattr(os, "fchmod"):
         os.fchmod(descriptor, mode)
 

@@ -1,4 +1,4 @@
-"""Signals and the ways to start a process."""
+"""Signals and process control that differ between systems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STOP_SIGNALS = tuple(
 )
 """Signals that stop a process; SIGBREAK is Ctrl-Break on Windows."""
 CAN_FORK = sys.platform == "linux" and hasattr(os, "fork") and hasattr(socket, "send_fds")
-"""Whether processes are forked. The frameworks of macOS do not survive that; Windows cannot."""
+"""Whether processes are forked. macOS frameworks do not survive a fork; Windows cannot fork."""
 _NAME_FILE = Path("/proc/self/comm")
 
 
@@ -41,10 +41,10 @@ def call_on_stop(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]
 
 @contextlib.contextmanager
 def defer_signals() -> Iterator[None]:
-    """Defers signals that stop this process until the end of the block, where the system can.
+    """Defers signals that stop this process until the end of the block, where supported.
 
-    A process started in the block inherits that for good: signals to the whole process group, such
-    as Ctrl-C, must not end a helper before the parts.
+    A process started in the block inherits the deferral permanently: signals to the whole process
+    group, such as Ctrl-C, must not end a helper before the parts.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -69,7 +69,7 @@ def leave_terminal() -> None:
 
 
 def set_name(name: str) -> None:
-    """Names this process for ps and top, where the system can; Linux keeps 15 characters."""
+    """Names this process for ps and top, where supported; Linux keeps 15 characters."""
     with contextlib.suppress(OSError):
         _NAME_FILE.write_text(name, encoding="utf-8")
 
@@ -81,7 +81,7 @@ def kill(pid: int) -> None:
 
 
 def wait_or_kill(pid: int, wait_s: float) -> None:
-    """Waits until a process that is not our child has ended, or kills it; only where `CAN_FORK`."""
+    """Waits for a process that is not our child to end, or kills it; requires `CAN_FORK`."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -105,15 +105,15 @@ def duplicate_above_streams(descriptor: int) -> int:
 
 
 def descriptor_of(connection: Connection) -> int:
-    """Returns a descriptor for reading that is at its end once the other side is closed.
+    """Returns a descriptor that reads as end-of-file once the other side is closed.
 
-    The connection belongs to this function afterwards.
+    Takes ownership of the connection.
     """
     if os.name == "posix":
         descriptor = duplicate_above_streams(connection.fileno())
         connection.close()
         return descriptor
-    reading, writing = os.pipe()  # a Connection of Windows has a handle that os.read cannot use
+    reading, writing = os.pipe()  # on Windows, it has a handle that os.read cannot use
 
     def close_at_end() -> None:
         with contextlib.suppress(EOFError, OSError):

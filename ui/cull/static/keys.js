@@ -47,7 +47,7 @@ export const COMMANDS = [
   { name: "search", text: "search by name, camera or date", keys: ["/"], hint: "search" },
   { name: "clear", text: "clear the decision about this shot", keys: ["Backspace", "Delete"], once: true },
   { name: "undo", text: "undo your last decision", keys: ["u", "Ctrl+z"], hint: "undo" },
-  { name: "redo", text: "redo what you last undid", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
+  { name: "redo", text: "redo the decision that you last undid", keys: ["Shift+u", "Ctrl+Shift+z", "Ctrl+y"] },
   { name: "compare", text: "compare with the runner-up", keys: ["c"], hint: "compare" },
   { name: "all", text: "show up to six shots in the moment", keys: ["n"], hint: "all shots" },
   { name: "one", text: "show one shot", keys: ["e"] },

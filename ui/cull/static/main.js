@@ -163,7 +163,7 @@ class Cull {
     return figure ? this.zoom.place(figure, this.photoOf(figure), pointer) : undefined;
   }
 
-  // Returns where to zoom first: to the largest face, or else to the middle.
+  // Returns where to zoom first: to the largest face, otherwise to the centre.
   #interest() {
     const [face] = this.photo.faces;
     if (!face) return { x: 0.5, y: 0.5 };

@@ -1,6 +1,6 @@
 // Tiles of the original photos, for zoom levels at which the large picture has too few pixels.
 //
-// They lie above the large picture, which shows until they are loaded.
+// They are drawn over the large picture, which stays visible until they have loaded.
 
 import { element } from "./elements.js";
 import { notify } from "./notices.js";
@@ -18,7 +18,7 @@ export class Tiles {
   }
 
   // Shows the visible tiles of `figures` (photo -> figure), then loads those that `upcoming` would
-  // show in the place of the first one.
+  // show in place of the first one.
   async render(figures, zoom, upcoming) {
     const wanted = new Map();
     for (const [photo, figure] of figures) {
@@ -63,7 +63,7 @@ export class Tiles {
     layer.replaceChildren(...shown);
   }
 
-  // Adds a tile that has just been loaded, or says why it could not be.
+  // Adds a tile that has just loaded, or reports why it failed.
   #put(entry, url, layer, photo, figure) {
     if (!this.wanted.has(url) || entry.image.parentElement === layer) return;
     if (entry.ready) return layer.append(entry.image);
@@ -111,7 +111,7 @@ export class Tiles {
   }
 }
 
-// Returns the visible tiles of a photo and their places in its figure, from the middle outwards.
+// Returns the visible tiles of a photo and their places in its figure, from the centre outwards.
 function findTiles(photo, figure, zoom) {
   const { left, top, width, height, box } = zoom.frame(figure, photo);
   const scale = width / photo.width;

@@ -49,6 +49,14 @@ _NAMES = {
     ContentClass.MISFIRE: "a misfire",
 }
 _ALL_FAULTY = "all of them are damaged, blurred or of low quality"
+_OUTSCORED = {
+    Reason.DAMAGED: "its file is damaged",
+    Reason.MISFIRE: "it is a misfire",
+    Reason.CONTENT_EXCLUDED: "the settings exclude pictures of its kind",
+    Reason.USER_REJECT: "you rejected it",
+    Reason.OWNER_REJECT: "its owner rejected it",
+    Reason.BEYOND_GOAL: "it is beyond the number requested",
+}
 _KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
 _OWNER_SETTING = ", and use_owner_ratings is on"
 NOTABLE_DIFFERENCE = 0.05
@@ -437,7 +445,8 @@ def _explain_best(
     score, other = f"{verdict.composite_score:.2f}", ""
     if highest is not None and highest.composite_score > verdict.composite_score:
         score, higher = format_comparison(verdict.composite_score, highest.composite_score)
-        if cause := _explain_outscored(highest, filters):
+        is_named = verdict.coverage is not None and verdict.coverage.preferred_to == highest.path
+        if (cause := _explain_outscored(highest, filters)) and not is_named:
             other = f"; {highest.path} scores {higher}, but {cause}"
     return (
         f"Selected: {place}, score {score}"
@@ -604,26 +613,16 @@ def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
 def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
     """Explains why a higher-scoring photo was not picked, to end a sentence; empty if tied."""
     match verdict.reason:
-        case Reason.DAMAGED:
-            return "its file is damaged"
         case Reason.BLURRED:
             return f"its sharpest region is below {filters.min_sharpness:g}"
         case Reason.LOW_IQA:
             return f"its technical quality is below {filters.min_iqa_score:g}"
-        case Reason.MISFIRE:
-            return "it is a misfire"
-        case Reason.CONTENT_EXCLUDED:
-            return "the settings exclude pictures of its kind"
         case Reason.COPY:
             return f"it is a copy of {verdict.lost_to}"
         case Reason.VERSION:
             return f"it is a version of {verdict.lost_to}"
-        case Reason.USER_REJECT:
-            return "you rejected it"
-        case Reason.OWNER_REJECT:
-            return "its owner rejected it"
-        case _:
-            return ""
+        case reason:
+            return _OUTSCORED.get(reason, "")
 
 
 def _explain_lost(

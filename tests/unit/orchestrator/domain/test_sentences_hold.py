@@ -164,6 +164,31 @@ def test_every_moment_keeps_a_photo_unless_none_may_be_picked(
         assert is_picked or all(one.verdict.reason in out for one in moment)
 
 
+def test_a_version_that_scores_higher_but_is_beyond_the_goal_is_named() -> None:
+    shot = {"ava_score": 6.0, "iqa_score": 0.6, "focus_score": 0.9, "sharpness": 0.5}
+    shot |= {"luminance_grid": (), "brightness": 0.5}
+    file = FileFacts(width_px=800, height_px=600, size_bytes=10**5, has_camera=False)
+
+    def drawn(cluster_id: int, original: str = "", **better: float) -> tuple[Any, ...]:
+        scores = {**shot, "cluster_id": cluster_id, **better}
+        return scores, file, [], ContentClass.PHOTO, original, None, [""] * 6
+
+    judged = judge(
+        [
+            drawn(-1, focus_score=0.1),
+            drawn(0, focus_score=0.1),
+            drawn(0, "b", iqa_score=0.7, focus_score=0.1),
+        ],
+        ContentTreatment(*["photo"] * 5),
+        {},
+        Goal(pick="count", count=2, share=0.1),
+        0,
+        ("all", WITHOUT_SETS),
+    )
+    assert judged["c"].verdict.reason is Reason.BEYOND_GOAL
+    assert "; c scores 0.60, but it is beyond the number requested" in judged["b"].sentence
+
+
 @given(
     st.lists(photos, min_size=1, max_size=8),
     treatments,
@@ -323,7 +348,9 @@ def check_best(one: Judged, judged: dict[str, Judged]) -> None:
         assert " scores " not in one.sentence
         return
     top = min(higher, key=lambda other: (-other.verdict.composite_score, other.verdict.path))
-    if top.verdict.points is None:
+    if f"ahead of {top.candidate.path}, which has a higher score" in one.sentence:
+        assert f"; {top.candidate.path} scores" not in one.sentence
+    elif top.verdict.points is None:
         (value,) = one.stated(rf"; {top.candidate.path} scores (-?[\d.]+), but")
         assert value > score
     else:

@@ -14,8 +14,8 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.domain.pairs import SCORE_SCALE
 from orchestrator.domain.scoring import FaceFault
+from orchestrator.domain.uncertain_pairs import SCORE_SCALE
 
 MIN_ANSWER_COUNT, MIN_MOMENT_COUNT = 20, 5
 """With fewer choices, one of them would change the share of correct predictions by more than 5

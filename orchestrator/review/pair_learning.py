@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from orchestrator.config import PipelineSettings
 from orchestrator.domain.decisions import DecisionAction, DecisionEntry, answers_in
-from orchestrator.domain.pairs import Shot, choose_pairs
 from orchestrator.domain.photo import Reason
 from orchestrator.domain.preferences import (
     FAULTS,
@@ -19,6 +18,7 @@ from orchestrator.domain.preferences import (
 )
 from orchestrator.domain.scoring import score_terms, take_judged, worst_face
 from orchestrator.domain.sets import SetKind
+from orchestrator.domain.uncertain_pairs import Shot, choose_pairs
 from orchestrator.domain.wording import pluralize
 from orchestrator.records import ImageRecord, Run, check_completed
 from orchestrator.review.evaluation import moment_key

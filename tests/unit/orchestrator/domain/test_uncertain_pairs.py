@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.pairs import Shot, ShotPair, choose_pairs
+from orchestrator.domain.uncertain_pairs import Shot, ShotPair, choose_pairs
 
 TIES = 0.05
 SCORES = st.floats(0, 1).map(lambda value: round(value, 3))

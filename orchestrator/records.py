@@ -294,7 +294,7 @@ class ImageRecord:
 class StoredPhoto:
     """What it takes to show a photo in a run; other fields as in ImageRecord."""
 
-    album_id: str
+    album: Album
     path: str
     content_digest: str
     width_px: int

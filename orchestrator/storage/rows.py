@@ -58,16 +58,16 @@ def album_values(album: Album) -> dict[str, Any]:
 
 
 def album_from_row(row: Row[Any]) -> Album:
-    """Builds an album from a row."""
-    values = row._asdict()
-    first, *others = album_folders(values["folder"])
+    """Builds an album from a row that has its columns, among others."""
+    first, *others = album_folders(row.folder)
+    created = utc(row.create_time)
+    assert created is not None
     return Album(
-        **{
-            **values,
-            "folder": first,
-            "more_folders": tuple(others),
-            "create_time": utc(values["create_time"]),
-        }
+        id=row.id,
+        display_name=row.display_name,
+        folder=first,
+        create_time=created,
+        more_folders=tuple(others),
     )
 
 

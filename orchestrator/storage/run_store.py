@@ -434,10 +434,10 @@ class SqlRunStore:
         Raises:
             NotFoundError: There is no such run, or no such photo in it.
         """
-        place = (images.c.path, images.c.content_digest, images.c.width_px, images.c.height_px)
+        shown = (images.c.path, images.c.content_digest, images.c.width_px, images.c.height_px)
         query = (
-            select(runs.c.album_id, *place, IS_READABLE.label("is_readable"))
-            .join(runs, runs.c.id == images.c.run_id)
+            select(albums, *shown, IS_READABLE.label("is_readable"))
+            .select_from(images.join(runs, runs.c.id == images.c.run_id).join(albums))
             .where(images.c.run_id == run_id, images.c.path == path)
         )
         with self._engine.connect() as connection:
@@ -445,7 +445,14 @@ class SqlRunStore:
         if row is None:
             self.run(run_id)  # the run may be what is missing
             raise NotFoundError("photo", path)
-        return StoredPhoto(**row._asdict())
+        return StoredPhoto(
+            album=album_from_row(row),
+            path=row.path,
+            content_digest=row.content_digest,
+            width_px=row.width_px,
+            height_px=row.height_px,
+            is_readable=row.is_readable,
+        )
 
     def image(self, run_id: str, path: str) -> ImageRecord:
         """Returns one result; NotFoundError if there is none."""

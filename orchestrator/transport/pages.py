@@ -246,8 +246,7 @@ class Reader:
         is_whole = not is_of_faces and face_box is None and tile is None
         if long_side_px <= THUMBNAIL_LONG_SIDE_PX and is_whole:
             return await asyncio.to_thread(thumbnail, self._cache, photo)
-        album = await asyncio.to_thread(self._store.album, photo.album_id)
-        source = self._open_source(album)
+        source = self._open_source(photo.album)
         if tile is not None:
             return await self._pictures.tile(photo, source, tile)
         side_px = min(long_side_px, MAX_FACE_PX)

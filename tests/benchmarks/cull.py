@@ -80,14 +80,19 @@ WATCH = """
 """Counts up to the first frame that shows the decoded picture in the figure."""
 
 
-def make_pictures() -> list[bytes]:
-    """Makes JPEG files of 24 megapixels, with grain so that they are as large as a camera's."""
+def make_pictures(size: tuple[int, int], quality: int) -> list[bytes]:
+    """Makes JPEG files, with grain so that they are as large as a camera's.
+
+    Args:
+        size: Width and height.
+        quality: Of the JPEG.
+    """
     found = []
     for seed in range(PICTURES):
         target = io.BytesIO()
-        noise = Image.effect_noise(SIZE, 24).convert("RGB")
-        picture = Image.fromarray(draw_picture(seed, *SIZE))
-        Image.blend(picture, noise, 0.2).save(target, "JPEG", quality=90)
+        noise = Image.effect_noise(size, 24).convert("RGB")
+        picture = Image.fromarray(draw_picture(seed, *size))
+        Image.blend(picture, noise, 0.2).save(target, "JPEG", quality=quality)
         found.append(target.getvalue())
     return found
 
@@ -210,7 +215,7 @@ def main() -> None:
         base = Path(name)
         (base / "data").mkdir()
         engine = open_database(base / "data")
-        pictures = make_pictures()
+        pictures = make_pictures(SIZE, 90)
         previews = RenditionFiles(base / "data" / RENDITIONS_FOLDER, 10**9)
         made = make_run(engine, base / "view", "view", MOMENT_COUNT, *pictures, previews=previews)
         small = encode_thumbnail(draw_picture(1, 320, 240), 320)

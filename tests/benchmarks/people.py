@@ -9,7 +9,6 @@ and in one that has.
 
 from __future__ import annotations
 
-import io
 import json
 import statistics
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from prometheus_client import CollectorRegistry
 from rich.console import Console
@@ -33,16 +31,16 @@ from orchestrator.storage.people_store import IDENTITY_ROLE, SqlPeople
 from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.tables import images
 from orchestrator.transport.build import RENDITIONS_FOLDER
+from tests.benchmarks.cull import make_pictures
 from tests.browser.conftest import CHROMIUM_FLAGS, DESKTOP, find_chromium
 from tests.browser.culling import SHOT_COUNT, make_run
-from tests.conftest import ROOT, draw_picture
+from tests.conftest import ROOT
 
 PERSON_COUNT = 500
 FACE_COUNT = 6
 """Faces in each photo, and photos of each person."""
 DIMENSIONS = 512
 SIZE = (4000, 3000)
-PICTURE_COUNT = 4
 REPEATS = 5
 PAUSE_MS = 1500
 """For the other people and the questions, which follow."""
@@ -71,25 +69,13 @@ WATCH = """
 """Counts up to the first frame whose covers are all loaded."""
 
 
-def make_pictures() -> list[bytes]:
-    """Makes JPEG files of 12 megapixels, with grain so that they are as large as a camera's."""
-    found = []
-    for seed in range(PICTURE_COUNT):
-        target = io.BytesIO()
-        noise = Image.effect_noise(SIZE, 24).convert("RGB")
-        picture = Image.fromarray(draw_picture(seed, *SIZE))
-        Image.blend(picture, noise, 0.2).save(target, "JPEG", quality=85)
-        found.append(target.getvalue())
-    return found
-
-
 def fill_database(data: Path, album: Path) -> None:
     """Stores a run whose photos show FACE_COUNT people each."""
     data.mkdir(parents=True)
     engine = open_database(data)
     previews = RenditionFiles(data / RENDITIONS_FOLDER, 10**9)
     moments = PERSON_COUNT // SHOT_COUNT
-    make_run(engine, album, "people", moments, *make_pictures(), previews=previews)
+    make_run(engine, album, "people", moments, *make_pictures(SIZE, 85), previews=previews)
     with engine.connect() as connection:
         digests = sorted(
             connection.execute(images.select()).mappings(), key=lambda row: row["path"]

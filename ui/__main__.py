@@ -40,7 +40,7 @@ def main() -> None:
         ):
             os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads, until they are forwarded
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-            # otherwise computed with pandas after every event, for a page that is closed
+            # Gradio would compute usage statistics with pandas after every event
             os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
             asyncio.run(serve(invocation, shared, settings))
     except ConfigError as error:

@@ -35,7 +35,7 @@ ACTIONS = {
     "split": pb.DECISION_ACTION_SPLIT,
     "merge": pb.DECISION_ACTION_MERGE,
 }
-"""Decision actions by the names that the gallery and detail view use."""
+"""Decision actions, by the names that the gallery and the detail view give them."""
 LOST = "lost"
 """Value of `poll` while the orchestrator is not responding."""
 
@@ -45,11 +45,11 @@ Updates = list[Any]
 Decided = tuple[str, str]
 """A run, and an entry in its album's decision log."""
 Opened = tuple[str, str]
-"""A run, and the path of its photo in the detail view; empty if that is closed."""
+"""A run, and the path of its photo in the detail view; both empty if the view is closed."""
 CLOSED: Opened = ("", "")
 TABS = ("run-pipeline", "view-results", "metrics-table", "export")
 SECTIONS = ("albums", "run", "what-if", "compare", "decisions", "models")
-"""Tabs, and sections of the first one, as in the page's address."""
+"""Tabs, and sections of the first tab, as named in the page's address."""
 
 
 def build_app(api: Orchestrator, limits: UploadLimits) -> CheckedBlocks:
@@ -240,11 +240,11 @@ class Page:
             ]
             return [listed, *shown, *await run_view.defaults(self._api)]
         except OrchestratorError:
-            away = bar.render_bar([], [], "", "")  # no longer loading
+            away = bar.render_bar([], [], "", "")  # replaces the "loading…" state
             return [listed, away, *[gr.skip()] * (7 + COMPONENT_COUNT)]
 
     async def offer_profiles(self, chosen: str | None) -> Any:  # noqa: ANN401
-        """Offers the profiles whose models are served; may take as long as a service is frozen."""
+        """Offers the profiles whose models are served; a frozen service delays this."""
         return await run_view.offer_profiles(self._api, chosen)
 
     async def _open_photo(self, run_id: str, path: str) -> Updates:
@@ -304,7 +304,7 @@ class Page:
         if newest and not is_active and seen.startswith(newest[0].id):
             finished = newest[0].id
             return [now, finished, finished, *progress]
-        chosen = gr.skip()  # another event may be choosing a run at the moment
+        chosen = gr.skip()  # another event may be choosing a run right now
         if album_id and not run_id:
             chosen = await bar.choose_run(self._api, album_id, "")
         return [now, gr.skip(), chosen, *progress]
@@ -312,7 +312,7 @@ class Page:
     async def notice(self, album_id: str | None, request: gr.Request) -> Updates:
         """Shows which services are down; chooses an album once the orchestrator is back.
 
-        That is the album in the page's address, if there is one.
+        Prefers the album in the page's address.
         """
         badge, notices, _ = await models.render_models(self._api)
         try:
@@ -320,7 +320,7 @@ class Page:
             chosen = album_id or await albums.choose_album(self._api, wanted)
         except OrchestratorError:
             chosen = ""
-        # If there are no albums, nothing is set, because one may be created and chosen meanwhile.
+        # Without albums, change nothing: one may be created and chosen in the meantime.
         return [badge, notices, gr.skip() if album_id or not chosen else chosen]
 
     async def show_models(self) -> Updates:
@@ -354,7 +354,7 @@ class Page:
         return await what_if.load_settings(self._api, run_id)
 
     async def see_address(self, request: gr.Request) -> bool:
-        """Whether the page's address opens the Compare section, which `select` does not report."""
+        """Whether the page's address opens the Compare section; no `select` event reports this."""
         return bool(request.query_params.get("tab") == compare.SECTION)
 
     async def see_section(self, event: gr.SelectData) -> bool:
@@ -415,7 +415,7 @@ class Page:
         return await report_errors(detail.render_detail(self._api, run_id, photo, other))
 
     async def ask(self, event: gr.EventData, run_id: str) -> str:
-        """Asks the Siamese model which of the two is better."""
+        """Asks the Siamese model which of the two photos is better."""
         photo, other = event.photo, event.other
         return await report_errors(detail.render_detail(self._api, run_id, photo, other, ask=True))
 
@@ -480,8 +480,8 @@ class Page:
     ) -> Updates:
         """Shows the effect of decisions on the gallery and the open photo.
 
-        This is separate from the decisions themselves, whose responses may arrive out of order: it
-        runs after the last of them.
+        Responses to decisions may arrive out of order, so this is a separate event that runs after
+        the last of them.
         """
         panel = (
             await report_errors(detail.render_detail(self._api, *opened))

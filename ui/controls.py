@@ -26,8 +26,8 @@ class Control:
         label: Shown beside it.
         kind: Kind of control; a distance is `auto`, a number, or none.
         maximum: Maximum of the slider, if the setting has no upper bound.
-        help: Text below the label, where the setting's own description names keys and CSV columns.
-        words: What the page calls the choices; those it does not name are shown as they are.
+        help: Text below the label, for a setting whose own description names keys or CSV columns.
+        words: Labels of the choices; a choice without one is shown as is.
         needs_people: Whether it is shown only if people are recognized.
     """
 
@@ -260,7 +260,7 @@ def _resolve_auto(config: Mapping[str, Any], key: str) -> float:
 
 
 def _sentence(description: str) -> str:
-    """Starts a description from the declaration of a setting with a capital letter."""
+    """Capitalizes the description in a setting's declaration."""
     return description[:1].upper() + description[1:].replace("`", "")
 
 

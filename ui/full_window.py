@@ -1,4 +1,4 @@
-"""What the full-window views share: serving their files and page, and finding album and run."""
+"""Shared by the full-window views: serves their files and pages, and finds albums and runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def find_completed_run(api: Orchestrator, album_id: str, run_id: str) -> p
     """Finds a completed run of the album.
 
     Raises:
-        HTTPException: It belongs to another album, or is not completed.
+        HTTPException: The run belongs to another album, or is not completed.
     """
     run = await api.run(run_id)
     if run.album_id != album_id:

@@ -39,8 +39,7 @@ def http_errors() -> Iterator[None]:
 def refuse_invalid_requests(server: FastAPI) -> None:
     """Answers 400 to requests that are not valid.
 
-    FastAPI's own answer repeats the input, which JSON cannot contain if it is NaN or half of a
-    surrogate pair.
+    FastAPI's own answer repeats the input, and JSON cannot contain NaN or half of a surrogate pair.
     """
     server.add_exception_handler(RequestValidationError, _refuse_fields)
     server.add_exception_handler(UnicodeEncodeError, _refuse_text)

@@ -30,12 +30,12 @@ FILTERS: dict[str, tuple[str, pb.ImageFilter]] = {
     "blank": ("Blank", pb.IMAGE_FILTER_BLANK),
     "misfire": ("Misfires", pb.IMAGE_FILTER_MISFIRE),
 }
-"""Title and filter by choice key, except ALL."""
+"""Title and filter, by the key of the choice; ALL has none."""
 
 
 @dataclass(frozen=True)
 class ImagePage:
-    """A page with its photos and its number, from 1, and the total counts of pages and photos."""
+    """A page's photos and number (from 1), and the total counts of pages and photos."""
 
     images: list[pb.ImageResult]
     number: int

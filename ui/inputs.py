@@ -34,8 +34,8 @@ Json = Any
 class CheckedBlocks(gr.Blocks):
     """Blocks whose events accept no files.
 
-    Gradio treats any object with a `path` and a file's marker as a file, in any input and at any
-    depth, and copies the file at its path or URL into the folder that it serves.
+    In any input and at any depth, Gradio treats an object with a `path` and a file marker as a
+    file, and copies the file at that path or URL into the folder that it serves.
     """
 
     async def preprocess_data(
@@ -57,7 +57,7 @@ class CheckedBlocks(gr.Blocks):
                 block_fn, inputs, state, explicit_call
             )
         except gr.Error as error:
-            # Gradio's message lists the choices, which its server forgets when it restarts
+            # Gradio's message lists the valid choices, but its server forgets them when it restarts
             if "not in the list of choices" not in str(error.message):
                 raise
             raise make_error("This page is out of date. Reload it, then try again.") from error
@@ -75,10 +75,10 @@ def _check_has_no_object(value: Json) -> None:
 
 
 class RequestLimits:
-    """ASGI middleware that closes unneeded routes and limits what a request may send.
+    """ASGI middleware that blocks unneeded routes and limits what a request may send.
 
     Gradio has routes that fetch URLs, convert videos and edit the source code. Only the routes that
-    the page needs are open; routes added by later versions stay closed.
+    the page needs are allowed; routes added by later versions stay blocked.
 
     Args:
         app: The page.

@@ -41,8 +41,8 @@ class News:
     async def follow(self, album_id: str) -> AsyncGenerator[str]:
         """Yields "run" and "models" once at the start and then after each change.
 
-        The page itself requests what it shows, so these events carry no data. The two are watched
-        separately, because a frozen model service delays the answer about models.
+        The page itself requests what it shows, so these events carry no data. Runs and models are
+        watched separately, because a frozen model service delays the answer about models.
         """
         changed: asyncio.Queue[str] = asyncio.Queue()
         with self._models.follow(changed), self._follow_runs(album_id, changed):

@@ -53,7 +53,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Row:
-    """A score of a photo and of the one beside it, and which of the two is better, if either."""
+    """A score of a photo and of the one beside it, and which value is better, if either."""
 
     title: str
     value: str
@@ -71,7 +71,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a chart, 200 x 80."""
+    """A bar of a chart whose size is 200 x 80."""
 
     left: float
     width: float

@@ -37,9 +37,9 @@ PICTURE_AGE_S = 24 * 3600
 GZIP_LEVEL = 4
 UPLOADS_PER_LIMIT = 50
 QUEUE_INTERVAL_S = 0.05
-"""How often Gradio looks for new events; Gradio itself uses this value on Windows."""
+"""Interval at which Gradio checks for new events; Gradio itself uses this value on Windows."""
 PROGRESS_INTERVAL_S = 10.0
-"""How often Gradio looks for progress bars of its own, which the page does not use."""
+"""Interval at which Gradio checks for its own progress bars, which the page does not use."""
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
@@ -54,8 +54,8 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     Args:
         api: The orchestrator.
         login: User name and password; None = no login.
-        max_upload_mb: Maximum size of an uploaded file; one upload may have UPLOADS_PER_LIMIT times
-            as much.
+        max_upload_mb: Maximum size of an uploaded file; a whole upload may be UPLOADS_PER_LIMIT
+            times as large.
     """
     limits = UploadLimits(max_upload_mb, UPLOADS_PER_LIMIT * max_upload_mb)
     server = FastAPI(openapi_url=None)
@@ -140,17 +140,17 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     # Only `launch` sets this, and without it Gradio does not check paths that a browser sends.
     page.has_launched = True
     limited = RequestLimits(server, limits.total_mb * MEGABYTE + MANIFEST_BYTES)
-    # Gradio compresses its own files, but not the page, which is larger than all of them
+    # Gradio compresses its own files, but not the page, which is larger than any of them
     compressed = GZipMiddleware(limited, compresslevel=GZIP_LEVEL)
     guarded: ASGIApp = _SecurityHeaders(compressed)
     return _BasicLogin(guarded, login) if login else guarded
 
 
 def look_rarely(queue: Queue) -> None:
-    """Makes Gradio's queue sleep longer between two looks for new events.
+    """Makes Gradio's queue poll less often for new events.
 
-    The queue polls for them instead of waiting. It does so a thousand times per second by default,
-    which would take 5% of a core even if no page is open.
+    By default it polls a thousand times per second, which takes 5% of a core even if no page is
+    open.
     """
     queue.sleep_when_free = QUEUE_INTERVAL_S
     queue.progress_update_sleep_when_free = PROGRESS_INTERVAL_S

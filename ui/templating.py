@@ -53,7 +53,7 @@ def problem(error: OrchestratorError) -> str:
 
 
 def no_results() -> str:
-    """Renders the placeholder for results before the first run; while a run loads, it says so."""
+    """Renders the placeholder shown before the first run, and while a run is loading."""
     title, advice = "No results yet", "Start a run under Run Pipeline to see its photos here."
     return render("empty", title=title, advice=advice, is_until_run=True)
 

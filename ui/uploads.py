@@ -1,7 +1,7 @@
 """Receives the photos of a new album in one request, and passes them on as they arrive.
 
-The body is one line of JSON, the manifest, and then the contents of its files in order. A browser
-can build that from a folder without reading the files into memory, and can report progress.
+The body is one line of JSON, the manifest, followed by the contents of its files in order. A
+browser can build such a body without reading the files into memory, and can report progress.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class _Body:
 
 
 def _check(manifest: Manifest, length: int, limits: UploadLimits) -> None:
-    """Checks the sizes before anything is passed on; `length` is that of all contents."""
+    """Checks the sizes before anything is passed on; `length` is the size of all contents."""
     for file in manifest.files:
         if file.size > limits.file_mb * MEGABYTE:
             raise HTTPException(

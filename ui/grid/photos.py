@@ -38,9 +38,9 @@ CHIPS: dict[str, tuple[str, pb.ImageFilter]] = {
     "green": ("Green label", pb.IMAGE_FILTER_LABEL_GREEN),
     "blue": ("Blue label", pb.IMAGE_FILTER_LABEL_BLUE),
 }
-"""Title and filter by the name in the grid's address."""
+"""Title and filter, by name in the grid's address."""
 _LEFT_OUT = ("facts", "scores", "faces")
-"""Fields that only a large view shows; they would make up most of the response."""
+"""Fields that the grid does not show and that would make up most of the response."""
 
 
 def summary_json(

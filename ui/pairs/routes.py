@@ -22,7 +22,7 @@ from ui.http_errors import http_errors
 
 STATIC = Path(__file__).parent / "static"
 PAIR_COUNT = 200
-"""Pairs to send at a time; the page asks for more when it has shown them."""
+"""Pairs to send at a time; the page requests more once it has shown them."""
 
 
 class Change(BaseModel):
@@ -93,7 +93,7 @@ class _Pairs:
         }
 
     async def proposal(self, album_id: str, run_id: str) -> dict[str, Any]:
-        """Returns what the answers so far say about the run's weights."""
+        """Returns the weights that the answers so far suggest for the run."""
         with http_errors():
             await find_completed_run(self._api, album_id, run_id)
             request = pb.ProposeWeightsRequest(run_id=run_id)
@@ -107,7 +107,7 @@ class _Pairs:
         }
 
     async def keep(self, album_id: str, run_id: str, kept: Kept) -> dict[str, Any]:
-        """Stores weights as a profile that starts from the run's own."""
+        """Stores weights as a new profile that is based on the run's profile."""
         with http_errors():
             run = await find_completed_run(self._api, album_id, run_id)
             request = pb.KeepProfileRequest(

@@ -10,7 +10,7 @@ Json = dict[str, Any]
 
 
 def person_json(person: pb.Person) -> Json:
-    """Describes a person; `best` is null without a scored photo."""
+    """Describes a person; `best` is null if no photo of the person is scored."""
     return {
         "id": person.id,
         "name": person.name,

@@ -42,7 +42,7 @@ class Change(BaseModel):
 
 
 class Correction(Change):
-    """What the user says; see CorrectPeopleRequest in orchestrator.proto."""
+    """A correction by the user; see CorrectPeopleRequest in orchestrator.proto."""
 
     action: Literal[
         "name", "merge", "move", "not_person", "not_face", "ignore", "important", "not_important"
@@ -63,7 +63,7 @@ def parse_box(text: str) -> image_pb2.BoundingBox:
     """Reads "left,top,width,height".
 
     Raises:
-        HTTPException: It is not of this form.
+        HTTPException: The text does not have this form.
     """
     try:
         left, top, width, height = map(float, text.split(","))
@@ -124,14 +124,14 @@ class _PeopleView:
         return {"faces": list(map(face_json, answer.faces)), "next": answer.next_page_token}
 
     async def questions(self) -> dict[str, Any]:
-        """Returns the few uncertain faces that matter most."""
+        """Returns questions about the few uncertain faces that matter most."""
         request = pb.ListPeopleQuestionsRequest()
         with http_errors():
             answer = await self._api.call(self._api.stub.ListPeopleQuestions, request)
         return {"questions": list(map(question_json, answer.questions))}
 
     async def correct(self, said: Correction) -> dict[str, Any]:
-        """Stores a correction; returns its id, to undo it."""
+        """Stores a correction; returns its id, with which it can be undone."""
         request = pb.CorrectPeopleRequest(
             action=f"PEOPLE_ACTION_{said.action.upper()}",
             person_id=said.person_id,

@@ -1,5 +1,5 @@
-// Uploads a folder, or some photos, as a new album: dropped or chosen, listed with what is left out,
-// then sent in one request that the server passes on as it arrives.
+// Uploads a folder or photos that were dropped or chosen, as a new album. Shows what will be sent and
+// what is left out, then sends one request, which the server passes on as it arrives.
 const zone = element.querySelector(".drop");
 const part = (name) => zone.querySelector(`.${name}`);
 const suffixes = new Set(zone.dataset.suffixes.split(" "));

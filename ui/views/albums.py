@@ -95,7 +95,7 @@ def build(api: Orchestrator, album: gr.Textbox, limits: UploadLimits) -> gr.HTML
 
 def _wire_browser(api: Orchestrator, browser: gr.HTML, folder: gr.Textbox) -> None:
     async def browse(event: gr.EventData) -> list[Any]:
-        # the list of allowed roots is not a folder, so it leaves the path as it is
+        # the list of allowed roots is not a folder, so showing it leaves the path unchanged
         request = pb.ListFoldersRequest(folder=str(event.folder))
         listing = await report_errors(api.call(api.stub.ListFolders, request))
         return [listing.folder or gr.skip(), render("folders", listing=listing)]
@@ -145,7 +145,7 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
 
 
 async def choose_album(api: Orchestrator, wanted: str) -> str:
-    """Returns `wanted` if it is an album, else the album of the newest run, else the newest."""
+    """Returns `wanted` if that album exists, else the newest run's album, else the newest album."""
     known = [album.id for album in await api.albums()]
     if wanted in known:
         return wanted
@@ -171,7 +171,7 @@ def dropdown_names(albums: Sequence[pb.Album]) -> list[tuple[str, str]]:
 
 
 def join_folders(album: pb.Album) -> str:
-    """Returns the folders of an album; an older orchestrator reports only one."""
+    """Joins the folders of an album; an older orchestrator reports only one folder."""
     return ", ".join(album.folders or [album.folder])
 
 

@@ -23,7 +23,7 @@ def build() -> gr.HTML:
 
 
 async def load_bar(api: Orchestrator, album_id: str, run_id: str) -> Any:  # noqa: ANN401
-    """Renders the bar; leaves it as it is while the orchestrator is away."""
+    """Renders the bar; leaves it unchanged while the orchestrator is down."""
     try:
         albums = await api.albums()
         runs = await api.runs(album_id) if album_id else []

@@ -28,7 +28,7 @@ class CompareView:
 
     Attributes:
         other: Id of the run to compare with.
-        changes: How the current run differs from it, below the choice of that run.
+        changes: How the current run differs from the other, below the dropdown that chooses it.
     """
 
     other: gr.Textbox

@@ -35,7 +35,7 @@ async def render_detail(
         run_id: The photo's run.
         path: The photo.
         other_path: The photo beside it; empty = the photo that it lost to.
-        ask: Whether to ask the Siamese model which of them is better.
+        ask: Whether to ask the Siamese model which photo is better.
         explain: Whether to show the full explanation of the result.
     """
     image = await api.image(run_id, path)

@@ -1,4 +1,4 @@
-"""The Export tab: files to download, and files to write to a folder."""
+"""The Export tab: downloads files, and writes files to a folder."""
 
 from __future__ import annotations
 

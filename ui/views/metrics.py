@@ -117,7 +117,7 @@ async def load_page(
     chosen: Sequence[Any],
     page: int | None,
 ) -> list[Any]:
-    """Returns updates for MetricsView.outputs: the table's page that `MetricsView.chosen` names."""
+    """Returns updates for MetricsView.outputs: the table page for `MetricsView.chosen`."""
     search, filter_by, score, minimum, maximum, order = chosen
     if not run_id:
         return [no_results(), "", 1]
@@ -166,7 +166,7 @@ async def load_page(
 
 
 def _score_ranges(score: str, minimum: str, maximum: str) -> list[pb.ScoreRange]:
-    """Reads the bounds as typed; ValueError if one is not a number."""
+    """Parses the bounds that the user typed; ValueError if one is not a number."""
     bounds = pb.ScoreRange(score=score, minimum=_number(minimum), maximum=_number(maximum))
     return [bounds] if score else []
 

@@ -136,7 +136,7 @@ async def _nothing(api: Orchestrator, run_id: str, filter_title: str) -> str:
 async def _clusters(
     api: Orchestrator, run_id: str, images: list[pb.ImageResult]
 ) -> dict[int, pb.Cluster]:
-    """Fetches the clusters of a page's photos: one page of them, as ids are dense and ordered."""
+    """Fetches the clusters of a page's photos in one request: their ids are dense and ordered."""
     ids = [image.cluster_id for image in images if image.HasField("cluster_id")]
     ids = [cluster_id for cluster_id in ids if cluster_id >= 0]
     if not ids:

@@ -136,9 +136,9 @@ def _wire_deletion(
 
 
 async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
-    """Returns updates for profile and settings; without a profile, those of the orchestrator.
+    """Returns updates for profile and settings; by default, the orchestrator's own profile.
 
-    `offer_profiles` adds the other profiles, because a frozen model service delays it.
+    `offer_profiles` adds the other profiles later, because a frozen model service delays it.
     """
     described = await api.settings(wanted)
     chosen = described.profile
@@ -150,7 +150,7 @@ async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
 
 
 async def offer_profiles(api: Orchestrator, chosen: str | None) -> Any:  # noqa: ANN401
-    """Returns the update for the profiles, once the services have reported their models."""
+    """Returns an update for the profile dropdown, once the services have reported their models."""
     try:
         described, served = await asyncio.gather(api.settings(chosen or ""), api.models())
     except OrchestratorError:
@@ -161,9 +161,9 @@ async def offer_profiles(api: Orchestrator, chosen: str | None) -> Any:  # noqa:
 def profile_update(
     described: pb.DescribeSettingsResponse, served: Sequence[pb.ServedModel]
 ) -> dict[str, Any]:
-    """Updates the dropdown, which offers the profiles whose models the services use.
+    """Returns an update that offers only the profiles whose models the services use.
 
-    A run cannot change those, so under another profile it would have settings for other models.
+    A run cannot change the models, so another profile's settings would not fit them.
     """
     ids = {
         entry.role: {entry.model.id, entry.model.fallback_for_model_id}

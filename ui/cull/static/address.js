@@ -10,7 +10,7 @@ export function readAddress() {
   return { albumId, runId, photo };
 }
 
-// Puts a photo into the address, after a short delay unless it is needed at once.
+// Puts a photo into the address, by default after a short delay.
 export function writeAddress(photo, wait = QUIET_MS) {
   clearTimeout(timer);
   const write = () => {

@@ -24,7 +24,7 @@ export class Album extends Photos {
     return this.moments.map(({ photos }) => [...photos]);
   }
 
-  // Puts the photos into moments, in this order; empty ones are left out.
+  // Puts the photos into moments, in the given order; leaves out empty groups.
   arrange(groups) {
     this.moments = groups
       .filter((photos) => photos.length)
@@ -47,7 +47,7 @@ export class Album extends Photos {
   }
 }
 
-// Returns the shot that a photo competes with: the best other one of its moment.
+// Returns the shot that a photo competes with: the best other shot in its moment.
 export function rival(photo) {
   const others = photo.at.photos.filter((other) => other !== photo);
   return others.find((other) => other.path === photo.lost_to) ?? others[0];

@@ -39,7 +39,7 @@ function addFaces(rows, photo) {
   const pairs = rows.flatMap((row) =>
     centres.map((centre, index) => ({ row, index, far: distance(row.centre, centre) })),
   );
-  // an unknown face may be a known person's, but not the other way round
+  // a face without an identity may join a known person's row, but an identified face keeps its own
   const taken = new Set(rows.flatMap((row) => (row.faces.has(photo) ? [row.faces.get(photo)] : [])));
   for (const { row, index, far } of pairs.sort((one, other) => one.far - other.far)) {
     if (far >= NEAR || taken.has(index) || row.faces.has(photo)) continue;

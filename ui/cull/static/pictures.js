@@ -79,13 +79,13 @@ export class Pictures {
   // screen are sharp, the first few at screen size. Then it has the server prepare later ones.
   async prefetch(shown, next, later) {
     this.#abandon(shown, next, later);
-    this.wanted = next; // a later call replaces it while this one waits
+    this.wanted = next; // a later call replaces this list, which stops the current one
     for (const photo of next) this.medium(photo, "low");
     const load = async (photos, start) => {
       for (const photo of photos) if (this.wanted === next) await start(photo);
     };
     const large = (photo) => this.large(photo, "low").done;
-    const waiting = next.values(); // shared by two lanes; more would keep sudden jumps waiting
+    const waiting = next.values(); // shared by two loops; more would delay the photos after a jump
     const sharpen = async () => {
       await Promise.all(shown.map((photo) => this.large(photo).done));
       await Promise.all([load(waiting, large), load(waiting, large)]);
@@ -95,8 +95,8 @@ export class Pictures {
     await load(later, (photo) => this.#draw(photo));
   }
 
-  // Has the server draw and cache a picture, which takes far longer than sending it. It requests
-  // one at a time and does not decode it here, so nothing else is held up.
+  // Has the server draw and cache a picture, which takes far longer than sending it. Pictures are
+  // requested one at a time and not decoded here, so nothing else is held up.
   async #draw(photo) {
     const url = this.url(photo, LARGE_PX);
     if (this.larges.has(url) || this.drawn.has(url)) return;

@@ -9,9 +9,9 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 4000;
 
 export class Queue {
-  // `saved(entries, changed, mark)` is called once a batch is stored, with what `mark()` was when
-  // it was sent; `refused(entries, text)` if the server rejects an entry for good; and `counted()`
-  // whenever the number of entries changes.
+  // `saved(entries, changed, mark)` is called once a batch is stored, with the value that `mark()`
+  // had when the batch was sent; `refused(entries, text)` if the server rejects an entry for good;
+  // and `counted()` whenever the number of entries changes.
   constructor(url, { mark, saved, refused, counted }) {
     this.url = url;
     this.mark = mark;

@@ -1,5 +1,5 @@
-// Offers to show the moments as other tabs or people have changed them. They are not shown at once,
-// because the order of the photos never changes under the cursor.
+// Offers to reload the moments when another tab or person has changed them. They are not reloaded
+// automatically, because the order of the photos never changes under the cursor.
 
 import { byId } from "./elements.js";
 

@@ -1,5 +1,5 @@
-// Loads the page again if part of it could not be loaded, for example because the network changed
-// at that moment. Without that, a page whose modules are missing would stay empty.
+// Reloads the page if part of it could not be loaded, for example because the network changed at
+// that moment. Otherwise a page whose modules are missing would stay empty.
 
 {
   const LIMIT = 5;

@@ -17,8 +17,8 @@ export class Tiles {
     this.loaded = new Map(); // URL -> {image, ready, failed, done}, most recently used last
   }
 
-  // Shows the visible tiles of `figures` (photo -> figure), then loads those that `upcoming` would
-  // show in place of the first one.
+  // Shows the visible tiles of `figures` (photo -> figure), then loads the tiles that would be
+  // visible if `upcoming` replaced the first photo.
   async render(figures, zoom, upcoming) {
     const wanted = new Map();
     for (const [photo, figure] of figures) {
@@ -26,7 +26,7 @@ export class Tiles {
       for (const tile of tiles) wanted.set(this.#url(photo, tile), tile);
       this.#show(photo, figure, tiles);
     }
-    this.wanted = wanted; // a later call replaces it while this one waits
+    this.wanted = wanted; // a later call replaces this list, which stops the current one
     this.#abandon();
     if (zoom.isFit) return this.#forgetFailed();
     await Promise.all([...wanted.keys()].map((url) => this.loaded.get(url)?.done));
@@ -87,7 +87,7 @@ export class Tiles {
     const entry = { image, ready: false, failed: false };
     entry.done = image.decode().then(
       () => (entry.ready = true),
-      () => (entry.failed = image.hasAttribute("src")), // otherwise it was abandoned
+      () => (entry.failed = image.hasAttribute("src")), // without it, the tile was abandoned
     );
     this.loaded.set(url, entry);
     for (const oldest of this.loaded.keys()) {
@@ -144,7 +144,7 @@ function place({ style }, { left, top, right, bottom }) {
   style.height = `${bottom - top}px`;
 }
 
-// Says why a photo cannot be shown at full size; an image does not report the server's answer.
+// Says why a photo cannot be shown at full size; an image element does not reveal the reason.
 async function explain(photo, url) {
   const response = await fetch(url).catch(() => undefined);
   if (response?.ok) return;

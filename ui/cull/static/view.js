@@ -47,7 +47,8 @@ export class View {
     const { photos } = photo.at;
     const place = `shot ${photos.indexOf(photo) + 1} of ${photos.length}`;
     byId("announcer").textContent = describe(photo, place);
-    // last, because both make the browser compute the layout, which any later change would repeat
+    // last, because both make the browser compute the layout, and any later change would make it do
+    // so again
     this.stripButtons.get(photo).scrollIntoView({ block: "nearest", inline: "center" });
     this.#fitShots();
   }
@@ -179,9 +180,9 @@ export class View {
     else done.then((loaded) => loaded && put());
   }
 
-  // Returns the photos that the next keys may show: the next three shots in the direction of the
-  // last key, the one behind and the first of the next moment; later, the rest of this moment and
-  // many that follow.
+  // Loads the photos that the next keys may show: first the next three shots in the direction of
+  // the last key, the shot behind and the first shots of the next moment; later, the rest of this
+  // moment and many shots after it.
   #prefetch(shown) {
     const { index } = this.photo;
     const by = index < this.lastIndex ? -1 : 1;
@@ -274,7 +275,7 @@ export class View {
     );
   }
 
-  // Shows or hides the buttons that split, merge and move, where there is no room for them.
+  // Shows or hides the buttons that split, merge and move, on screens too small to always show them.
   toggleRegrouping() {
     byId("panel").classList.toggle("regrouping");
     this.#renderPanel(this.photo);

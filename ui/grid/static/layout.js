@@ -22,7 +22,8 @@ function titleOf(photo) {
   return photo.moment === null ? "Single shots" : `Moment ${photo.moment + 1}`;
 }
 
-// Lays out groups within a width: {xs, ys} of the photos in order, labels, and the total height.
+// Lays out groups within a width; returns the photos' positions xs and ys in order, the labels of
+// the groups, the total height, and the size.
 export function layOut(groups, width, size) {
   const total = groups.reduce((sum, group) => sum + group.count, 0);
   const [xs, ys] = [new Float64Array(total), new Float64Array(total)];
@@ -45,7 +46,7 @@ export function layOut(groups, width, size) {
   return { xs, ys, labels, height: bottom, size };
 }
 
-// Returns the first index in ascending `values` whose value is not below `limit`.
+// Returns the first of `count` indexes whose value is at least `limit`; the values must ascend.
 export function lowerBound(count, valueAt, limit) {
   let [low, high] = [0, count];
   while (low < high) {

@@ -46,7 +46,7 @@ class Pairs {
     return this.pairs[this.place];
   }
 
-  // Shows the current pair, or that there are no more.
+  // Shows the current pair, or says that there are no more pairs.
   show() {
     byId("answered").textContent = `${this.answered} answered`;
     byId("left").textContent = `${this.left} left`;
@@ -124,7 +124,7 @@ class Pairs {
     return undefined;
   }
 
-  // Stores the answer, which side is better, and shows the next pair.
+  // Stores an answer and shows the next pair.
   #answer(action, side) {
     if (!this.pair) return;
     const photos = [this.pair[side], this.pair[1 - side]];
@@ -235,7 +235,7 @@ function listen(pairs) {
     const { command } = event.target.closest("[data-command]")?.dataset ?? {};
     if (command) pairs.run(command);
   });
-  // a shot under the pointer is the one that a click zooms
+  // remembers the shot under the pointer, for zooming
   byId("shots").addEventListener("pointerdown", (event) => {
     const figure = event.target.closest("figure");
     pairs.pointed = figure ? pairs.photoOf(figure) : undefined;

@@ -3,7 +3,7 @@
 import { element, plural } from "/cull/files/elements.js";
 import { facePicture, photoAddress } from "./faces.js";
 
-const cards = new WeakMap(); // so that typing a search or loading more persons makes no card again
+const cards = new WeakMap(); // existing cards, reused when searching or loading more persons
 
 export function renderPersons(persons, search) {
   const words = search.toLowerCase().trim();

@@ -40,7 +40,7 @@ class People {
     document.body.classList.add("ready");
     dispatchEvent(new Event("bestshot:loaded"));
     if (id) return;
-    await coversOnScreen(); // the rest would make them wait
+    await coversOnScreen(); // loading the other persons would delay them
     if (this.loading !== loading) return;
     await this.#loadMore(more, () => {
       if (this.loading !== loading || !byId("persons")) return false;
@@ -53,7 +53,7 @@ class People {
     if (this.loading === loading) this.#ask(questions);
   }
 
-  // Shows new questions at once only if nothing moves while the user is pointing at it.
+  // Shows new questions, or a button for them if showing them would move what the user points at.
   #ask(questions) {
     const main = byId("main");
     const isBusy = main.matches(":hover, :focus-within") || main.scrollTop > 0;
@@ -68,7 +68,7 @@ class People {
     byId("help")?.replaceChildren(...renderQuestions(this.questions));
   }
 
-  // Loads the remaining persons page by page; `added` is called after each, and ends it if false.
+  // Loads the remaining persons page by page; calls `added` after each page, until it returns false.
   async #loadMore(token, added = () => true) {
     for (let next = token; next; ) {
       const page = await read(`/people/persons?${new URLSearchParams({ token: next })}`);
@@ -198,7 +198,7 @@ async function readFaces(id) {
   }
 }
 
-// Returns once the covers on the screen are loaded, or cannot be.
+// Waits until each cover on the screen has loaded or failed to load.
 function coversOnScreen() {
   const covers = [...document.querySelectorAll(".person img")];
   const shown = covers.filter((image) => image.getBoundingClientRect().top < innerHeight);
@@ -271,12 +271,12 @@ function listenToNames(people) {
   window.addEventListener("popstate", () => people.load());
 }
 
-// Returns what two names share that the server takes for the same name.
+// Folds a name, as the server does when it checks whether two names are the same.
 function fold(name) {
   return name.trim().normalize().toLowerCase();
 }
 
-// Merges one person into another by dragging it there.
+// Lets the user merge one person into another by dragging.
 function listenToDrags(people) {
   const main = byId("main");
   let dragged;

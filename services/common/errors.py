@@ -31,7 +31,7 @@ MAX_QUOTED_BYTES = 200
 
 
 def shorten(text: str, max_bytes: int = MAX_QUOTED_BYTES) -> str:
-    """Cuts the middle out of a text that is too long, because it may quote a caller's input."""
+    """Cuts the middle out of a text that is too long; it may quote input of any length."""
     content = text.encode("utf-8", "replace")
     if len(content) <= max_bytes:
         return content.decode()

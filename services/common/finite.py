@@ -46,7 +46,7 @@ def non_finite_place(value: object) -> str | None:
 
 
 def _is_surely_finite(values: Sequence[object]) -> bool:
-    """Recognizes long lists of numbers quickly."""
+    """Checks a long list quickly; False = it may contain anything."""
     kinds = set(map(type, values))
     return kinds <= {int} or (kinds == {float} and all(map(math.isfinite, values)))  # type: ignore[arg-type]
 

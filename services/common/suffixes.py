@@ -24,15 +24,15 @@ OTHER_SUFFIXES = frozenset(
     }
 )
 """Pictures that cameras do not write, so a RAW file of the same name is a separate photo. Some of
-these formats cannot be decoded; such files still become rows."""
+these formats cannot be decoded; such files still appear in the results."""
 PHOTO_SUFFIXES = PICTURE_SUFFIXES | RAW_SUFFIXES | OTHER_SUFFIXES
 """Suffixes of candidate files; their magic bytes decide what they really are."""
 FILM_SUFFIXES = frozenset({".mov", ".mp4", ".mp", ".aae"})
-"""Videos of Live Photos and of Google's motion photos, and Apple's edits. They have the photo's
-name with another suffix."""
+"""Videos of Live Photos and of Google's motion photos, and Apple's edits. They are named like the
+photo, with a different suffix."""
 XMP_SUFFIX = ".xmp"
 SIDECAR_SUFFIXES = frozenset({XMP_SUFFIX, ".pp3", ".dop"})
-"""Sidecars of other programs (RawTherapee, DxO PhotoLab) too. The suffix follows the photo's whole
-name or replaces the photo's own."""
+"""Suffixes of XMP sidecars and of those that RawTherapee and DxO PhotoLab write. The suffix either
+follows the photo's whole name or replaces the photo's own suffix."""
 UPLOAD_SUFFIXES = PHOTO_SUFFIXES | SIDECAR_SUFFIXES | {".aae"}
 """Suffixes of the files that an upload may contain."""

@@ -1,4 +1,4 @@
-"""Temporary files and folders; if they cannot be created, the error says which variable to set."""
+"""Temporary files and folders; if none can be created, the error says which variable to set."""
 
 from __future__ import annotations
 

@@ -9,5 +9,5 @@ class FaceSettings(ModelServiceSettings):
     """Section `face` of services.yaml."""
 
     identity_model: str | None
-    """id in `models.yaml` of the network that recognizes people, for callers that ask for it; the
-    service starts even without its file. `null` for none"""
+    """id in `models.yaml` of the network that recognizes people, used when a caller asks for
+    identities; the service starts even without the network's file. `null` for none"""

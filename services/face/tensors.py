@@ -21,10 +21,11 @@ SCORES = (
 
 
 def tensor_api(servicer: FaceServicer) -> TensorApi:
-    """Describes the call: input `image`; `face_count` outputs each picture's number of rows.
+    """Describes the call: input `image`, and outputs with one row per face.
 
-    Outputs: `face_count`, INT32 (n,); `box`, FP32 (faces, 4): left, top, width, height, relative to
-    the picture; and one output per score, FP64 (faces,), named as in face.proto, NaN if unknown.
+    Outputs: `face_count`, INT32 (n,), the number of rows for each picture; `box`, FP32 (faces, 4):
+    left, top, width, height, relative to the picture; and one output per score, FP64 (faces,),
+    named as in face.proto, NaN if unknown.
     """
 
     async def infer(images: Images) -> Tensors:

@@ -260,8 +260,8 @@ def heuristic_aesthetic(
     Focus (0 to 1) is measured in the sharpest region (a sharp subject in front of a soft background
     is not a fault), contrast is the width of the middle 98 percent of the luminance, light is how
     close the mean luminance is to middle grey, colour is the colourfulness up to "moderately
-    colourful", compactness is how small a frame contains 81 percent of the edges, and simplicity is
-    how few hues there are. Contrast, compactness and simplicity follow Ke, Tang and Jing (2006),
+    colourful", compactness is how small the frame is that contains 81 percent of the edges, and
+    simplicity is how few hues there are. The last two and contrast follow Ke, Tang and Jing (2006),
     "The Design of High-Level Features for Photo Quality Assessment", sections 4.1 to 4.3.
 
     Returns:

@@ -91,8 +91,8 @@ def load_profile(folder: Path, name: str) -> Layer:
     """Reads `profiles/<name>.yaml`: keys description, pipeline, services.
 
     Raises:
-        ConfigError: There is no such profile in `folder` or among the user's, or one in each; or
-            its file is invalid.
+        ConfigError: The profile is neither in `folder` nor among the user's own, or it is in both,
+            or its file is invalid.
     """
     shipped, own = _list_profiles(folder / "profiles"), _list_profiles(user_profiles_dir())
     known = {**own, **shipped}
@@ -167,8 +167,8 @@ def profile_names(folder: Path) -> list[str]:
 def profiles_to_check(folder: Path) -> list[str]:
     """Lists the profiles in `folder`, which must all be valid.
 
-    One of the user's own is checked only when it is used, so that a broken one stops nothing else.
-    Nor does one that has the name of a profile in `folder`.
+    The user's own profiles are checked only when they are used, so an invalid one, or one that has
+    the name of a profile in `folder`, causes no other errors.
     """
     shipped, own = _list_profiles(folder / "profiles"), _list_profiles(user_profiles_dir())
     return sorted(shipped.keys() - own.keys())
@@ -429,7 +429,7 @@ def _below(layer: Layer, keys: Sequence[str]) -> Tree:
 def _explain(
     problems: Sequence[Mapping[str, Any]], layers: Sequence[Layer], is_secret: bool
 ) -> list[str]:
-    """Writes one line per wrong key; a value that may have several types has several problems."""
+    """Writes one line per wrong key; joins the problems of a value that may have several types."""
     lines: dict[str, str] = {}
     for problem in problems:
         path = [str(part) for part in problem["loc"]]
@@ -437,7 +437,7 @@ def _explain(
             key = ".".join(path)
             lines[key] = f"the key {key!r} is missing from {layers[0].source}"
             continue
-        if not path:  # two settings that do not fit together
+        if not path:  # two settings contradict each other
             message = describe_problem(problem)
             lines[message] = message
             continue

@@ -67,7 +67,7 @@ _STRIPE_PIXELS = 2**20
 """Number of pixels converted at a time: a stripe's temporary arrays are small compared with the
 photo."""
 _SMALL_PIXELS = 2**23
-"""Rotated as a whole: the copy fits into `OVERHEAD_BYTES`."""
+"""Photos of at most this size are rotated as a whole: the copy fits into `OVERHEAD_BYTES`."""
 _SRGB_TOLERANCE = 4
 """Out of 255. The sRGB profiles of cameras and programs differ from sRGB by 1."""
 _END_OF_JPEG = b"\xff\xd9"

@@ -66,7 +66,7 @@ def _decoder_bytes(
         case "JPEG" | "MPO":
             return _coefficient_bytes(image, content, source_size)
         case "PNG" if has_frames(image):
-            return 2 * native * pixels  # the previous frame, and the remains of this one
+            return 2 * native * pixels  # the previous frame, and what is left after disposing of it
         case "TIFF":
             return _tiff_bytes(image, native)
         case "BMP" if _is_run_length_coded(image):
@@ -81,7 +81,7 @@ def _decoder_bytes(
 
 
 def has_frames(image: Image.Image) -> bool:
-    """Whether it is an animation; a file that ends within its second frame is not."""
+    """Whether the image is an animation; a file that ends within its second frame is not."""
     try:
         return bool(getattr(image, "is_animated", False))
     except Exception:  # Pillow looks for the second frame, and may raise any exception

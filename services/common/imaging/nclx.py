@@ -47,7 +47,7 @@ def find_conversion(image: Image.Image, content: bytes) -> Convert | None:
 
 
 def overrides_profile(image: Image.Image, content: bytes) -> bool:
-    """Whether code points count instead of a profile, as in PNG (third edition, 4.3)."""
+    """Whether code points take precedence over a profile, as in PNG (third edition, 4.3)."""
     return image.format == "PNG" and bool(_find_cicp(content))
 
 

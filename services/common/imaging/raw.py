@@ -140,7 +140,7 @@ def _count_missing_bytes(content: bytes) -> int:
     for number in range(_MAX_FOLDERS):
         if not waiting:
             break
-        with contextlib.suppress(Exception):  # as above
+        with contextlib.suppress(Exception):  # hostile tags may raise any exception
             tags = read_tags(content, waiting.pop(0))
             is_dng = is_dng or (number == 0 and _DNG_VERSION in tags)
             for offsets, counts in _DATA_TAGS:

@@ -154,10 +154,10 @@ class OrtSession:
 
 
 def check_runtime() -> None:
-    """Checks that ONNX Runtime is installed, and only once.
+    """Checks that exactly one distribution of ONNX Runtime is installed.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: None is installed, or both are.
     """
     if onnxruntime is None:
         raise ConfigError(

@@ -501,7 +501,7 @@ def with_parts(models: Mapping[str, ModelEntry], model_id: str) -> list[str]:
 def _local(
     models_folder: Path, models: Mapping[str, ModelEntry], model_id: str, *, asked: str
 ) -> LocalModel:
-    """`asked` is the model that the user named, for messages; `model_id` may be part of it."""
+    """Finds and verifies the files; messages name `asked`, of which `model_id` may be a part."""
     with_parts(models, model_id)
     entry = models[model_id]
     parts = {

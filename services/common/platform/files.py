@@ -18,7 +18,7 @@ from pathlib import Path
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)  # Windows
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-"""Without it, opening a named pipe that nobody writes to would never return."""
+"""Without this flag, opening a named pipe that nobody writes to would never return."""
 READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | _BINARY
 READ_WRITE = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | _BINARY
 WRITE = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | _BINARY
@@ -35,7 +35,7 @@ _LINK_TAGS = {
 class Folder(ABC):
     """An opened folder; names in it are single components, and links are never followed.
 
-    Methods raise OSError as the functions of `os` that they are named after.
+    Methods raise OSError in the same cases as the functions of `os` that they are named after.
     """
 
     @abstractmethod
@@ -44,7 +44,7 @@ class Folder(ABC):
 
     @abstractmethod
     def open_folder(self, name: str) -> Folder:
-        """Opens a folder in it; ELOOP or ENOTDIR if it is anything else."""
+        """Opens a subfolder; ELOOP or ENOTDIR if the name is not that of a folder."""
 
     @abstractmethod
     def duplicate(self) -> Folder:
@@ -56,23 +56,23 @@ class Folder(ABC):
 
     @abstractmethod
     def status(self, name: str | None = None) -> os.stat_result:
-        """Returns the status of a file in it, or without a name its own."""
+        """Returns the status of a file in the folder; without a name, that of the folder itself."""
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Lists the names in it."""
+        """Lists the names in the folder."""
 
     @abstractmethod
     def make_folder(self, name: str) -> None:
-        """Creates a folder in it."""
+        """Creates a subfolder."""
 
     @abstractmethod
     def remove_folder(self, name: str) -> None:
-        """Removes an empty folder in it."""
+        """Removes an empty subfolder."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Removes a file or link in it."""
+        """Removes a file or link from the folder."""
 
     @abstractmethod
     def replace(self, name: str, target: Folder, new_name: str) -> None:
@@ -248,10 +248,10 @@ def open_folder(path: Path, *, follow: bool = True) -> Folder:
 
     Args:
         path: The folder.
-        follow: Whether it may be a link to one.
+        follow: Whether the path may be a link to a folder.
 
     Raises:
-        OSError: It cannot be opened; ELOOP or ENOTDIR for a link that is not followed.
+        OSError: The folder cannot be opened; ELOOP or ENOTDIR for a link that is not followed.
     """
     if _HAS_DESCRIPTORS:
         return _DescriptorFolder(os.open(path, _FOLDER if follow else _FOLDER | NO_FOLLOW))

@@ -23,7 +23,7 @@ def lock_descriptor(descriptor: int, *, wait: bool = False) -> None:
         BlockingIOError: Another process has locked it.
         OSError: The file system has no locks.
     """
-    import portalocker  # takes 40 ms, and not every command locks something
+    import portalocker  # loading it takes 40 ms, and not every command locks something
 
     flags = portalocker.LOCK_EX if wait else portalocker.LOCK_EX | portalocker.LOCK_NB
     try:

@@ -1,6 +1,6 @@
 """Ctrl-C ends a program at any moment without a traceback.
 
-Imports next to nothing, because Ctrl-C before `run_interruptible` still causes one.
+Imports next to nothing, because Ctrl-C before `run_interruptible` still causes a traceback.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def run_interruptible(load: Callable[[], Callable[[], object]]) -> None:
         load: Imports the program, and returns its main function.
     """
     is_interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_interruptible:  # not in the background of a shell, which ignores the signal
+    if is_interruptible:  # a shell makes background jobs ignore the signal
         signal.signal(signal.SIGINT, _exit_at_once)
     run = load()
     if is_interruptible:

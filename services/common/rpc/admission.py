@@ -20,7 +20,7 @@ ADMITTED_MESSAGES = 4
 """How many requests of the maximum size, or smaller ones of the same total size, are in memory at
 the same time. That is enough to keep the workers busy; further requests wait at their clients."""
 REQUEST_READ_S = 60.0
-"""Even a request of the maximum size arrives in less time at 10 Mbit/s."""
+"""Time for a request to arrive; one of the maximum size takes less at 10 Mbit/s."""
 SMALL_REQUEST_BYTES = 2**20
 """Maximum size of a request that has neither pictures nor long lists; a larger one is refused,
 but only after it has been read."""
@@ -162,7 +162,7 @@ class Admission:
         except asyncio.CancelledError:
             if turn.cancelled():
                 self._forget(peer, turn)
-            else:  # it was granted just before
+            else:  # the turn was granted just before
                 self._leave_reading(peer, self._largest)
             raise
 

@@ -58,7 +58,8 @@ class TokenSettings(Settings):
     Attributes:
         sha256: Hex digest of the token; the server's files never contain the token itself.
         scope: Its permissions: read < run < admin.
-        expires: Day or time from which it is refused, in UTC unless it has an offset; None = never.
+        expires: Day or time from which the token is refused, in UTC unless it has an offset; None =
+            never.
     """
 
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -66,7 +67,7 @@ class TokenSettings(Settings):
     expires: datetime.datetime | None = None
 
     def has_expired(self) -> bool:
-        """Whether it is refused from now on."""
+        """Whether the token is no longer accepted."""
         if self.expires is None:
             return False
         zone = self.expires.tzinfo or datetime.UTC

@@ -30,7 +30,7 @@ class Turns:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was granted just before
+            if turn.done() and not turn.cancelled():  # the turn was granted just before
                 self.release(amount)
             else:
                 self._grant()  # skips this one, because those behind it may need less

@@ -77,7 +77,7 @@ def is_in_place(models_folder: Path, model_id: str, key: str, download: Download
     file = download.installed
     expected = expected_digest(models_folder, model_id, key, file)
     if expected is None and download.conversion is not None:
-        return False  # every finished conversion leaves a digest
+        return False  # every finished conversion leaves a digest in the pins
     return _is_complete(models_folder / model_id / file.name, file, expected)
 
 
@@ -467,7 +467,7 @@ def _run(module: str, *arguments: Path | str, created: Sequence[Path], name: str
 
 
 def _install(partial: Path, target: Path, digest: str, source: str) -> None:
-    # Written first: if the move fails, the digest in the record does not match and it is ignored.
+    # The record is written first: if the move fails, its digest does not match, so it is ignored.
     write_source(target, digest, source)
     partial.replace(target)
 

@@ -1,6 +1,6 @@
 """Checks with buf that the API is compatible with that of the last release.
 
-`--release` stores the current API in released.binpb as the released one, when making a release.
+`--release` stores the current API in released.binpb as that of the last release.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def find_breaks(api: Path) -> str:
     """Returns the changes that break callers of the released API, one per line; empty if none."""
     command = [BUF, "breaking", api, "--against", RELEASED, "--config", RULES, "--exclude-imports"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if done.returncode not in (0, 100):  # 100: it found something
+    if done.returncode not in (0, 100):  # 100: there are breaking changes
         raise SystemExit(done.stderr)
     return done.stdout
 

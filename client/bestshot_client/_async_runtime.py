@@ -1,4 +1,4 @@
-"""What the asynchronous client does differently from the blocking one; see `_sync_runtime`."""
+"""The parts of the asynchronous client that differ in the blocking one; see `_sync_runtime`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the blocking client does differently from the asynchronous one; see `_async_runtime`."""
+"""The parts of the blocking client that differ in the asynchronous one; see `_async_runtime`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def map_ordered(
 ) -> list[AnswerT]:
     """Makes calls, at most `limit` at a time; returns the answers in the order of the requests.
 
-    Requests are built only when there is room for them. After the first error no call begins.
+    Requests are built only when there is room for them. After the first error, no new call starts.
     """
     answers: list[AnswerT] = []
     pending: deque[Future[AnswerT]] = deque()

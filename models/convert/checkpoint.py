@@ -135,8 +135,8 @@ def orient(
 ) -> str:
     """Makes a comparator's output the probability that the first picture is better.
 
-    Pairs whose better picture is known show which of the two answers means that. The graph gives
-    answer 1; if answer 0 is the right one, the rows of the last layer are swapped.
+    Pairs whose better picture is known show which of the two answers means that. The graph outputs
+    answer 1; if answer 0 is the right one, this swaps the rows of the last layer.
 
     Returns:
         A sentence that describes the result.
@@ -166,7 +166,7 @@ def check(targets: Mapping[str, Path], preprocessing: Preprocessing) -> None:
             pictures, or a picture's output changes in a batch.
     """
     inputs = {"pixels": tensors_of(real_pictures(), preprocessing)}
-    # its inputs are the outputs of the other graph
+    # "compare" comes last: its inputs are the outputs of the other graph
     for graph in sorted(targets, key=lambda graph: graph == "compare"):
         path = targets[graph]
         session = _session(path)

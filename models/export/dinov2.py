@@ -132,8 +132,8 @@ class DinoV2(nn.Module):
 def resize_positions(trained: torch.Tensor, side: int) -> torch.Tensor:
     """Resizes position embeddings (1, n, width) to a new grid, like the official code.
 
-    It adds 0.1 to the target side, which shifts the grid a little. We keep this, because the
-    published features were computed that way.
+    The official code adds 0.1 to the target side, which shifts the grid a little. We do the same,
+    because the published features were computed that way.
     """
     grid = _grid(trained)
     if side == grid.shape[-1]:

@@ -46,9 +46,9 @@ class AsyncDecisions(AsyncCalls):
 
         Args:
             album_id: The album.
-            action: Its kind; to undo one, call `undo_decision`.
+            action: The kind of decision; to undo a decision, call `undo_decision`.
             paths: The photos.
-            target_path: With DECISION_ACTION_MOVE, a photo in the moment that they are moved to.
+            target_path: With DECISION_ACTION_MOVE, a photo in the moment to move the photos to.
             stars: With DECISION_ACTION_RATE, 1 to 5, or 0 to remove the stars.
             label: With DECISION_ACTION_LABEL, a colour, or "" to remove the label.
             decided_by: Who made the decision.

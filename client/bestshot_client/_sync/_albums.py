@@ -19,7 +19,7 @@ class Albums(Calls):
     def create_album(
         self, folder: Path | str | Sequence[Path | str], *, display_name: str = ""
     ) -> pb.Album:
-        """Creates an album, or returns the existing one of the same folders.
+        """Creates an album, or returns the existing album of the same folders.
 
         Args:
             folder: One or more absolute paths on the orchestrator's host, below its allowed roots.

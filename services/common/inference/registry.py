@@ -239,7 +239,7 @@ class ModelEntry(Settings):
         parts: Ids of a composed model's parts, one for each role in `PARTS`.
         network: Name of the code that handles its inputs and outputs, if there is a choice.
         same_person_similarity: For a face_identity model: mean similarity at which two groups of
-            faces are taken for one person.
+            faces are treated as one person.
         is_heuristic: Whether some of its scores come from a hand-crafted formula instead of a
             trained network. The page and the gallery show this, including for models with such a
             part.

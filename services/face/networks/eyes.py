@@ -32,8 +32,8 @@ class Ocec:
 
     WIDTH_PX, HEIGHT_PX = 40, 24
     WIDTH_OF_EYE_DISTANCE = 0.60
-    """Width of the crop. Wider crops include the brows and nose, and then closed eyes are taken for
-    open ones."""
+    """Width of the crop. Wider crops include the brows and nose, and then closed eyes are mistaken
+    for open ones."""
     MIN_EYE_DISTANCE = 0.25
     """Lower limit, relative to the width of the face: in a profile the eyes overlap."""
 

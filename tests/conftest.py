@@ -52,7 +52,7 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out files whose tests are all slow where those are not run: importing them is slow."""
+    """Ignores files with only slow tests if those are not run, because importing them is slow."""
     if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
         return None
     return True if "\npytestmark = pytest.mark.slow\n" in collection_path.read_text() else None
@@ -93,7 +93,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_folder(migrated_sqlite: Path, tmp_path: Path) -> Path:
-    """A folder with a database file of its own that has the tables."""
+    """A folder with a separate database file that has the tables."""
     shutil.copy(migrated_sqlite, tmp_path)
     return tmp_path
 

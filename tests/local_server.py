@@ -11,7 +11,7 @@ from typing import TypeVar
 Server = TypeVar("Server", bound=BaseServer)
 
 POLL_S = 0.01
-"""How often a server looks whether to stop; with the default, each would take half a second."""
+"""How often a server checks whether to stop; by default, stopping takes half a second."""
 
 
 @contextmanager

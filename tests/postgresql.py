@@ -57,7 +57,7 @@ class Postgresql:
 
 
 def find_binaries() -> Path:
-    """Finds the folder with initdb and postgres; if absent, a test fails in CI, else is skipped."""
+    """Finds the folder with initdb and postgres; without it, fails in CI and skips elsewhere."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if found:
         return found[-1].parent

@@ -27,7 +27,7 @@ def dng(
 ) -> bytes:
     """Returns a DNG with `preview` (uint8, (height, width, 3)) in the sensor's orientation.
 
-    Its pictures come before its tags, or after them with `metadata_first`, as in files from phones.
+    The pictures come before the tags; with `metadata_first` they come after, as in phones' files.
     """
     height, width = preview.shape[:2]
     target = io.BytesIO()
@@ -87,7 +87,7 @@ def _tiff(
     folders: dict[int, list[Entry]],
     metadata_first: bool,
 ) -> bytes:
-    """Lays out a little-endian TIFF: the first directory, those that it points to, the strips."""
+    """Lays out a little-endian TIFF: the first directory, those that it references, the strips."""
 
     def lay_out(start: int | None) -> tuple[bytes, bytes]:
         content, data = bytearray(b"II*\0\0\0\0\0"), bytearray()

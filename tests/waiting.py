@@ -10,7 +10,7 @@ from functools import partial
 import httpx
 
 LIMIT_S = 20 * 60.0
-"""How long any wait may take. This only ends tests that hang; slow machines must not reach it."""
+"""Limit for any wait. It only ends tests that hang; slow machines must not reach it."""
 
 PAUSE_S = 0.02
 

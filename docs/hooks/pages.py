@@ -1,7 +1,7 @@
 """Adds pages from elsewhere in the repository to the site, and fills in the generated ones.
 
-MkDocs calls the functions named `on_...`. Links in all pages lead to files in the repository, so
-that they work there too; here they become links within the site.
+MkDocs calls the functions named `on_...`. Links in all pages lead to files in the repository, where
+they work too; here they become links within the site.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def source_of(place: str) -> str:
-    """Returns the path in the repository of a page in the site."""
+    """Returns the path, in the repository, of a page in the site."""
     sources = {place: source for source, place in INCLUDED.items()}
     return sources.get(place, f"docs/{place}")
 
 
 def place_of(source: str) -> str | None:
-    """Returns the place in the site of a file in the repository; None if it is not in the site."""
+    """Returns the place in the site for a file in the repository; None if it is not in the site."""
     if source in INCLUDED:
         return INCLUDED[source]
     if source == "README.md":

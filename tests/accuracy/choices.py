@@ -1,4 +1,4 @@
-"""Prints which of the choices in the shared cases are right, by profile.
+"""Prints which choices in the shared cases are right with each profile.
 
 `make accuracy` runs `python -m tests.accuracy.choices`. It is not a test, because curating the
 cases with three profiles takes minutes, and because two of the cases are known to fail.

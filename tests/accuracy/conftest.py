@@ -39,7 +39,7 @@ def figures() -> Iterator[Figures]:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """Starts an orchestrator with the models of a profile, once; returns its address."""
+    """Starts one orchestrator per profile, with the profile's models; returns its address."""
     started: dict[str, str] = {}
     base = tmp_path_factory.mktemp("running")
     with contextlib.ExitStack() as stack:
@@ -89,7 +89,7 @@ def curated_folder(
     running: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Curate:
-    """Curates a folder of real photos with a profile, once each; all runs share a feature cache."""
+    """Curates each folder of real photos once per profile; all runs share a feature cache."""
     base = tmp_path_factory.mktemp("accuracy")
     done: dict[tuple[str, str], Curated] = {}
 

@@ -29,7 +29,7 @@ from services.common.suffixes import PHOTO_SUFFIXES, RAW_SUFFIXES
 
 MAX_PIXELS = 10**9
 PATCHES = 16
-"""Pixels are compared by the means of 16 x 16 patches, which barely change with scaling."""
+"""Pixels are compared by their means in 16 x 16 patches, which scaling barely changes."""
 LARGE = 16
 """Out of 255; a file that differs by more is listed."""
 PREVIEWS = ("JpgFromRaw", "PreviewImage", "OtherImage", "JpgFromRaw2", "ThumbnailImage")
@@ -54,7 +54,7 @@ class Tried:
         is_turned: Whether its orientation is other than 1.
         has_profile: Whether it has a colour profile whose name does not include sRGB.
         is_marked: Whether it was read and marked as damaged.
-        is_size_same: Whether exiftool states the same size; None if it states none.
+        is_size_same: Whether exiftool states the same size; None if it does not state a size.
         difference: Largest difference of a patch, out of 255; None if it was not compared.
     """
 

@@ -39,7 +39,7 @@ TAGS = (
 """ExifTool's names for the tags, in order of priority."""
 MAX_PIXELS = 10**9
 IGNORED = ("System:", "ICC-header:", "Composite:", "SubSec", "GPS:", "ModifyDate", "MetadataDate")
-"""Parts of the names of tags that have no capture time or repeat one."""
+"""Parts of the names of tags that have no capture time, or that repeat one from another tag."""
 
 
 def main(folders: list[str]) -> None:

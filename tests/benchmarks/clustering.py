@@ -45,7 +45,7 @@ def scenes(count: int) -> Vectors:
 
 
 def _captures(count: int) -> Any:
-    """Simulates two cameras that alternate every thousand photos: one in 20 s, none at night."""
+    """Simulates two cameras, used in turn for 1,000 photos: one every 20 s, none at night."""
     from orchestrator.domain.moments.capture_time import Captures
 
     number = np.arange(count)

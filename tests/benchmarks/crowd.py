@@ -1,8 +1,8 @@
 """Measures each step that handles a whole crowd: one moment of look-alikes, such as a time-lapse.
 
 The baseline is "all similarities once": the products of all embeddings with each other, computed in
-blocks and discarded. Each step runs in a separate process; memory is its peak during the step minus
-its memory before the step. Argument: the number of photos.
+blocks and discarded. Each step runs in a separate process; memory is the process's peak during the
+step minus its memory before the step. Argument: the number of photos.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COUNT = 20_000
 DIMENSIONS = 384
 BLOCK_COUNT = 1024
 CALIBRATION = (0.4, 0.32)
-"""Scene distance and epsilon, as they could result from calibrating an embedding."""
+"""Scene distance and epsilon, with values that calibrating an embedding could give."""
 BASELINE = "all similarities once"
 MODEL = "m" * 64
 EMBEDDING = {"id": "m", "description": "", "fallback_for_model_id": ""}

@@ -2,10 +2,11 @@
 
 The run and its previews are written straight to the data folder; files, orchestrator, UI and
 browser are real. The next photo counts as shown in the first frame with its preview of 1024
-pixels, which nearly fills the view, and as sharp with the picture of 2048 pixels, which is made
-from the file. Keys are pressed at a human pace first, then each as soon as the previous one's badge
-shows, then at a human pace while processes keep all cores busy. A second run of small photos shows
-how many keys a hundred moments take, and how much memory 2,000 actions leave behind.
+pixels, which nearly fills the view, and as sharp in the first frame with the picture of 2048
+pixels, which is made from the file. Keys are pressed at a human pace first, then each as soon as
+the badge of the previous one appears, then at a human pace while processes keep all cores busy. A
+second run of small photos shows how many keys a hundred moments take, and how much memory 2,000
+actions leave behind.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ IDLE_S = 10.0
 TARGET = ROOT / "build" / "bench" / "cull.json"
 Times = dict[str, list[float]]
 BEFORE = {"a key to the next photo": 1000}
-"""Milliseconds in 0.1.0, as a photographer measured them; no other figure of it was recorded."""
+"""Milliseconds in 0.1.0, as a photographer measured them; no other figure was recorded then."""
 
 WATCH = """
 () => {
@@ -77,7 +78,7 @@ WATCH = """
   }, true);
 }
 """
-"""Counts up to the first frame that shows the decoded picture in the figure."""
+"""Measures until the first frame that shows the decoded picture in the figure."""
 
 
 def make_pictures(size: tuple[int, int], quality: int) -> list[bytes]:
@@ -182,7 +183,7 @@ def measure_many_actions(page: Page, url: str, made: Made) -> dict[str, Any]:
 
 
 def _heap_megabytes(page: Page) -> float:
-    """Returns what Chromium's heap holds after a garbage collection."""
+    """Returns the size of Chromium's heap after a garbage collection."""
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.enable")
     session.send("HeapProfiler.collectGarbage")
@@ -192,7 +193,7 @@ def _heap_megabytes(page: Page) -> float:
 
 
 def _wait_until_quiet(page: Page, sizes: list[int]) -> None:
-    """Waits until the pictures that are drawn ahead are all there."""
+    """Waits until all pictures that the server prepares ahead are finished."""
     count = -1
     while count != len(sizes):
         count = len(sizes)

@@ -1,6 +1,6 @@
 """Measures what `make run` downloads and installs in a fresh clone without an NVIDIA GPU.
 
-The largest packages are listed, so that it is clear what would make a difference.
+It also lists the largest packages, which matter most for the total.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def model_here(name: str, worker_threads: int = 1) -> tuple[Analyse, int]:
 
 
 class _Catcher:
-    """Takes the place of a server at registration, to capture the servicer."""
+    """Stands in for a server during registration, to capture the servicer."""
 
     def __init__(self, servicers: list[Any]) -> None:
         self._servicers = servicers

@@ -1,10 +1,10 @@
 """Compares bestshot with imagededup's hashes at grouping near-duplicates, on the same photos.
 
 The generated photos are scikit-image's and scikit-learn's pictures, each with copies that were
-recompressed, made smaller, brighter or darker, cropped, blurred and rotated. Real photos grouped by
-people are used if they are in a folder beside the project. Precision and recall count pairs in the
-same group; imagededup's groups are the linked duplicates at its default distance of 10 bits. The
-baseline for speed is its PHash.
+recompressed, made smaller, brighter or darker, cropped, blurred and rotated. Real photos that
+people have grouped are used if they are in a folder beside the project. Precision and recall count
+pairs in the same group; imagededup's groups are the linked duplicates at its default distance of 10
+bits. The baseline for speed is imagededup's PHash.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _load_imagededup() -> None:
         command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", LIBRARY]
         subprocess.run([*command, *REQUIREMENTS], check=True)
     sys.path.append(str(LIBRARY))
-    logging.disable(logging.WARNING)  # it logs every step
+    logging.disable(logging.WARNING)  # imagededup logs every step
     torchvision_models()
 
 

@@ -1,10 +1,10 @@
 """Measures how long the People view takes to open with 500 people in 500 photos of 12 megapixels.
 
 The run, its previews and the vectors are written straight to the data folder; files, orchestrator,
-UI and browser are real. The view is open in the first frame after all covers on the screen have
-loaded; time runs from the start of the navigation, in the browser's own clock. First openings have
-to cut the covers from previews; later ones find them stored, in a browser that has never been here,
-and in one that has.
+UI and browser are real. The view counts as open in the first frame after all covers on the screen
+have loaded; time runs from the start of the navigation, by the browser's own clock. First openings
+have to cut the covers from previews; later ones find them stored, first in a new browser, then in
+one that has opened the view before.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DIMENSIONS = 512
 SIZE = (4000, 3000)
 REPEATS = 5
 PAUSE_MS = 1500
-"""For the other people and the questions, which follow."""
+"""Time for the other people and the questions, which load afterwards."""
 MODEL = "m"
 TARGET = ROOT / "build" / "bench" / "people.json"
 TARGET_MS = 500
@@ -66,7 +66,7 @@ WATCH = """
   requestAnimationFrame(look);
 })()
 """
-"""Counts up to the first frame whose covers are all loaded."""
+"""Measures until the first frame whose covers are all loaded."""
 
 
 def fill_database(data: Path, album: Path) -> None:

@@ -2,7 +2,7 @@
 
 Only the orchestrator's work remains: listing, reading, decoding small files, the database,
 clustering, selection, and the calls. Every photo is a different file of 64 x 48 pixels. Arguments:
-how many photos to try.
+numbers of photos, each of which is measured.
 """
 
 from __future__ import annotations

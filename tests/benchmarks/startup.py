@@ -1,6 +1,6 @@
 """Measures the processor time of commands whose work is small, so most of it is starting up.
 
-The baseline is one Python process that imports the packages from others that every run uses. A run
+The baseline is one Python process that imports the third-party packages that every run uses. A run
 needs six processes, so a ratio near 1 means that they share nearly all of their imports. Processor
 time includes all child processes; the best of several rounds counts.
 """
@@ -34,7 +34,7 @@ def cpu_seconds(*command: str | Path) -> float:
     """Runs a command; returns its processor time and that of all processes that it started."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, capture_output=True)
-    while True:  # processes that outlive the command become children of this one
+    while True:  # processes that outlive the command become children of this process
         try:
             os.wait()
         except ChildProcessError:

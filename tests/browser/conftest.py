@@ -65,7 +65,7 @@ def find_chromium() -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Closed after each module: other tests cannot run an event loop alongside Playwright's."""
+    """A browser, closed after each module: other tests cannot run an event loop beside its own."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         yield opened

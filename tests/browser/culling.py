@@ -81,9 +81,9 @@ def make_run(
         name: Name of the album, from which its id and the run's id are made.
         moment_count: How many moments.
         jpegs: Pictures, used in turn; every photo is a separate file.
-        faces: Of each shot of a moment.
-        ava_step: How much higher each shot's aesthetic score is than the one before.
-        previews: Gets the previews that a run leaves; None = as after runs of earlier versions.
+        faces: The faces of each shot in a moment.
+        ava_step: How much higher each shot's aesthetic score is than that of the shot before.
+        previews: Gets the previews that a run makes; None = none, as in runs of earlier versions.
     """
     folder.mkdir(parents=True)
     store, cache = SqlRunStore(engine), SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))

@@ -41,7 +41,7 @@ async def running(
         name: The service.
         flags: Arguments of --set.
         address: Address to listen on.
-        insecure: As on the command line.
+        insecure: Same as --insecure on the command line.
     """
     arguments = ["--address", address]
     for flag in flags:

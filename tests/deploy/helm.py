@@ -22,7 +22,7 @@ CACHED = ROOT / "build" / "tools" / "helm"
 
 
 def find_helm() -> str:
-    """Returns its path; without it and without the index, the test is skipped."""
+    """Returns the path of Helm; skips the test if it is missing and the index cannot be reached."""
     if found := shutil.which("helm"):
         return found
     if not CACHED.exists():

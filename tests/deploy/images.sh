@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image of every component and checks that it serves as it will be deployed: as its own
-# user, on a read-only root file system; that of `all` as a user of the host. Prints how much the images
-# have in common. Run as root, with the Debian packages buildah and debootstrap:
+# user (the image `all`: as a user of the host), on a read-only root file system. Prints how much the
+# images have in common. Run as root, with the Debian packages buildah and debootstrap:
 #
 #   tests/deploy/images.sh [COMPONENT...]
 #

@@ -25,7 +25,7 @@ SYSTEMS = {
 OLDEST_MACOS = "14.0"
 EXTRAS = ("cpu", "ui", "parquet", "tracing", "postgres")
 NO_RAW = ("x86_64-apple-darwin",)
-"""rawpy has no wheel for them."""
+"""Systems for which rawpy has no wheel."""
 
 
 def resolve(system: str, python: str, folder: Path) -> str:
@@ -48,7 +48,7 @@ def resolve(system: str, python: str, folder: Path) -> str:
 
 
 def main() -> None:
-    """Prints a line per system and version; the exit code is 1 if one failed."""
+    """Prints a line per system and version; the exit code is 1 if any of them failed."""
     has_failed = False
     with TemporaryDirectory() as folder:
         for system, pythons in SYSTEMS.items():

@@ -1,7 +1,7 @@
 """An orchestrator that holds each changing call after its change, before it stores the response.
 
-It does so while there is a named pipe HELD in the current folder, to which it writes a line for
-each call that it holds.
+It holds calls while there is a named pipe HELD in the current folder, to which it writes a line for
+each of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The four model services without models, to measure everything around them.
 
-They answer at once, with embeddings of five shots per scene, in the order of the calls, made-up
-scores, and no faces. The process prints its address as JSON and serves until its stdin ends.
+They answer at once, with made-up scores, no faces, and embeddings in which every five pictures, in
+the order of the calls, are shots of one scene. The process prints its address as JSON and serves
+until its stdin ends.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Access:
 
 
 def copy_data(curated: Curated, folder: Path) -> None:
-    """Copies a data folder that nothing has changed yet, for tests that change it."""
+    """Copies a data folder before anything changes it, for tests that change their copy."""
     shutil.copytree(curated.data, folder / "data")
 
 

@@ -21,7 +21,7 @@ from tests.waiting import LIMIT_S
 BESTSHOT = Path(sys.executable).with_name("bestshot")
 BUILTIN = {
     "BESTSHOT_PROFILE": "builtin",
-    # tests run side by side, so those that need the JSON API choose a port for it
+    # off, because tests run side by side; those that need the JSON API choose a port for it
     "BESTSHOT_SERVICES__ORCHESTRATOR__HTTP_ADDRESS": "null",
 }
 
@@ -83,7 +83,7 @@ def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[st
 
 
 class Running:
-    """A command in progress, with what tests need of subprocess.Popen.
+    """A command in progress, with the methods of subprocess.Popen that tests need.
 
     The command and all processes that it starts are forked from one process that has already
     imported everything, because importing takes seconds.
@@ -172,7 +172,7 @@ def _start(
 
 
 def _main(command: list[str], variables: dict[str, str], output: Connection, folder: str) -> None:
-    """Does the same as the installed script."""
+    """Runs the command as the installed script does."""
     from orchestrator.cli.main import main
 
     for stream in (sys.stdout, sys.stderr):
@@ -181,7 +181,7 @@ def _main(command: list[str], variables: dict[str, str], output: Connection, fol
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
-    tempfile.tempdir = None  # not that of the fork server
+    tempfile.tempdir = None  # forgets the folder that the fork server found
     sys.argv = command
     main()
 
@@ -193,7 +193,7 @@ def curate(
     *arguments: object,
     changes: Mapping[str, str] | None = None,
 ) -> Curated:
-    """Curates, and expects success."""
+    """Runs `bestshot curate`, and expects success."""
     command = ["curate", photos, "--out", out, *arguments]
     finished = bestshot(command, data=data, changes=changes)
     assert finished.code == 0, finished.text

@@ -35,6 +35,6 @@ def curated(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Curated:
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Part]]:
-    """The four model services as processes; a test that stops one has to restart it."""
+    """The four model services as processes; a test that stops a service has to restart it."""
     with model_services(tmp_path_factory.mktemp("services")) as parts:
         yield parts

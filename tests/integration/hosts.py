@@ -36,7 +36,7 @@ class Host:
     Args:
         name: Name of its network namespace.
         address: Address in the network that the hosts and this process share.
-        link: The end of its cable at the bridge.
+        link: The bridge's end of its cable.
         folder: Folder for the logs of its parts.
     """
 
@@ -82,7 +82,7 @@ class Host:
 
 
 class HostedPart:
-    """One part as a process of a host, forked from one that has imported everything.
+    """One part as a process on a host, forked from a process that has imported everything.
 
     Args:
         host: Host on which it runs.

@@ -17,9 +17,9 @@ PARTS = ("embedding", "quality", "face", "siamese", "orchestrator", "ui")
 
 
 def free_ports(count: int) -> list[int]:
-    """Finds ports below the range from which the system gives out free ports.
+    """Finds free ports below the range from which the system assigns ports.
 
-    One from that range may be given to another process before ours listens on it.
+    A port in that range may be assigned to another process before ours listens on it.
     """
     found: set[int] = set()
     while len(found) < count:
@@ -49,8 +49,8 @@ def running_up(
 ) -> Iterator[dict[str, str]]:
     """Runs everything with its data below `base`; yields the address of each part.
 
-    The current folder holds modules that must not be executed. Forked processes have imported most
-    modules before they come there; without `is_forked`, they import them there, as a user's do.
+    The current folder holds modules that must not be executed. Forked processes have already
+    imported most modules elsewhere; without `is_forked`, they import them there, as for a user.
     """
     current = poisoned(base / "current")
     ports = free_ports(len(PARTS))

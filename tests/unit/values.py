@@ -40,7 +40,7 @@ TO_STORED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""Transformation of an upright picture to the stored one, by EXIF orientation."""
+"""Transformation from the upright picture to the stored one, by EXIF orientation."""
 
 
 def quality(**changes: Any) -> QualityScores:

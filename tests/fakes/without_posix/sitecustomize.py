@@ -1,6 +1,6 @@
-"""Makes Python lack what Windows lacks; on PYTHONPATH, it applies to child processes too.
+"""Removes from Python what Windows lacks; through PYTHONPATH, this applies to child processes too.
 
-What the standard library itself uses on Linux stays: `sys.platform`, `os.name` and subprocesses.
+What the standard library itself needs on Linux stays: `sys.platform`, `os.name` and subprocesses.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ ATTRIBUTES = {
 
 
 class Hiding:
-    """A finder of modules that finds all but the hidden ones."""
+    """A module finder that finds all modules except the hidden ones."""
 
     def __init__(self, finder) -> None:  # noqa: ANN001
         self._finder = finder
@@ -40,9 +40,7 @@ def refuse(*arguments, **options):  # noqa: ANN002, ANN003, ANN201
 
 
 def hide():  # noqa: ANN201
-    # Those that the standard library reads before it runs our code.
-
-    # These choose what they do by os.name.
+    # imported first, because they choose by os.name and would then miss what is hidden
     import platformdirs  # noqa: F401
     import portalocker  # noqa: F401
 

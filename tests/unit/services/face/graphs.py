@@ -55,7 +55,7 @@ def ruler_picture() -> NDArray[np.uint8]:
 
 
 def crop_to_picture(crop: FloatArray) -> FloatArray:
-    """Finds the 2 x 3 map from a crop's pixels (3, side, side), 0 to 1, to `ruler_picture`'s."""
+    """Finds the 2 x 3 map from pixels of a crop (3, side, side), 0 to 1, to `ruler_picture`."""
     side = crop.shape[-1]
     rows, columns = np.mgrid[0:side, 0:side]
     seen = np.stack([crop[0], crop[1]], axis=-1).reshape(-1, 2) * 255.0 * 4.0 + 1.5

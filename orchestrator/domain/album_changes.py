@@ -11,7 +11,7 @@ from orchestrator.domain.wording import pluralize
 
 @dataclass(frozen=True, slots=True)
 class AlbumChanges:
-    """Numbers of photos.
+    """Numbers of photos by how they have changed.
 
     Attributes:
         added: New paths, excluding renamed files.
@@ -30,8 +30,8 @@ def find_album_changes(before: Mapping[str, str], after: Mapping[str, str]) -> A
     """Compares two states of an album.
 
     Args:
-        before: Content digests by path.
-        after: Likewise, at a later time.
+        before: Content digests by path, in the earlier state.
+        after: Content digests by path, in the later state.
     """
     new = Counter(after[path] for path in after.keys() - before.keys())
     gone = Counter(before[path] for path in before.keys() - after.keys())
@@ -50,7 +50,7 @@ def describe_album_changes(changes: AlbumChanges, reused_count: int) -> str:
 
     Args:
         changes: The changes.
-        reused_count: Photos whose scores were all computed before.
+        reused_count: Number of photos whose scores were all computed before.
     """
     counted = (
         (changes.added, "new"),

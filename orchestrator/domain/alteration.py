@@ -22,7 +22,7 @@ class Edit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """How a photo was made from another one, inferred from their content.
+    """How a photo was derived from another one, inferred from their content.
 
     Attributes:
         original: Path of the other photo.
@@ -34,5 +34,5 @@ class Alteration:
 
     @property
     def words(self) -> str:
-        """Describes the version for a sentence, for example "a cropped, mirrored version"."""
+        """The version as a phrase, for example "a cropped, mirrored version"."""
         return f"a {', '.join(self.edits)} version"

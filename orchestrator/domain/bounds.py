@@ -1,7 +1,7 @@
-"""Types of settings with their bounds.
+"""Types of settings, with their bounds.
 
-The bounds are metadata that the domain itself never reads: in `orchestrator.config`, pydantic
-checks them, because it supports `annotated_types`.
+The domain itself never reads the bounds: they are `annotated_types` metadata, which pydantic
+checks in `orchestrator.config`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Penalty = Annotated[float, Ge(-1), Le(0)]
 Similarity = Annotated[float, Ge(-1), Le(1)]
 """A cosine similarity."""
 Distance = Annotated[float, Ge(0), Le(2)]
-"""A cosine distance, or a euclidean distance of unit vectors: both have a maximum of 2."""
+"""A cosine distance, or a euclidean distance between unit vectors: both are at most 2."""
 Count = Annotated[int, Ge(1)]
 Auto = Literal["auto"]
 """Placeholder for the value calibrated for the embedding model."""

@@ -1,4 +1,4 @@
-"""Classifies the picture in a file, using a heuristic on its scores and metadata."""
+"""Classifies the picture in a file by a heuristic that uses its scores and metadata."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PLAIN_LEVELS = 4
 """A picture without edges shows nothing if its luminance grid has at most this range: the cells
 average out noise, and with a lens cap on they differ by one level."""
 BLACK, BURNT = 0.06, 0.97
-"""A plain frame is a misfire if its brightness is at most the first or, with a camera, at least the
-second."""
+"""A plain frame is a misfire if its brightness is at most BLACK or, if a camera took it, at least
+BURNT."""
 FLAT_SHARE, DRAWN_RANGE = 0.8, 0.2
-"""A picture was drawn if at least this share of its pixels has no change around them and its tonal
-range is at least this: sensors leave noise, and compression mostly flattens sky and shadows. A
-generated chat screen has a share of 0.93, a portrait on white 0.66."""
+"""A picture counts as drawn if at least FLAT_SHARE of its pixels equal their surroundings and its
+tonal range is at least DRAWN_RANGE: photos contain sensor noise, and compression flattens mainly
+sky and shadows. The share is 0.93 in a generated chat screen, 0.66 in a portrait on white."""
 PAPER_LEVEL, PAPER_SHARE = 0.75, 0.6
-"""A page is at least this bright, relative to its brightest cell, over at least this share of its
-area."""
+"""A page is at least PAPER_LEVEL times as bright as its brightest cell over at least PAPER_SHARE of
+its area."""
 PAPER_COLOUR = 0.15
 """Maximum colourfulness of a page of paper and print."""
 PRINT_DETAIL, PRINT_SHARE = 6, 0.3
@@ -38,7 +38,7 @@ class ContentTreatment:
 
     document: Treatment
     """how to treat pages of text: `photo` ranks them like photos, `keep` selects them all, and
-    `exclude` never selects them. The kind comes from a heuristic (`content_class`)"""
+    `exclude` never selects them. A heuristic recognizes them (`content_class`)"""
     screenshot: Treatment
     """how to treat screenshots and drawings: `photo`, `keep` or `exclude`"""
     animation: Treatment
@@ -62,7 +62,7 @@ def classify(quality: QualityScores, file: FileFacts, *, is_animated: bool) -> C
     """Classifies a picture; without evidence to the contrary it is a photo.
 
     Args:
-        quality: Its scores; those that older models did not measure are ignored.
+        quality: Its scores; ignored if an older model did not measure all of them.
         file: What is known about its file.
         is_animated: Whether it has several frames.
     """

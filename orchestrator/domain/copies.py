@@ -13,7 +13,7 @@ from orchestrator.domain.photo import Candidate
 
 SAME_LEVEL = 4
 """Maximum difference in grey levels between cells of two copies' luminance grids: JPEG and scaling
-shift a cell's mean by one, and rounding by another."""
+shift a cell's mean by one level, and rounding by another."""
 MIN_LEVELS = 8
 """Minimum range of the luminance grid for a picture to be recognizable."""
 MIN_SAME_SHARE = 0.25
@@ -21,21 +21,21 @@ MIN_SAME_SHARE = 0.25
 MORE_DETAIL, MORE_DETAIL_LEVELS = 1.15, 2.0
 """A cell has more detail than another if it exceeds it by this ratio and this many grey levels."""
 OVERLAY_SHARE, OVERLAY_EDGE_SHARE, OVERLAY_LOSS_SHARE = 0.8, 0.3, 0.02
-"""An overlay adds detail to at least the first share of the cells whose luminance it changes and,
-at its edges, to at most the second share of the others; it removes detail from at most the third
-share of all cells. A moving subject both adds and removes detail; a sharper frame adds it
-everywhere."""
+"""An overlay adds detail to at least OVERLAY_SHARE of the cells whose luminance it changes and, at
+its edges, to at most OVERLAY_EDGE_SHARE of the others; it removes detail from at most
+OVERLAY_LOSS_SHARE of all cells. A moving subject both adds and removes detail; a sharper frame adds
+detail everywhere."""
 OTHER_SHARPNESS = 0.25
-"""Two pictures of the same size whose sharpness differs by at least this much are not copies but
-two frames, or one is a blurred version: their scores decide. JPEG at quality 20 lowers the
+"""Two pictures of the same size whose sharpness differs by at least this much are not copies: they
+are two frames, or one is a blurred version, so their scores decide. JPEG at quality 20 lowers the
 sharpness of the sharp pictures that ship with Python packages by up to 0.18."""
 MORE_LENGTH = 1.05
 """Minimum ratio of long sides for one picture to count as having more pixels."""
 ENLARGED_FOCUS, CRISP_FOCUS, MORE_SHARPNESS = 0.45, 0.80, 0.10
-"""A picture was enlarged if its focus is at most the first value, the focus of a smaller copy is at
-least the second, and its sharpness, which is measured at a fixed scale, exceeds the copy's by at
-most the third. A soft original makes a soft copy, because shrinking steepens edges at most by the
-ratio of the sides."""
+"""A picture was enlarged if its focus is at most ENLARGED_FOCUS, the focus of a smaller copy is at
+least CRISP_FOCUS, and its sharpness, which is measured at a fixed scale, exceeds the copy's by at
+most MORE_SHARPNESS. Copies of a soft original are soft too, because shrinking steepens edges at
+most by the ratio of the sides."""
 LESS_COMPRESSED = 1.5
 """Minimum ratio of bits per pixel for a file to count as less compressed: re-saving at the same
 quality changes it less than this."""
@@ -43,14 +43,14 @@ GRAIN_RATIO, GRAIN_LEVELS = 2.0, 0.5
 """If a picture is noisier than its copy by more than this ratio and this many grey levels, its
 larger file holds grain or sharpening, not detail that compression removed from the copy."""
 MAX_ALL_PAIRS_COUNT, NEAREST_COUNT = 2000, 100
-"""In a moment with more photos than the first number, each photo is compared only with the second
-number of photos that are closest to it in brightness."""
+"""In a moment with more than MAX_ALL_PAIRS_COUNT photos, each photo is compared only with the
+NEAREST_COUNT next darker and the NEAREST_COUNT next brighter ones."""
 
 Grid = NDArray[np.float32]
 
 
 class CopyRule(StrEnum):
-    """Why another file is the original of a copy; the first rule that applies decides."""
+    """Why a file is the copy and another the original; the first rule that applies decides."""
 
     DAMAGED = "damaged"
     VERSION = "version"
@@ -60,7 +60,7 @@ class CopyRule(StrEnum):
     CAMERA = "camera"
     COMPRESSED = "compressed"
     INDIRECT = "indirect"
-    """No rule applies to the two: it is a copy of another copy."""
+    """No rule applies to the copy and the original: the file is a copy of another copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Copy:
 
     Attributes:
         original: Path of the original.
-        rule: Why the original is preferred; None if the user keeps that photo.
+        rule: Why the original is preferred; None if the user keeps it.
     """
 
     original: str
@@ -80,16 +80,16 @@ def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, 
     """Finds the copies and versions among the photos of one moment.
 
     Copies of any size look the same in every cell of a 16 x 16 grid, or differ only by an overlay
-    on one of them. So may the frames of a burst from a tripod. Photos that are known to have been
-    taken at different times are therefore not copies, and files that do not differ in the way that
-    copies do compete by their scores.
+    on one of them. Frames of a burst from a tripod may look the same too. Photos that are known to
+    have been taken at different times are therefore not copies, and files that do not differ the
+    way copies do compete by their scores.
 
     Args:
         photos: The photos in a moment that may compete.
         kept: Paths of the photos that the user keeps; they are never copies of others.
 
     Returns:
-        What each copy is a copy of, by its path.
+        The original of each copy, by path of the copy.
     """
     copies: dict[str, Copy] = {}
     for family in find_families(photos):
@@ -109,7 +109,7 @@ def long_side(photo: Candidate) -> int:
 
 
 def bits_per_pixel(photo: Candidate) -> float:
-    """Returns the size of the file divided by its number of pixels."""
+    """Returns the file's size in bits divided by the picture's number of pixels; 0 if unknown."""
     pixels = photo.file.width_px * photo.file.height_px
     return 8.0 * photo.file.size_bytes / pixels if pixels else 0.0
 
@@ -234,7 +234,7 @@ _RULES: tuple[tuple[CopyRule, Callable[[Candidate, Candidate], bool]], ...] = (
     (CopyRule.CAMERA, lambda photo, other: other.file.has_camera and not photo.file.has_camera),
     (CopyRule.COMPRESSED, _is_more_compressed),
 )
-"""Tests whether `photo` loses to `other`, in the order in which they are applied."""
+"""Tests of whether `photo` loses to `other`, in the order in which they are applied."""
 
 
 def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
@@ -249,7 +249,7 @@ def _choose_original(family: Sequence[Candidate]) -> dict[str, Copy]:
         if len(lost) < len(left):
             left = [photo for photo in left if photo not in lost]
     original = min(left, key=lambda photo: photo.path)
-    # those still left do not differ from the original, so their scores decide
+    # no rule distinguishes those still left from the original, so their scores decide
     lost = [photo for photo in family if photo not in left]
     return {photo.path: Copy(original.path, _find_rule(photo, original)) for photo in lost}
 

@@ -39,9 +39,9 @@ CORRECTIONS = (DecisionAction.MOVE, DecisionAction.SPLIT, DecisionAction.MERGE)
 """Actions on moments; all other actions concern single photos."""
 MARKS = (DecisionAction.RATE, DecisionAction.LABEL)
 ANSWERS = (DecisionAction.PREFER, DecisionAction.UNSURE)
-"""Answers to "which one is better?"; the selection ignores these and MARKS."""
+"""Answers to "which one is better?"; the selection ignores both these and MARKS."""
 FIRST_YEAR, LAST_YEAR = 1970, 2999
-"""Range of an entry's time: near the years 1 and 9999, no time zone can be applied."""
+"""Range of an entry's time: time zone conversion fails near the years 1 and 9999."""
 _DECISIONS = {
     DecisionAction.KEEP: Decision.KEEP,
     DecisionAction.REJECT: Decision.REJECT,
@@ -69,7 +69,7 @@ class DecisionEntry:
             `label`. PREFER says that the first of two photos is better than the second, UNSURE that
             the user cannot tell. UNDO reverts `undone_id`, which may itself be an UNDO.
         photos: Empty for UNDO.
-        create_time: When it was decided.
+        create_time: When the user decided.
         target: Target of a MOVE; None otherwise.
         undone_id: The entry reverted by an UNDO; empty otherwise.
         decided_by: Who decided, as reported by the program that stored the entry; empty if unknown.
@@ -129,7 +129,7 @@ class UserDecisions:
 
 
 class LogChecker:
-    """Checks the entries of a growing log; the time per entry does not depend on its length."""
+    """Checks new entries of a log; the time per entry does not depend on the log's length."""
 
     def __init__(self, log: Iterable[DecisionEntry] = ()) -> None:
         self._undoers: dict[str, list[str]] = {}
@@ -143,7 +143,7 @@ class LogChecker:
             self._undoers[entry.undone_id].append(entry.id)
 
     def find_fault(self, entry: DecisionEntry) -> str:
-        """Describes why an entry is not valid as the next one; empty if it is valid."""
+        """Describes why an entry cannot be the next one; empty if it can."""
         if (problem := _find_own_fault(entry)) or entry.action is not DecisionAction.UNDO:
             return problem
         if entry.undone_id not in self._undoers:
@@ -215,7 +215,7 @@ def _find_answer_fault(entry: DecisionEntry) -> str:
 
 
 def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry, int]]:
-    """Maps each id to the entry that it finally refers to and the number of undos in between."""
+    """Maps each id to the entry at the end of its chain of undos, and the length of the chain."""
     found: dict[str, tuple[DecisionEntry, int]] = {}
     for entry in log:
         if entry.action is DecisionAction.UNDO:
@@ -227,7 +227,7 @@ def find_origins(log: Sequence[DecisionEntry]) -> dict[str, tuple[DecisionEntry,
 
 
 class LogEntry(Protocol):
-    """An entry in any log with undo."""
+    """An entry in any log that supports undo."""
 
     @property
     def id(self) -> str:
@@ -236,7 +236,7 @@ class LogEntry(Protocol):
 
     @property
     def undone_id(self) -> str:
-        """The entry that it reverts; empty if it is not an undo."""
+        """The entry that this one reverts; empty if it is not an undo."""
         ...
 
 
@@ -261,7 +261,7 @@ def find_last_undoable(log: Sequence[DecisionEntry]) -> DecisionEntry | None:
 
 
 def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
-    """Lists the photos to keep or reject, by content digest; for each, the last entry counts."""
+    """Returns the decisions on photos by content digest; the last entry in force counts."""
     found: dict[str, Decision] = {}
     for entry in find_in_force(log):
         if entry.action not in _DECISIONS:
@@ -276,7 +276,7 @@ def decisions_in(log: Sequence[DecisionEntry]) -> dict[str, Decision]:
 
 
 def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
-    """Lists stars and labels by content digest; for each, the last entry in force counts."""
+    """Returns stars and labels by content digest; for each, the last entry in force counts."""
     found: dict[str, UserMark] = {}
     for entry in find_in_force(log):
         if entry.action not in MARKS:
@@ -291,7 +291,7 @@ def marks_in(log: Sequence[DecisionEntry]) -> dict[str, UserMark]:
 
 
 def answers_in(log: Sequence[DecisionEntry]) -> list[DecisionEntry]:
-    """Lists the answers about pairs, oldest first; for each pair, the last one in force."""
+    """Lists the last answer in force for each pair, in the order of the first answers."""
     found = {
         frozenset(entry.content_digests): entry
         for entry in find_in_force(log)
@@ -327,8 +327,8 @@ def correct_moments(
         corrections: In order.
 
     Returns:
-        int64, (n,), clusters numbered from 0 by the first photo in them; `labels` itself if there
-        are no corrections.
+        int64, (n,), clusters numbered from 0 in the order of their first photos; `labels` itself if
+        there are no corrections.
     """
     if not corrections:
         return labels
@@ -344,7 +344,7 @@ def correct_moments(
 
 
 def _apply(moment: Labels, places: Mapping[str, Sequence[int]], correction: Correction) -> None:
-    """Changes `moment` in place; its numbers are in no particular order."""
+    """Changes `moment` in place; the resulting numbers are in no particular order."""
     chosen = [place for digest in correction.content_digests for place in places.get(digest, ())]
     if not chosen:
         return

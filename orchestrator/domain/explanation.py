@@ -44,7 +44,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """A rule on the worst prominent face: its score below `threshold` costs `penalty`."""
+    """A rule about the worst prominent face: a score below `threshold` costs `penalty`."""
 
     name: str
     score: float
@@ -77,8 +77,8 @@ class Neighbour:
         similarity: Cosine similarity, -1 to 1.
         distance: Distance in the metric of the grouping.
         is_same_moment: Whether both are in the same moment.
-        time_part: Contribution of capture time to `distance`; negative if it brings them closer.
-        view_part: Contribution of common local features to `distance`, likewise.
+        time_part: Contribution of capture time to `distance`; negative if it brings the two closer.
+        view_part: Contribution of common local features to `distance`; likewise.
     """
 
     path: str
@@ -93,7 +93,7 @@ class Neighbour:
 class Grouping:
     """Why the algorithm put a photo into its moment, before the user's corrections.
 
-    Distances are in the metric of the clustering; None if there is no such photo.
+    Distances are in the metric of the clustering, and None if there is no such photo.
 
     Attributes:
         method: "hdbscan" or "dbscan".
@@ -107,12 +107,12 @@ class Grouping:
         joint_distance: Largest distance within the union of its cluster and that of
             `nearest_outside`. For more than 4,096 photos, it is a lower bound, found by repeatedly
             moving to the farthest photo.
-        core_distance: Distance to its `min_samples`-th nearest photo: how sparse its surroundings
-            are.
-        outside_core_distance: The largest such distance in the cluster of `nearest_outside`;
+        core_distance: Distance to its `min_samples`-th nearest photo, which shows how sparse its
+            surroundings are.
+        outside_core_distance: The largest core distance in the cluster of `nearest_outside`;
             also None if computing it would take more than `MAX_DISTANCE_COUNT` distances.
         min_samples: Parameter of HDBSCAN.
-        separate_hours: A longer pause splits moments; None if pauses do not split them.
+        separate_hours: Longer pauses split moments; None if pauses do not split them.
         separate_distance: Photos this close are not split by a pause; None if pauses do not split
             moments.
         pause_inside: Seconds between it and `nearest_inside`; None if unknown or not used.
@@ -147,7 +147,7 @@ class Explanation:
         reason: The sentence stored with it.
         grouping_text: Sentences that explain why it is in its moment.
         terms: Their contributions and `person_penalty` add up to `composite_score`.
-        penalties: Empty without faces.
+        penalties: The face rules; empty without faces.
         person_penalty: Sum of the penalties that are applied, never below `max_penalty`.
         max_penalty: The setting of that name.
         composite_score: The score by which it is ranked.
@@ -158,12 +158,12 @@ class Explanation:
         points: Sum of its win probabilities; None if it was not tied.
         tied_count: Number of other photos that it was tied with.
         tiebreaker_range: Composite scores this close to the leader's are a tie.
-        matches: Its comparisons with them, closest first.
+        matches: Its comparisons with the tied photos, closest first.
         neighbours: Most similar photos in the run, nearest first.
         grouping: The numbers behind `grouping_text`.
         decisions: Descriptions of the user's decisions on it that are in force.
         judged_by: Whose faces count, in words, if its moment shows important persons; empty if all
-            count.
+            faces count.
         lines: The whole explanation as text.
     """
 
@@ -236,7 +236,7 @@ def neighbours_of(
         paths: (n,).
         embeddings: float32, (n, d), unit rows.
         captures: Captures of the n photos.
-        labels: (n,), moments in force.
+        labels: (n,), moments after the user's corrections.
         parameters: Parameters of the grouping.
         count: Number of photos to return.
         views: Term of the common features of the n photos; None if they do not count.
@@ -390,7 +390,7 @@ def _diameter(photos: _Photos, metric: str) -> float:
 
 
 def _lowest_by_sweeps(photos: _Photos) -> float:
-    """Finds a low closeness of two rows by repeatedly moving to the farthest row."""
+    """Finds a low closeness between two rows by repeatedly moving to the farthest row."""
     lowest, row = np.inf, 0
     for _ in range(_SWEEP_COUNT):
         closeness = _closeness(row, photos)

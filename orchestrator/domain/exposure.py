@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from orchestrator.domain.photo import CameraFacts
 
 _LONGEST_FRACTION_SECONDS = 0.3
-"""Cameras show exposure times up to this one as a fraction."""
+"""Shorter exposure times are shown as a fraction, as on cameras."""
 
 
 def exposure_caption(facts: CameraFacts) -> str:

@@ -19,7 +19,7 @@ second shot is picked only if the best photo of the remaining moments is worse b
 TIME_COST = 0.02
 """How much each pick lowers the scores of photos taken at about the same time. Also a heuristic."""
 FAULT_COST = 1.0
-"""How much a photo below a floor loses: it is picked only if nothing else is left."""
+"""How much being below a floor lowers a score: the photo is picked only if nothing else is left."""
 NEAR_SECONDS = 1800.0
 """Photos taken at most this far apart count as taken at about the same time."""
 
@@ -39,7 +39,7 @@ class Goal:
     clears the floors and the minimum score"""
     count: Count
     """number of photos for `count` (`--count 50`). Photos that you keep come first, and are all
-    picked even if there are more; a set of photos that is kept as a whole counts as one"""
+    picked even if they exceed this number; a set of photos that is kept as a whole counts as one"""
     share: Annotated[float, Gt(0), Le(1)]
     """for `share` (`--share 10%`): share of the readable photos, rounded, at least one photo"""
 
@@ -50,7 +50,7 @@ class Goal:
 
     @property
     def is_counted(self) -> bool:
-        """Whether it is a number of photos."""
+        """Whether it is a number or share of photos."""
         return self.pick in ("count", "share")
 
     @property
@@ -76,7 +76,7 @@ class Entrant:
         score: Its composite score.
         seconds: When it was taken; NaN if unknown.
         is_kept: Whether it is picked in any case.
-        is_faulty: Whether it is below a floor, like every photo of its moment.
+        is_faulty: Whether it is below a floor, like all other photos in its moment.
     """
 
     path: str
@@ -88,15 +88,15 @@ class Entrant:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How a photo did in the competition for a number of photos.
+    """How a photo did in the competition for a limited number of picks.
 
     Attributes:
         requested: Number of photos requested.
         place: Its position in the order of picking, from 1; None if it was not picked.
-        moment_count: Number of picks from its moment before it, or in the end if it was not picked.
+        moment_count: Number of picks from its moment: those before it, or all if it was not picked.
         near_count: Likewise, for picks taken at about the same time.
         value: Its score minus the costs of these picks and of its fault.
-        last_value: The value of the last pick; None if all picks are kept in any case.
+        last_value: The value of the last pick; None if the user keeps every photo picked.
         is_faulty: Whether it is below a floor.
         ahead: Path of the photo that was next in its moment and was not picked either; None if this
             photo was next.
@@ -124,12 +124,12 @@ def spread(queues: Sequence[Sequence[Entrant]], requested: int) -> dict[str, Cov
         score - MOMENT_COST x (picks of its moment) - TIME_COST x (picks within NEAR_SECONDS of it)
 
     minus FAULT_COST if it is below a floor. Each further pick from the same moment or time is
-    therefore worth less. The photos in a moment are picked in their order. The result for a smaller
-    number is the beginning of the result for a larger one.
+    therefore worth less. The photos in a moment are picked in the given order. The result for a
+    smaller number is the beginning of the result for a larger one.
 
     Args:
         queues: The photos of each moment that may be picked, best first.
-        requested: Number of photos to pick; all kept photos are picked even if there are more.
+        requested: Number of photos to pick; kept photos are all picked even if they exceed it.
 
     Returns:
         By path, how each photo did.
@@ -138,7 +138,7 @@ def spread(queues: Sequence[Sequence[Entrant]], requested: int) -> dict[str, Cov
 
 
 class _Spread:
-    """The state of a competition; rows are the photos of all queues, one after the other."""
+    """The state of a competition; its rows are the photos of one queue after the other."""
 
     def __init__(self, queues: Sequence[Sequence[Entrant]], requested: int) -> None:
         self._requested = requested
@@ -224,7 +224,7 @@ class _Spread:
         }
 
     def _follow(self, heads: Sequence[int]) -> dict[int, Coverage]:
-        """Covers the photos that come after the next photo of their moment."""
+        """Returns how the photos did that come after the next photo of their moment."""
         return {
             row: replace(self._place(row, None), ahead=self._entrants[head].path)
             for head in heads

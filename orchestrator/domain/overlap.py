@@ -11,8 +11,9 @@ class Side:
 
     Attributes:
         share: Share of the picture that the other one also shows.
-        x: Offset of the other picture's centre to the right of this one's, as a share of its width.
-        y: Offset downwards, as a share of its height.
+        x: How far the other picture's centre is to the right of this one's, as a share of this
+            picture's width.
+        y: How far it is below this one's, as a share of this picture's height.
         spread: Standard deviation of the 8-bit levels outside the common part; 0 if nothing is
             outside.
         chroma: Mean distance from grey in the common part, in 8-bit levels.
@@ -38,9 +39,9 @@ class Overlap:
         turn_degrees: How far one is rotated relative to the other: 0 to 180.
         bend: How far the corners are from where shifting, rotating and scaling would put them, as a
             share of the long side: the effect of perspective.
-        agreement: Correlation of the fine structure, after aligning the pictures, that all but a
-            fifth of the textured parts exceed: -1 to 1.
-        lowest: The same, but exceeded by all but a twentieth of the parts.
+        agreement: Correlation of the fine structure after aligning the pictures, -1 to 1; all but a
+            fifth of the textured parts exceed it.
+        lowest: The same, but all but a twentieth of the parts exceed it.
         colour_shift: Mean difference in colour, ignoring brightness, in 8-bit levels.
         first: The first picture.
         second: The second picture.

@@ -17,8 +17,9 @@ class FindParameters:
     """`.gitignore` patterns for files and folders to leave out of the album, in addition to those
     in the album's `.bestshotignore` file; set by `--exclude`"""
     read_unchanged: bool
-    """whether to read each photo even if its file's size, times and inode are those of the album's
-    last run. Only needed if something on this disk changes files without changing their times"""
+    """whether to read each photo even if its file's size, times and inode have not changed since
+    the album's last run. Only needed if something on this disk changes files without changing their
+    times"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class CaptureTime:
         local: Local time, ISO 8601 without zone, with the fraction of a second if known; only a
             date if the time of day is unknown; empty if unknown.
         utc_offset: Its offset from UTC, for example "+02:00"; empty if unknown.
-        source: Where it was found: a tag, such as "EXIF DateTimeOriginal"; a sidecar with its tag;
+        source: Where it was found: a tag, such as "EXIF DateTimeOriginal"; a sidecar and its tag;
             or "file name". Empty if unknown.
     """
 
@@ -191,8 +192,8 @@ class OwnerMark:
         rating: Stars, 1 to 5, or -1 = rejected; None if there is none.
         pick: "picked", "rejected", or empty.
         label: Name of the colour label, in the language of the program that set it.
-        source: Path of the sidecar with the rating or pick, or else the label; "the file" if it is
-            the photo itself; empty if there is no mark.
+        source: Path of the sidecar that contains the rating or pick or, without these, the label;
+            "the file" if the photo itself contains it; empty if there is no mark.
     """
 
     rating: int | None = None
@@ -215,8 +216,8 @@ class Candidate:
         content: Its kind.
         owner_mark: How its owner marked it in another program.
         frame_set: Its place in a set of photos that belong together; None if it is not in a set.
-        alteration: How it was made from another photo; None if it was not.
-        person_ids: Whose each of `faces` is, "" if unknown; empty if nobody was recognized.
+        alteration: How it was derived from another photo; None if it was not.
+        person_ids: The person of each of `faces`, "" if unknown; empty if nobody was recognized.
     """
 
     path: str
@@ -308,4 +309,4 @@ class Reason(StrEnum):
 
 KEPT = (Reason.USER_KEEP, Reason.OWNER_KEEP)
 REJECTED = (Reason.USER_REJECT, Reason.OWNER_REJECT)
-"""Reasons of photos that a person kept or rejected."""
+"""Reasons of the photos that a person kept, and of those that a person rejected."""

@@ -1,8 +1,8 @@
 """Learns the weights of the composite score from the user's choices between two shots.
 
 A pairwise logistic model (Bradley and Terry, 1952): the probability that the user prefers a shot is
-the logistic function of its lead in the composite score over `SCORE_SCALE`. The weights are the
-most probable ones, given that they are normally distributed around the current ones.
+the logistic function of its lead in the composite score divided by `SCORE_SCALE`. The proposed
+weights are the most probable ones, with a normal prior around the current weights.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from orchestrator.domain.scoring import FaceFault
 from orchestrator.domain.uncertain_pairs import SCORE_SCALE
 
 MIN_ANSWER_COUNT, MIN_MOMENT_COUNT = 20, 5
-"""With fewer choices, one of them would change the share of correct predictions by more than 5
-percentage points; with fewer moments, the cross-validation could not set any aside."""
+"""With fewer choices, a single one would change the share of correct predictions by more than 5
+percentage points; with fewer moments, there would not be one for each fold."""
 FOLD_COUNT = 5
 QUALITY_SPREAD, PENALTY_SPREAD = 0.1, 0.05
-"""How far weights and penalties may move from the current ones: standard deviations of the prior.
-A penalty applies in full or not at all, so a single answer says more about it. Heuristics."""
+"""Standard deviations of the prior: how far weights and penalties may move from the current ones.
+Penalties may move less, because a single answer says more about a penalty. Heuristics."""
 LARGEST_PENALTY = 0.4
 DIGITS = 2
-"""Weights are rounded to what a person would write."""
+"""Number of decimal places to which weights are rounded, as a person would write them."""
 
 WEIGHTS = ("iqa", "ava")
 FAULTS = tuple(fault.value for fault in FaceFault)
@@ -37,7 +37,7 @@ Weights = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A shot that the user preferred to another one; terms as from `score_terms`."""
+    """A shot that the user preferred to another one; terms are those of `score_terms`."""
 
     moment: str
     chosen: Mapping[str, float]
@@ -50,13 +50,13 @@ class WeightProposal:
 
     Attributes:
         before: The current weights.
-        after: The proposed ones; equal to `before` if there are too few choices, or nothing to
+        after: The proposed weights; equal to `before` if there are too few choices, or nothing to
             gain.
         choice_count: Number of choices that the fit uses.
-        moment_count: Number of moments that they are from.
-        predicted_before: How many of them the current weights predict.
-        predicted_after: How many the fitted weights predict, which is a training-set figure.
-        held_out: How many weights predict that were fitted to choices in other moments.
+        moment_count: Number of moments that the choices are from.
+        predicted_before: Number of choices that the current weights predict.
+        predicted_after: Number that the fitted weights predict, which is a training-set figure.
+        held_out: Number predicted by weights that were fitted to choices in other moments.
         gained_count: Choices that only the weights fitted to other moments predict.
         lost_count: Choices that only the current weights predict.
         fold_count: Number of folds; 0 if there are too few choices.
@@ -85,7 +85,7 @@ class WeightProposal:
 
     @property
     def chance(self) -> float:
-        """Probability of such a gain if both predicted equally well: a one-sided sign test."""
+        """Probability of such a gain if both sets predicted equally well: a one-sided sign test."""
         total = self.gained_count + self.lost_count
         found = sum(comb(total, count) for count in range(self.gained_count, total + 1))
         return float(found / 2**total)
@@ -96,7 +96,8 @@ def propose_weights(
 ) -> WeightProposal:
     """Fits weights to choices, and cross-validates the fit by moment.
 
-    The weights are proposed only if such a fit predicts more of the choices that it did not use.
+    The fitted weights are proposed only if the cross-validated fits predict more choices than the
+    current weights do.
 
     Args:
         choices: What the user preferred.
@@ -188,7 +189,7 @@ def _leads(choice: Choice, total: float) -> list[float]:
 
 
 def _round(value: float, current: float) -> float:
-    """Rounds a weight; drops a change too small to show, so that rounding never reverses one."""
+    """Rounds a weight; keeps the current one if rounding would hide or reverse the change."""
     rounded = round(float(value), DIGITS) + 0.0  # never -0.0
     if abs(value - current) < 0.5 * 10**-DIGITS or (rounded - current) * (value - current) <= 0:
         return float(current)
@@ -207,7 +208,7 @@ def _predict(choices: Sequence[Choice], weights: Weights, max_penalty: float) ->
 
 
 def _score(terms: Mapping[str, float], weights: Weights, max_penalty: float) -> float:
-    """Computes the composite score, like `composite_score` and `person_penalty`."""
+    """Computes the composite score in the same way as `composite_score` and `person_penalty`."""
     quality, penalty = (
         sum(weights[name] * terms[name] for name in names) for names in (WEIGHTS, FAULTS)
     )

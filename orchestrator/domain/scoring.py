@@ -50,18 +50,19 @@ class PersonPenalties:
 
 
 MIN_FACE_SIZE, FULL_FACE_SIZE = 0.025, 0.05
-"""Shares of the picture's long side: up to the first, a face is too small for its scores to count;
-from the second, they count in full. On a canonical image these are 26 and 51 pixels; the networks
-see eyes at 64 x 64."""
+"""Shares of the picture's long side: up to MIN_FACE_SIZE, a face is too small for its scores to
+count; from FULL_FACE_SIZE on, they count in full. On a canonical image these are 26 and 51 pixels;
+the networks see eyes at 64 x 64."""
 MIN_FACE_CONFIDENCE, FULL_FACE_CONFIDENCE = 0.6, 0.8
-"""Up to the first confidence, a face may be a statue, a poster or a false detection, and its scores
-do not count; from the second, they count in full."""
+"""Up to MIN_FACE_CONFIDENCE, a face may be a statue, a poster or a false detection, and its scores
+do not count; from FULL_FACE_CONFIDENCE on, they count in full."""
 LEVEL_PITCH_DEGREES, LOWERED_PITCH_DEGREES = -12.0, -24.0
-"""From the second pitch on, a head is lowered so far that its eyelids look closed from above, so
-the state of its eyes is unknown. Frontal faces measure within 11 degrees of level."""
+"""From LOWERED_PITCH_DEGREES on, a head is lowered so far that its eyes look closed from above, so
+their state is unknown. The measured pitch of frontal faces is within 11 degrees of level."""
 SURELY_CLOSED, UNSURELY_CLOSED = 0.05, 0.25
-"""Up to the first eyes score, eyes are closed even in a laughing face; from the second on, the
-laugh may have narrowed them, so their state is unknown. Closed eyes score 0.00 to 0.02."""
+"""Up to an eyes score of SURELY_CLOSED, eyes are closed even in a laughing face; from
+UNSURELY_CLOSED on, the laugh may have narrowed them, so their state is unknown. Closed eyes score
+0.00 to 0.02."""
 SMILE, LAUGH = 0.5, 0.9
 """Smile scores between which a smile becomes a laugh."""
 CANNOT_TELL = 0.5
@@ -70,13 +71,14 @@ SURE_SHARE = 0.5
 """Share of a threshold at which a fault is certain; from there to the threshold, its penalty falls
 to zero, so that a tiny difference does not decide."""
 SINGLE_SHARE = 0.5
-"""Share of a penalty that a single face costs, no matter how many others there are; the rest is in
-proportion to the faces, so that of two shots of a group, the one with fewer closed eyes wins."""
+"""Share of a penalty that a single face costs, no matter how many others there are; the rest grows
+with the share of faces that are as bad, so of two shots of a group, the one with fewer closed eyes
+wins."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorstFace:
-    """Face-size-weighted worst case over the prominent faces of a photo, each 0 to 1.
+    """The worst scores among a photo's prominent faces, weighted by face size; each 0 to 1.
 
     An extent is the weighted mean of how far the faces fall short of a full score, divided by how
     far the worst one does: 1 if all are equally bad, and lower if fewer are.
@@ -116,7 +118,7 @@ class FaceCheck:
         fault: What a low score means.
         score: The worst score.
         extent: How many faces are as bad; see `WorstFace`.
-        threshold: Below it is a fault.
+        threshold: Lower scores are a fault.
         penalty: The setting, 0 or below.
     """
 
@@ -133,7 +135,7 @@ class FaceCheck:
 
     @property
     def cost(self) -> float:
-        """What the fault costs: all of `penalty` if it is certain and on all faces; else less."""
+        """What the fault costs: `penalty` if it is certain and on all faces, otherwise less."""
         if not self.is_fault:
             return 0.0
         sure = _ramp(self.threshold - self.score, 0.0, self.threshold * (1 - SURE_SHARE))
@@ -141,13 +143,13 @@ class FaceCheck:
 
 
 def find_shown(
-    faces: Sequence[FaceScores], person_ids: Sequence[str], wanted: Collection[str]
+    faces: Sequence[FaceScores], person_ids: Sequence[str], chosen: Collection[str]
 ) -> frozenset[str]:
-    """Finds the wanted persons whose faces are large and certain enough to count."""
+    """Finds the chosen persons whose faces are large and certain enough to count."""
     return frozenset(
         person
         for face, person in zip(faces, person_ids, strict=False)
-        if person in wanted and rate_trust(face) > 0
+        if person in chosen and rate_trust(face) > 0
     )
 
 
@@ -156,13 +158,13 @@ def find_judged(
 ) -> tuple[int, ...]:
     """Finds the faces that count in a photo whose moment shows important persons.
 
-    Only the faces of important persons count. As long as one of them is missing, faces that were
-    not recognized count too, because one of them may be theirs. If that leaves no face that counts,
-    all faces do.
+    Only the faces of important persons count. If an important person seems to be missing,
+    unrecognized faces count too, because one of them may be that person's. If that leaves no face
+    that counts, all faces do.
 
     Args:
         faces: The faces.
-        person_ids: Whose they are, "" if unknown; empty if nobody was recognized.
+        person_ids: The person of each face, "" if unknown; empty if nobody was recognized.
         important: The important persons in the moment.
 
     Returns:
@@ -189,11 +191,10 @@ def take_judged(faces: Sequence[FaceScores], judged: Sequence[int]) -> Sequence[
 def worst_face(faces: Sequence[FaceScores], prominent_face_ratio: float) -> WorstFace | None:
     """Aggregates the prominent faces by a weighted minimum.
 
-    A face's score s counts as 1 - w (1 - s). The weight w is its area over the largest face's, and
-    less for a tiny or uncertain face: the largest face counts in full, and the smaller or less
-    certain one is, the less its faults count. Unlike in a mean, a good face does not make up for a
-    bad one. Eyes whose state is unknown, in a lowered or laughing face, are neither open nor
-    closed.
+    A face's score s counts as 1 - w (1 - s). The weight w is its area relative to the largest
+    face's, and lower for a tiny or uncertain face: the smaller or less certain a face is, the less
+    its faults count. Unlike in a mean, a good face does not make up for a bad one. Eyes whose state
+    is unknown, in a lowered or laughing face, are neither open nor closed.
 
     Returns:
         The minimum of each score, and how many faces are as bad; None if no faces count.
@@ -272,15 +273,16 @@ class FaceSigns:
 def read_signs(
     faces: Sequence[FaceScores], penalties: PersonPenalties, judged: Sequence[int] = ()
 ) -> tuple[FaceSigns, ...]:
-    """Reads each face's scores with the thresholds of a run, in the order of the faces.
+    """Interprets each face's scores by the thresholds of a run, in the order of the faces.
 
-    Faces that are too small or too uncertain to count are unknown, and so are eyes whose low score
-    may come from a lowered head or a laugh. `judged` is as returned by `find_judged`.
+    For faces that are too small or too uncertain to count, the signs are unknown; so is the state
+    of eyes whose low score may come from a lowered head or a laugh. `judged` is as returned by
+    `find_judged`.
     """
     counting = [face.width for face in take_judged(faces, judged) if rate_trust(face) > 0]
-    fewest = penalties.prominent_face_ratio * max(counting, default=0.0)
+    min_width = penalties.prominent_face_ratio * max(counting, default=0.0)
     return tuple(
-        _signs_of(face, penalties, fewest if not judged or place in judged else math.inf)
+        _signs_of(face, penalties, min_width if not judged or place in judged else math.inf)
         for place, face in enumerate(faces)
     )
 
@@ -335,7 +337,7 @@ def face_faults(worst: WorstFace | None, penalties: PersonPenalties) -> tuple[Fa
 def face_caption(faces: Sequence[FaceScores], faults: Sequence[FaceFault]) -> str:
     """Builds a caption, for example "2 faces | eyes open | no smile".
 
-    It is empty without faces, and only the number of faces if none of them counts.
+    Empty without faces; only the number of faces if none of them counts.
     """
     if not faces:
         return ""
@@ -382,8 +384,8 @@ def score_terms(
 ) -> dict[str, float]:
     """Returns the factor of each weight and penalty in the composite score, by name.
 
-    Their sum is the composite score unless `max_penalty` limits the penalties. A photo without
-    faces has 0 for each fault.
+    The sum of weights times factors is the composite score unless `max_penalty` limits it. A photo
+    without faces has 0 for each fault.
     """
     unit = replace(penalties, eyes_closed=-1.0, face_turned=-1.0, not_smiling=-1.0)
     extents = {check.fault: -check.cost for check in check_faces(worst, unit)}

@@ -1,4 +1,4 @@
-"""Photos that were taken to belong together, such as the frames of an exposure bracket."""
+"""Sets of photos that belong together, such as the frames of an exposure bracket."""
 
 from __future__ import annotations
 

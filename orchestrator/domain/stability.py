@@ -40,7 +40,7 @@ def keep_moments(
 
     Clustering is global: a new photo can move the borders of moments that it has nothing to do
     with. Old and new moments that share photos form a group, which keeps its old moments unless one
-    of its photos is new or a photo of an old moment is gone.
+    of its photos is new or a photo of one of its old moments is gone.
 
     Args:
         labels: int64, (n,), the new moments, NOISE for single shots.
@@ -48,7 +48,7 @@ def keep_moments(
         reference: Earlier moments by content digest; empty = nothing is restored.
 
     Returns:
-        int64, (n,), numbered by the first photo of each.
+        int64, (n,), moments numbered by their first photos; NOISE for single shots.
     """
     if not reference:
         return labels

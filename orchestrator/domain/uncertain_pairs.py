@@ -16,7 +16,7 @@ MAX_SHOT_COUNT = 8
 """Maximum number of shots per moment, the best by score, that form pairs: a choice between the
 worst of a burst says nothing about the picks."""
 MIN_DIFFERENCE = 0.02
-"""Two shots whose scores all differ by less look the same to the machine, so an answer about them
+"""Two shots whose scores all differ by less look the same to the algorithm, so an answer about them
 cannot change any weight."""
 
 
@@ -27,10 +27,10 @@ class Shot:
     Attributes:
         path: Relative to the album; unique.
         content_digest: Identifies the photo in answers.
-        moment: Names its moment.
+        moment: Identifies its moment.
         terms: Its parts of the composite score; see `score_terms`.
         composite: Its composite score.
-        kin: Names the set or the group of versions that it belongs to, which count as one photo;
+        kin: Identifies the set or group of versions that it belongs to, which counts as one photo;
             empty if it does not belong to any.
     """
 
@@ -49,7 +49,7 @@ class ShotPair:
     Attributes:
         left: The shot to show on the left; sides depend on the content, not on the scores.
         right: The other one.
-        left_better_probability: Probability, according to the machine, that `left` is better.
+        left_better_probability: Probability, according to the algorithm, that `left` is better.
     """
 
     left: Shot
@@ -58,7 +58,7 @@ class ShotPair:
 
     @property
     def certainty(self) -> float:
-        """How sure the machine is, 0 to 0.5."""
+        """How sure the algorithm is, 0 to 0.5."""
         return abs(self.left_better_probability - 0.5)
 
 
@@ -76,13 +76,13 @@ def choose_pairs(
     """Lists all pairs worth asking about, the least certain first, taking turns between moments.
 
     Each moment's least certain pair comes before any moment's second one; pairs that the user has
-    answered count as earlier turns, so that the order stays the same as answers arrive.
+    answered count as earlier turns, so the order stays the same as answers arrive.
 
     Args:
         shots: Usable shots of all moments.
-        comparisons: What the comparator said; it counts where it may decide, between shots whose
+        comparisons: Results of the comparator; they count where it may decide, between shots whose
             scores are at most `tiebreaker_range` apart.
-        answered: Pairs of content digests that are not asked again.
+        answered: Pairs of content digests that are not asked about again.
         tiebreaker_range: The setting of that name.
     """
     turns: list[tuple[int, ShotPair]] = []
@@ -106,7 +106,7 @@ def _group(shots: Sequence[Shot]) -> list[list[Shot]]:
 def _find_pairs(
     moment: Sequence[Shot], comparisons: Comparisons, tiebreaker_range: float
 ) -> list[ShotPair]:
-    """Finds the pairs in a moment that an answer can teach from, the least certain first."""
+    """Finds the pairs in a moment that are worth asking about, the least certain first."""
     pairs = [
         _make_pair(first, second, comparisons, tiebreaker_range)
         for first, second in combinations(moment, 2)

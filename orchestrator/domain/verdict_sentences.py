@@ -162,8 +162,8 @@ def grouping_text(grouping: Grouping) -> str:
     assert near is not None
     assert far is not None
     count = grouping.cluster_size
-    told = _describe_terms(near, grouping.pause_inside)
-    pause = f", {told}" if told else ""
+    causes = _describe_terms(near, grouping.pause_inside)
+    pause = f", {causes}" if causes else ""
     if count == 2:
         text = f"Grouped with {near.path} (distance {near.distance:.3f}{pause})."
     else:
@@ -215,7 +215,7 @@ def correction_texts(
 
 
 def _describe_terms(near: Neighbour, pause: float | None) -> str:
-    """Describes what changed the distance of two photos besides their embeddings."""
+    """Describes what changed the distance between two photos besides their embeddings."""
     return ", ".join(filter(None, [_describe_time(near, pause), _describe_views(near)]))
 
 
@@ -260,8 +260,8 @@ def _explain_alone(grouping: Grouping) -> str:
     if near is None:
         return "It is the only photo."
     start = f"Not grouped: the nearest photo ({near.path}) is at a distance of "
-    told = _describe_terms(near, grouping.pause_outside)
-    note = f" ({told})" if told else ""
+    causes = _describe_terms(near, grouping.pause_outside)
+    note = f" ({causes})" if causes else ""
     limit = grouping.scene_distance
     if grouping.method == "dbscan" and near.distance > grouping.dbscan_eps:
         distance, radius = format_comparison(near.distance, grouping.dbscan_eps, 3)
@@ -297,8 +297,8 @@ def _explain_outside(grouping: Grouping) -> str:
     text = f"The nearest photo outside ({near.path}) is at a distance of {near.distance:.3f}"
     if split := _explain_split_by_time(grouping, text):
         return split
-    if told := _describe_terms(near, grouping.pause_outside):
-        text += f" ({told})"
+    if causes := _describe_terms(near, grouping.pause_outside):
+        text += f" ({causes})"
     if grouping.method == "dbscan":
         return f"{text}; neighbours must be within {grouping.dbscan_eps:.3f}."
     if joint := _explain_joint(grouping):
@@ -435,7 +435,7 @@ def _explain_best(
         highest: The best-scoring photo of the moment that was not picked.
         filters: The floors.
         parameters: The rules.
-        company: End of the sentence about the named persons in the pick; may be empty.
+        company: End of the sentence, about the named persons in the pick; may be empty.
     """
     place = (
         "the only shot in its moment"
@@ -458,7 +458,7 @@ def _explain_best(
 def _describe_companies(
     by_path: Mapping[str, tuple[Candidate, Verdict]], persons: Persons
 ) -> dict[str, str]:
-    """Says which picks are the only or the best ones of their moment with their named persons."""
+    """Describes the picks that are the only or best shots of their moment with certain persons."""
     named = {key for key, person in persons.items() if person.name and not person.is_ignored}
     if not named:
         return {}
@@ -611,7 +611,7 @@ def _list_costs(verdict: Verdict, coverage: Coverage) -> str:
 
 
 def _explain_outscored(verdict: Verdict, filters: FilterParameters) -> str:
-    """Explains why a higher-scoring photo was not picked, to end a sentence; empty if tied."""
+    """Explains why a higher-scoring photo was not picked; empty if its rank was the reason."""
     match verdict.reason:
         case Reason.BLURRED:
             return f"its sharpest region is below {filters.min_sharpness:g}"
@@ -691,7 +691,7 @@ def _place_in_set(candidate: Candidate) -> str:
 
 
 def _describe_win(verdict: Verdict) -> str:
-    """Describes how the comparator chose it from photos with about the same score."""
+    """Describes how the comparator chose a pick from photos with about the same score."""
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
@@ -717,7 +717,7 @@ def _describe_comparison(verdict: Verdict) -> str:
 
 
 def _describe_floor(candidate: Candidate, verdict: Verdict, filters: FilterParameters) -> str:
-    """Names the fault of a pick whose moment has no photo that passed the floors."""
+    """Names the fault of a pick whose moment has no photo that clears the floors."""
     if candidate.file.is_damaged:
         # The damage of a single shot is described by `describe_damage`.
         return "" if verdict.moment_size == 1 else f"; {_ALL_FAULTY}"

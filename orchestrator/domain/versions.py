@@ -19,13 +19,13 @@ from orchestrator.domain.photo import FileFacts
 
 MIN_AGREEMENT, MIN_LOWEST, MAX_BEND = 0.8, 0.25, 0.01
 """Limits on `Overlap` for versions of one photo. In an album of 124 real photos and a generated
-version of each, 103 are found with the built-in embedding: all 45 that are mirrored, turned, black
-and white or sepia, 6 of 12 crops to a sixth of the picture, and 7 of 11 with strong contrast. No
-photo is mistaken for a version of another scene. Hand-held shots of the same scene reach an
-agreement of 0.84 with a bend of 0.02, except for frames of a burst."""
+version of each, 103 are found with the built-in embedding, including all 45 that are mirrored,
+turned, black-and-white or sepia, 6 of 12 crops to a sixth of the picture, and 7 of 11 with strong
+contrast. No photo is mistaken for a version of another scene. Hand-held shots of the same scene
+reach an agreement of 0.84 with a bend of 0.02, except for frames of a burst."""
 WHOLE_SHARE, CROPPED_SHARE = 0.93, 0.90
-"""A picture lies entirely within another one if the other shows at least the first share of it, and
-is only a part of it if it shows at most the second share of the other."""
+"""A picture lies entirely within another one if the other shows at least WHOLE_SHARE of it, and is
+only a part of the other if it shows at most CROPPED_SHARE of the other."""
 PLAIN_SPREAD = 8.0
 """Maximum spread of levels for the area around the other picture to count as a frame."""
 GREY_CHROMA, COLOUR_CHROMA = 2.0, 6.0
@@ -34,13 +34,14 @@ OTHER_COLOURS = 8.0
 """Minimum colour shift of a filter; frames of a burst, between which the camera adjusts its white
 balance, reach 6."""
 MAX_TURN_ERROR = 3.0
-"""Maximum difference of a turned version from a quarter turn, in degrees."""
+"""Maximum deviation of a turned version from a multiple of a quarter turn, in degrees."""
 MAX_DENSITY = 1.1
-"""Maximum resolution of a crop relative to its original: a crop adds none, but
-another lens can."""
+"""Maximum resolution of a crop relative to its original: cropping adds no detail, but another lens
+can."""
 
 NEAREST_COUNT = 3
-"""Each photo is compared with its most similar photos: this many by embedding, and by structure."""
+"""Each photo is compared with this many of the photos most similar by embedding, and with as many
+of those most similar by structure."""
 MIN_STRUCTURE = 0.8
 """Minimum correlation of miniatures for their structure to count as similar."""
 MIN_SIMILARITY = 0.3
@@ -75,10 +76,10 @@ def pairs_to_check(
 ) -> tuple[Indices, Indices]:
     """Finds pairs of photos that may be versions of the same photo: first < second, each once.
 
-    Photos that a camera took at different times are not, so an album straight from a camera has
-    none to check. The others are compared with the photos of the most similar structure, and with
-    the photos of the most similar embedding that have a different size in pixels, as cropped and
-    framed versions do. The number of pairs grows linearly with the number of photos.
+    Photos that a camera took at different times cannot be, so an album straight from a camera has
+    no pairs to check. The others are compared with the photos most similar in structure and, of the
+    photos most similar in embedding, with those of a different size in pixels, which cropped and
+    framed versions have. The number of pairs grows linearly with the number of photos.
 
     Args:
         files: What is known about the n files.
@@ -140,11 +141,11 @@ def find_versions(
     pairs: Sequence[tuple[int, int]],
     overlaps: Sequence[Overlap | None],
 ) -> list[Alteration | None]:
-    """Finds what each photo is a version of; among several, the one that agrees most.
+    """Finds what each photo is a version of; of several originals, the one that agrees most.
 
     Args:
         photos: The n photos.
-        pairs: Rows of pairs, each once.
+        pairs: The rows of each pair; no pair occurs twice.
         overlaps: The overlap of each pair.
     """
     found: list[Alteration | None] = [None] * len(photos)
@@ -176,16 +177,16 @@ def _direct(
 
 
 def _rank(photo: VersionPhoto) -> tuple[bool, int, float, str]:
-    """Ranks a photo by camera, pixels, compression: the lower, the likelier the original."""
+    """Ranks a photo by camera, pixels and file size; the lower, the likelier the original."""
     return not photo.file.has_camera, -photo.length, -float(photo.file.size_bytes), photo.path
 
 
 def edits_of(photo: VersionPhoto, other: VersionPhoto, overlap: Overlap) -> tuple[Edit, ...] | None:
-    """Finds how a photo differs from the other one, if that is its original.
+    """Finds how a photo differs from the other one, if the other is its original.
 
     Args:
         photo: The first picture of the overlap.
-        other: The second one.
+        other: The second picture.
         overlap: What they have in common.
 
     Returns:

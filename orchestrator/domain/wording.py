@@ -1,4 +1,4 @@
-"""Formats numbers for people."""
+"""Formats numbers and lists for sentences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def format_comparison(first: float, second: float, digits: int = 2) -> tuple[str
     """Formats two numbers with enough digits to show which one is larger.
 
     Args:
-        first: One number.
+        first: The first number.
         second: The number that it is compared with.
         digits: Minimum number of digits after the point.
     """

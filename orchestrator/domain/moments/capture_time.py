@@ -1,4 +1,4 @@
-"""Capture times and cameras of photos, and splitting photos by them."""
+"""Capture times and cameras of photos, and splitting photos by time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Compares the clocks of cameras by photos that look alike: a heuristic.
+"""Compares the clocks of cameras using photos that look alike; a heuristic.
 
 Two people who photograph the same things take some photos at about the same time. If the clocks
-differ, all these pairs of photos differ by the same amount. One scene that both took could mislead,
-because they may have been there at other times, so several occasions have to agree.
+differ, the times of all these pairs differ by the same amount. A single scene that both
+photographed could mislead, because they may have been there at different times, so several
+occasions have to agree.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ OCCASION_SECONDS = 600.0
 MIN_OCCASIONS, MIN_AGREEING_SHARE = 3, 0.5
 """Minimum number of occasions that agree, and their minimum share of all look-alike pairs."""
 MAX_COUNT = 20_000
-"""Maximum photos per camera for comparing clocks, because the work grows with their product."""
+"""Maximum photos per camera for comparing clocks: the work grows with the product of the counts."""
 _ROWS_AT_A_TIME = 512
 
 Indices = NDArray[np.intp]
@@ -56,7 +57,7 @@ def align_clocks(
         radius: Cosine distance up to which photos look alike.
 
     Returns:
-        The captures, in which cameras with a known offset count as one; and the offsets.
+        The adjusted captures, in which cameras with a known offset count as one; and the offsets.
     """
     rows = _rows_by_camera(captures)
     offsets = [
@@ -120,7 +121,7 @@ def _look_alikes(
 def _nearest(
     first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> tuple[Indices, NDArray[np.float32]]:
-    """Returns the row of the second most similar to each of the first, and its similarity."""
+    """For each row of `first`, returns the most similar row of `second` and their similarity."""
     nearest = np.empty(len(first), np.intp)
     similarity = np.empty(len(first), np.float32)
     for start in range(0, len(first), _ROWS_AT_A_TIME):

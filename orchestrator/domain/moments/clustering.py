@@ -38,16 +38,16 @@ from orchestrator.domain.moments.time_term import time_term
 from orchestrator.domain.moments.view_term import CountFeatures, with_views
 
 DENSE_COUNT = 3072
-"""Maximum number of photos whose distances are kept in a matrix: 72 MiB, which hdbscan copies a few
-times."""
+"""Maximum number of photos whose distances are kept in a matrix, which takes 72 MiB and is copied a
+few times by hdbscan."""
 MAX_PAIR_COUNT = 2**22
 """Maximum number of near pairs listed at a time: up to 1 GiB with the arrays derived from them. A
-single moment of 2,897 photos reaches that."""
+single moment of 2,897 photos reaches this number."""
 DENSE_PAIR_COUNT = 200_000
 DENSE_CELLS_PER_PAIR = 10
-"""Linked photos with more than DENSE_PAIR_COUNT pairs are grouped from their distance matrix if
-that has fewer cells per pair than this: a pair takes 250 bytes, a matrix cell with its copies takes
-28."""
+"""Linked photos with more than DENSE_PAIR_COUNT pairs are grouped from their distance matrix if it
+has fewer than DENSE_CELLS_PER_PAIR cells per pair: a pair takes 250 bytes, and a matrix cell with
+its copies takes 28."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,20 +70,20 @@ def cluster_scenes(
     """Groups photos into scenes.
 
     Without `scene_distance` and without a weight for capture time, the labels are those of
-    `hdbscan.HDBSCAN` itself. With `scene_distance`, photos are first split so that no part contains
-    two photos farther apart than that (complete linkage, so that a walk along a street, with each
-    shot near the next, does not become one scene). HDBSCAN then works within each part, and the
+    `hdbscan.HDBSCAN` itself. With `scene_distance`, photos are first split by complete linkage into
+    parts in which no two photos are farther apart than that; otherwise, a walk along a street, with
+    each shot near the next, would become one scene. HDBSCAN then runs within each part, and the
     whole part may be one scene. Finally, photos in a part within `cluster_selection_epsilon` of
     each other are joined regardless of HDBSCAN, because a pair of photos has no density.
 
     Args:
         embeddings: float32, (n, d), rows of unit length.
-        parameters: See `ClusterParameters`; distances in the metric's unit.
+        parameters: See `ClusterParameters`; distances are in the metric's unit.
         captures: Captures of the n photos, which add to the distances (see `time_term`) and split
             albums above `max_joint_count`. None = all unknown.
-        note: Receives notes about deviations that are due to too many photos.
+        note: Receives a note about each deviation caused by too many photos.
         count_features: Counts the common features of pairs of rows, which add to the distances (see
-            `view_term`). None = they do not.
+            `view_term`). None = they are not used.
 
     Returns:
         int64, (n,): clusters numbered from 0 by their first photo, -1 = noise. Empty if there are
@@ -177,7 +177,7 @@ def _cluster_by_parts(
 def _of_members(
     members: NDArray[np.intp], count_features: CountFeatures | None
 ) -> CountFeatures | None:
-    """Returns a function that counts the common features of pairs of members, by their places."""
+    """Returns a function that counts the common features of pairs of positions in `members`."""
     if count_features is None:
         return None
     rows = members.tolist()
@@ -232,7 +232,7 @@ def _hdbscan(shots: _Shots, parameters: ClusterParameters) -> Labels:
 
 
 def _spanning_tree(shots: _Shots, parameters: ClusterParameters) -> Distances:
-    """Builds the tree; it is the same in both metrics except for the lengths of its edges."""
+    """Builds the tree; both metrics give the same tree except for the lengths of its edges."""
     tree = spanning_tree(shots.rows(), parameters.min_samples)
     tree[:, 2] = from_cosine_distance(tree[:, 2], parameters.metric)
     return tree
@@ -354,7 +354,7 @@ def _crowd_groups(shots: _Shots, metric: str, diameter: float, note: Note) -> ND
 
 
 def _link_completely(shots: _Shots, metric: str, diameter: float) -> NDArray[np.intp] | None:
-    """Groups by complete linkage from all near pairs: (n,), each group named by its lowest photo.
+    """Groups by complete linkage from all near pairs: (n,), each group named after its lowest row.
 
     None if there are more than `MAX_PAIR_COUNT`.
     """
@@ -386,7 +386,7 @@ def _groups_of(group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
 def _find_dense_groups(
     count: int, first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> list[NDArray[np.intp]]:
-    """Finds linked photos with so many pairs that their matrix takes less memory than the list."""
+    """Finds linked photos with so many pairs that a matrix takes less memory than listing them."""
     linked = components(count, first, second)
     sizes = np.bincount(linked)
     pairs = np.bincount(linked[first], minlength=len(sizes))

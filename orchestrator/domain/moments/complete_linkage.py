@@ -48,7 +48,7 @@ def complete_linkage(
             continue
         _join(farthest, one, other, queue)
         group[other] = one
-    for item in range(count):  # the lowest item of a group comes first
+    for item in range(count):  # ascending, so the group of a lower item is already final
         group[item] = group[group[item]]
     return group
 

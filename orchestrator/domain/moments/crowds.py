@@ -21,7 +21,7 @@ BLOCK_COUNT = 2048
 """Photos per block: their matrix takes 32 MiB."""
 _SHARES = (0.25, 0.5, 1.0)
 """Diameters of a block's groups, as fractions of the full diameter, in the order tried. A smaller
-one leaves more of the joining to the second step, but may leave it too many groups."""
+diameter leaves more of the joining to the second step, but possibly too many groups for it."""
 
 
 def crowd_groups(rows: Rows, diameter: float, max_pair_count: int) -> Indices:
@@ -79,9 +79,9 @@ def _near_groups(
     """Finds pairs of groups whose members are all near, and the largest distance between members.
 
     Args:
-        rows: In the order of their groups.
+        rows: The rows, in the order of their groups.
         number: (n,): group of each row, from 0, ascending.
-        diameter: Members farther apart than this, or possibly so in float32, are not near.
+        diameter: Members that are farther apart than this, or might be in float32, are not near.
         max_pair_count: If there are more pairs, the result is None.
     """
     floor = np.float32(1.0 - diameter + 2.0 * rows.tolerance)
@@ -118,7 +118,7 @@ def _pairs_near_in_all_tiles(
     if not len(codes):
         return np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.float64)
     farthest = 1.0 - np.minimum.reduceat(lowest[order], starts).astype(np.float64)
-    # a group spans several tile rows, and two groups meet in one tile for each pair of these
+    # a group may span several rows of tiles; two groups meet in one tile per pair of such rows
     begins = np.searchsorted(number, np.arange(group_count))
     ends = np.append(begins[1:], len(number)) - 1
     spans = ends // tile_count - begins // tile_count + 1

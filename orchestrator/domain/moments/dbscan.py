@@ -10,7 +10,7 @@ from orchestrator.domain.moments.tiles import Indices, Rows, Tile
 
 
 def dbscan_of_crowd(rows: Rows, eps: float, min_samples: int) -> NDArray[np.int64]:
-    """Labels clusters by the order of their first core points; memory is linear in the rows.
+    """Labels clusters in the order of their first core points; memory is linear in the rows.
 
     Args:
         rows: The photos.

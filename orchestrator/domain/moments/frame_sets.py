@@ -1,10 +1,10 @@
-"""Photos that were taken to belong together, whatever their embeddings say.
+"""Finds photos that were taken as a set, such as a bracket, whatever their embeddings say.
 
 What the camera recorded comes first: the identifier of a burst, and whether it varied exposure or
-focus from shot to shot. Most cameras do not record this, so an exposure bracket is also found as a
-series of frames of one view at different exposures, among photos that follow each other in the
-folder or in time, by their structure (see `structure`), and a panorama by the overlap of each frame
-with the next one (see `overlap`). The work grows linearly with the number of photos.
+focus from shot to shot. Most cameras do not record this, so brackets and panoramas are also found
+by content, among photos that follow each other. The frames of an exposure bracket show one view,
+recognized by its structure, at different exposures (see `structure`); each frame of a panorama
+overlaps the next one (see `overlap`). The work grows linearly with the number of photos.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ SAME_VIEW = 0.7
 series, neighbouring frames correlate by 0.83 or more, photos of one place or person by at most
 0.62, and unrelated pairs by less than 0.4."""
 BRACKET_SECONDS = 60.0
-"""Maximum time between two frames of a series, including exposures of half a minute."""
+"""Maximum time between two frames of a series: enough for exposures of half a minute."""
 BRACKET_BRIGHTENING = math.log(2.0) * (2.0 / 3.0) / 2.2
-"""Minimum difference in exposure within a series, as a natural logarithm of 8-bit levels: two
-thirds of a stop, which is the smallest usual series, at the gamma of sRGB."""
+"""The smallest usual difference in exposure within a series, two thirds of a stop, as the natural
+logarithm of a ratio of 8-bit levels at the gamma of sRGB."""
 BRACKET_STEP = BRACKET_BRIGHTENING / 2.0
 """Minimum difference from one frame to the next brighter one: a third of a stop."""
 MIN_BRACKET_EXPOSURES = 3
@@ -41,17 +41,17 @@ its edit, or a shot that was repeated because the first came out dark."""
 FOCUS_SECONDS = 10.0
 """Maximum time between two frames of a focus stack, which a camera takes automatically."""
 WINDOW_COUNT = 8
-"""Each photo is compared with this many that follow it; no camera's series needs more, because each
-frame is compared with its neighbours in exposure."""
+"""Number of consecutive photos that are compared with each other. No camera's series needs more,
+because a frame only has to match its neighbours in exposure."""
 
 PANORAMA_SECONDS = 15.0
 """Maximum time between two frames of a panorama."""
 PANORAMA_SHARES = 0.1, 0.8
-"""Share of a panorama's frame that the next one also shows: photographers overlap a quarter to a
-half, and hand-held shots of one scene share more."""
+"""Limits on the share of a panorama's frame that the next one also shows: photographers overlap
+frames by a quarter to a half, and hand-held shots of one scene share more."""
 PANORAMA_LENGTHS, PANORAMA_TURN = (0.7, 1.4), 20.0
-"""Relative size of a panorama's aligned frames, and their rotation in degrees: the camera and lens
-stay the same, but perspective stretches the edges."""
+"""Limits on the relative size of a panorama's aligned frames, and their maximum rotation in
+degrees: the camera and lens stay the same, but perspective stretches the edges."""
 PANORAMA_AGREEMENT = 0.4
 """Minimum agreement of the overlap (see `Overlap`): neighbouring shots from a walk along a street
 are below 0.1, and moving or near objects keep a panorama well below 1."""
@@ -93,7 +93,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class FrameSet:
-    """Photos that belong together: their kind, and their rows in the order of that kind."""
+    """Photos that belong together; the order of `rows` depends on the kind of set."""
 
     kind: SetKind
     rows: tuple[int, ...]
@@ -143,18 +143,18 @@ def _stated_focus_stacks(frames: Frames) -> list[FrameSet]:
 
 
 def _stated_brackets(frames: Frames) -> list[FrameSet]:
-    """Finds consecutive frames whose camera varied the exposure, each at a different one."""
+    """Finds consecutive frames, each at a different exposure, whose camera varied it."""
     chosen = [row for row, facts in enumerate(frames.facts) if _is_bracketed(facts)]
 
-    def is_next(rows: Sequence[int], row: int) -> bool:
-        """Whether the bias already occurs in the series, so that the frame begins the next one."""
+    def begins_next(rows: Sequence[int], row: int) -> bool:
+        """Whether the frame's bias already occurs in the series before it."""
         return _bias(frames, row) in {_bias(frames, other) for other in rows}
 
     return [
         FrameSet(
             SetKind.EXPOSURE_BRACKET, tuple(sorted(rows, key=lambda row: (_bias(frames, row), row)))
         )
-        for rows in _series(frames, chosen, BRACKET_SECONDS, is_next)
+        for rows in _series(frames, chosen, BRACKET_SECONDS, begins_next)
     ]
 
 
@@ -177,7 +177,7 @@ def _series(
 
     Args:
         frames: All photos.
-        chosen: Those to split.
+        chosen: Rows of the photos to split.
         seconds: Maximum time between a photo and the next one in its series.
         begins_next: Whether a photo begins a series, given the rows of the series before it.
     """
@@ -234,7 +234,7 @@ def exposure_brackets(frames: Frames) -> list[FrameSet]:
 
 
 def _have_one_exposure(frames: Frames, first: Indices, second: Indices) -> NDArray[np.bool_]:
-    """Whether both files of a pair state the same exposure, so that one was darkened later."""
+    """Whether both files of a pair state the same exposure, and differ only by later editing."""
     stated = [
         (facts.exposure_time_seconds, facts.f_number, facts.iso, facts.exposure_bias_ev)
         for facts in frames.facts
@@ -249,10 +249,10 @@ def _have_one_exposure(frames: Frames, first: Indices, second: Indices) -> NDArr
 
 
 def panoramas(frames: Frames) -> list[FrameSet]:
-    """Finds panoramas among photos of known time that follow each other, with the same settings.
+    """Finds panoramas among consecutive photos of known time with the same camera settings.
 
     Returns:
-        Sets of at least three photos, by time: each shows more on the same side as the one before.
+        Sets of at least three photos, by time; the camera keeps turning the same way.
     """
     chosen = [row for row, facts in enumerate(frames.facts) if None not in _exposure(facts)]
     all_series = _series(
@@ -275,7 +275,7 @@ def _exposure(facts: CameraFacts) -> tuple[float | None, ...]:
 
 
 def _steps(frames: Frames, pairs: Sequence[Pair]) -> dict[Pair, tuple[float, float]]:
-    """Finds how far the camera turned between the photos of each pair, in widths and heights.
+    """Finds how far the camera turned between the photos of each pair, in frame sizes.
 
     Pairs that cannot be consecutive frames of a panorama are left out.
     """
@@ -305,8 +305,8 @@ def _sweeps(rows: Sequence[int], steps: Mapping[Pair, tuple[float, float]]) -> I
     sweep, last = list(rows[:1]), (0.0, 0.0)
     for pair in pairwise(rows):
         x, y = steps.get(pair, (0.0, 0.0))
-        goes_on = pair in steps and (len(sweep) == 1 or x * last[0] + y * last[1] > 0.0)
-        if not goes_on:
+        continues = pair in steps and (len(sweep) == 1 or x * last[0] + y * last[1] > 0.0)
+        if not continues:
             yield sweep
             sweep = [pair[0]] if pair in steps else []
         sweep.append(pair[1])
@@ -315,7 +315,7 @@ def _sweeps(rows: Sequence[int], steps: Mapping[Pair, tuple[float, float]]) -> I
 
 
 def places_in_sets(count: int, sets: Sequence[FrameSet]) -> list[SetPlace | None]:
-    """Returns the position of each of `count` photos in its set; None if it is in no set."""
+    """Returns the position of each of `count` photos in its set; None if it is not in a set."""
     found: list[SetPlace | None] = [None] * count
     for number, one in enumerate(sets):
         for place, row in enumerate(one.rows, start=1):
@@ -324,12 +324,12 @@ def places_in_sets(count: int, sets: Sequence[FrameSet]) -> list[SetPlace | None
 
 
 def join_sets(labels: NDArray[np.int64], sets: Sequence[FrameSet]) -> NDArray[np.intp]:
-    """Joins the moments of each set's photos: (n,), a number for each moment."""
+    """Joins the moments of each set's photos; returns the number of each photo's moment: (n,)."""
     return join_pairs(labels, [(one.rows[0], other) for one in sets for other in one.rows[1:]])
 
 
 def join_pairs(labels: NDArray[np.int64], pairs: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
-    """Joins the moments of both photos of each pair: (n,), a number for each moment."""
+    """Joins the moments of each pair's photos; returns the number of each photo's moment: (n,)."""
     count = len(labels)
     own = np.where(labels >= 0, labels, labels.max(initial=-1) + 1 + np.arange(count))
     moment = np.unique(own, return_inverse=True)[1]
@@ -366,7 +366,7 @@ def _of_one_series(frames: Frames, first: Indices, second: Indices) -> tuple[Ind
 def _relative_exposures(
     count: int, first: Indices, second: Indices, brighter: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Finds each photo's exposure relative to the first of its series, along the pairs: (n,)."""
+    """Finds each photo's exposure relative to the first of its series by following pairs: (n,)."""
     near: list[list[tuple[int, float]]] = [[] for _ in range(count)]
     for one, other, step in zip(first.tolist(), second.tolist(), brighter.tolist(), strict=True):
         if not math.isnan(step):

@@ -1,7 +1,8 @@
 """HDBSCAN's steps without compiled code, for systems that the hdbscan package has no wheel for.
 
-The functions have the names and arguments of those that `hdbscan_steps` uses; the labels are equal.
-scikit-learn's HDBSCAN cannot be used: version 1.9.1 often raises TypeError with an epsilon.
+The functions have the same names and arguments as the compiled ones that `hdbscan_steps` uses, and
+produce the same labels. scikit-learn's HDBSCAN cannot be used: version 1.9.1 often raises TypeError
+with an epsilon.
 
 Source: Campello, Moulavi and Sander (2013); epsilon by Malzer and Baum (2020).
 """
@@ -21,11 +22,12 @@ NOISE = -1
 
 @dataclass
 class Condensed:
-    """A condensed tree: points are numbered below `root`, clusters from there.
+    """A condensed tree: points are numbered below `root`, clusters from `root` on.
 
     Attributes:
         root: The cluster of all points.
-        rows: Parent, child, lambda at which the child leaves it, and its number of points.
+        rows: Parent, child, lambda at which the child leaves the parent, and the child's number of
+            points.
         children: Clusters below each cluster.
         parent: Parent of each point and cluster.
         leaving: Lambda at which each point or cluster leaves its parent.
@@ -45,7 +47,7 @@ class Condensed:
             self.children[parent].append(child)
 
     def clusters_below(self, cluster: int) -> Iterator[int]:
-        """Lists all clusters below one, without it."""
+        """Yields all clusters below `cluster`, without `cluster` itself."""
         waiting = deque(self.children.get(cluster, ()))
         while waiting:
             found = waiting.popleft()
@@ -71,7 +73,7 @@ def mst_linkage_core(distances: Doubles) -> Doubles:
 
 
 def label(tree: Doubles) -> Doubles:
-    """Turns a spanning tree, by ascending weight, into single linkage."""
+    """Turns a spanning tree, sorted by ascending weight, into the merges of single linkage."""
     count = len(tree) + 1
     above = list(range(2 * count - 1))
     sizes = [1] * count
@@ -117,7 +119,7 @@ def condense_tree(hierarchy: Doubles, min_cluster_size: int) -> Condensed:
 
 
 def compute_stability(condensed: Condensed) -> dict[int, float]:
-    """Sums over each cluster's points how long, in lambda, they belong to it."""
+    """Sums, for each cluster, the ranges of lambda in which its points belong to it."""
     stability = dict.fromkeys({parent for parent, *_ in condensed.rows}, 0.0)
     for parent, _, leaving, size in condensed.rows:
         with np.errstate(invalid="ignore"):
@@ -133,14 +135,14 @@ def get_clusters(
     match_reference_implementation: bool,
     epsilon: float,
 ) -> tuple[NDArray[np.int64]]:
-    """Selects clusters and labels the points; the result is the only element."""
+    """Selects clusters and labels the points; the labels are the only element of the tuple."""
     del match_reference_implementation  # always false
     if method == "leaf":
         below = {child for children in condensed.children.values() for child in children}
         selected = {one for one in below if not condensed.children.get(one)}
     else:
         selected = _most_stable(condensed, stability, allow_single_cluster)
-    # hdbscan does not apply epsilon if all points are the only cluster
+    # hdbscan does not apply epsilon if the only cluster contains all points
     if epsilon and condensed.children and selected != {condensed.root}:
         selected = _widen(condensed, selected, epsilon, allow_single_cluster)
     if not allow_single_cluster:
@@ -176,7 +178,7 @@ def _most_stable(
 
 
 def _add_singly(values: Iterable[float]) -> float:
-    """Adds values in single precision, as hdbscan does, which decides between equal stabilities."""
+    """Adds values in single precision, as hdbscan does: rounding decides between near-ties."""
     total = np.float32(0.0)
     for value in values:
         total = np.float32(float(total) + value)
@@ -197,7 +199,7 @@ def _widen(condensed: Condensed, selected: set[int], epsilon: float, allow_root:
 
 
 def _climb(condensed: Condensed, cluster: int, epsilon: float, allow_root: bool) -> int:
-    """Returns the first cluster above that is wider than epsilon, or the last below the root."""
+    """Returns the first ancestor wider than epsilon; if none is, the root or the last below it."""
     while True:
         above = condensed.parent[cluster]
         if above == condensed.root:

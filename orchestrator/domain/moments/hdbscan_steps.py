@@ -24,7 +24,7 @@ Labels = NDArray[np.int64]
 
 
 def _load_steps(*names: str) -> list[ModuleType]:
-    """Imports modules of hdbscan without running its `__init__`, or our own if it is missing."""
+    """Imports hdbscan's modules without running its `__init__`; returns ours if it is missing."""
     if "hdbscan" in sys.modules:
         return [importlib.import_module(f"hdbscan.{name}") for name in names]
     spec = importlib.util.find_spec("hdbscan")

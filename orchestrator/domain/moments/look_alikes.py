@@ -1,8 +1,8 @@
 """Separates photos whose embeddings are similar regardless of what they show.
 
-One kind is nearly black frames: the few lighter parts that they show are compared by structure.
-Another is pages of text: the embedding sees that they are pages, and the structure shows where
-their lines, headings and pictures are.
+One kind is nearly black frames, whose few lighter parts are compared by structure. Another is pages
+of text: the embedding only shows that they are pages, but the structure shows where their lines,
+headings and pictures are.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def split_look_alikes(
 ) -> NDArray[np.int64]:
     """Splits moments so that a doubtful photo stays only with photos of the same view.
 
-    It is compared with the photos before and after it in the moment. Frames without any content (a
-    lens cap) stay together, and so do the photos in a moment that are not doubtful.
+    Each is compared with the nearest photos before and after it in the moment. Frames without any
+    content (a lens cap) stay together, and so do the photos in a moment that are not doubtful.
 
     Args:
         labels: (n,), NOISE for single shots.
-        is_doubtful: (n,), photos whose embedding does not show their content.
+        is_doubtful: (n,), True for photos whose embedding says little about their content.
         miniatures: Miniatures of the n photos; photos without one are never split.
         structures: Structures of the same photos.
 
@@ -63,7 +63,7 @@ def split_look_alikes(
 
 
 def _pairs_to_check(labels: NDArray[np.int64], is_doubtful: Mask) -> tuple[Indices, Indices]:
-    """Finds consecutive pairs in a moment in which one photo is doubtful."""
+    """Finds pairs of neighbouring photos in a moment of which at least one is doubtful."""
     order = np.argsort(labels, kind="stable")
     pairs = [np.empty((0, 2), np.intp)]
     for step in range(1, min(WINDOW_COUNT, len(order))):

@@ -1,7 +1,7 @@
 """Settings of `cluster_scenes`, and the label for photos in no cluster.
 
-A separate module, because the clustering libraries take a second to import and most readers of
-settings or results do not need them.
+A separate module, because the clustering libraries take a second to import, and most code that
+reads settings or results does not need them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOISE = -1
 
 @dataclass(frozen=True, slots=True)
 class DbscanParameters:
-    """Parameters of DBSCAN, with its own names."""
+    """Parameters of DBSCAN, named as in scikit-learn."""
 
     eps: Annotated[float, Gt(0), Le(2)]
     """neighbourhood radius (DBSCAN)"""
@@ -59,7 +59,7 @@ WITHOUT_TIME = CaptureTimeParameters(
     separate_hours=0.0,
     separate_distance=0.0,
 )
-"""Settings that do not use capture time and camera."""
+"""Settings that ignore capture time and camera."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,18 @@
 """The minimum spanning tree of mutual reachability for HDBSCAN, with memory linear in n.
 
-For the cosine metric, hdbscan itself needs several (n, n) matrices. This builds the same tree:
+For the cosine metric, hdbscan itself needs several (n, n) matrices. This module builds the same
+tree:
 
 1. One pass over all pairs finds every row's nearest rows, and with them its core distance.
-2. A first tree joins each row to its nearest one, then groups of rows using one row from each.
-   Every weight in it is exact, so the largest weight on the path between two rows is an upper bound
-   for the minimum spanning tree there (the cycle property).
+2. A first tree joins each row to its nearest rows, and then joins groups of rows, each represented
+   by one row. Every weight in it is exact, so an edge of the minimum spanning tree weighs at most
+   as much as the heaviest edge on the first tree's path between its ends (the cycle property).
 3. If the rows are laid out in the tree's own order, that bound is the largest of the gaps between
    them. A second pass takes the pairs that are no farther apart than their bound. The first tree
    and these pairs contain the minimum spanning tree and everything tied with it.
 4. Prim's algorithm runs on those pairs, with ties broken by index, in the same order as hdbscan.
 
-Source: Campello, Moulavi and Sander (2013); for the cycle property Tarjan (1983), chapter 6.
+Source: Campello, Moulavi and Sander (2013); for the cycle property, Tarjan (1983), chapter 6.
 """
 
 from __future__ import annotations
@@ -56,16 +57,16 @@ class _Edges:
         return _Edges(low[kept], high[kept], weight[kept], self.row_count)
 
     def take(self, which: NDArray[np.bool_] | Indices) -> _Edges:
-        """Returns some of them, in the same order."""
+        """Returns some of the pairs, in the same order."""
         return _Edges(self.first[which], self.second[which], self.weight[which], self.row_count)
 
     def weigh(self, rows: Rows, core: Doubles) -> _Edges:
-        """Returns them with exact weights."""
+        """Returns the pairs with exact weights."""
         distance = rows.distances(self.first, self.second)
         return replace(self, weight=_reachability(distance, self.first, self.second, core))
 
     def tree(self) -> _Edges:
-        """Returns a minimum spanning forest of them."""
+        """Returns a minimum spanning forest of the pairs."""
         shape = (self.row_count, self.row_count)
         ranks = np.empty(len(self), np.float64)  # SciPy interprets a weight of zero as no edge
         order = np.argsort(self.weight, kind="stable")
@@ -80,8 +81,8 @@ class _Layout:
     Attributes:
         order: The row at each place.
         place: The place of each row.
-        gaps: (n - 1,): the largest weight on the path between the rows at a place and at the next;
-            for two rows farther apart, it is the largest of the gaps between them.
+        gaps: (n - 1,): the largest weight on the path between the rows at a place and at the next
+            one; for rows at more distant places, it is the largest of the gaps between them.
     """
 
     def __init__(self, tree: _Edges) -> None:
@@ -109,7 +110,7 @@ class _Layout:
         return self._largest_between(np.minimum(*ends), np.maximum(*ends))
 
     def _largest_between(self, low: Indices, high: Indices) -> Doubles:
-        """Finds the largest gap from `low` to `high` > `low`, from two overlapping powers of 2."""
+        """Finds the largest gap from `low` to `high` > `low`, with a sparse table."""
         levels = [self.gaps]
         while (width := 2 ** len(levels)) <= len(self.gaps):
             below = levels[-1]
@@ -159,9 +160,9 @@ def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -
     count = len(rows)
     none = np.empty(0, np.intp)
     edges = _Edges(none, none, np.empty(0), count)
-    speakers = np.arange(count)
+    representatives = np.arange(count)
     while True:
-        first, second = np.repeat(speakers, near.shape[1]), speakers[near.ravel()]
+        first, second = np.repeat(representatives, near.shape[1]), representatives[near.ravel()]
         roughly = 1.0 - similarity.ravel().astype(np.float64)
         more = (first, second, _reachability(roughly, first, second, core))
         edges = edges.join(more).tree()
@@ -170,8 +171,8 @@ def _first_tree(rows: Rows, near: Indices, similarity: Singles, core: Doubles) -
         if group_count == 1:
             return edges.weigh(rows, core)
         densest = np.lexsort((core, group))
-        speakers = densest[np.searchsorted(group[densest], np.arange(group_count))]
-        near, similarity = rows.take(speakers).nearest(min(group_count - 1, NEIGHBOUR_COUNT))
+        representatives = densest[np.searchsorted(group[densest], np.arange(group_count))]
+        near, similarity = rows.take(representatives).nearest(min(group_count - 1, NEIGHBOUR_COUNT))
 
 
 def _contenders(rows: Rows, tree: _Edges, core: Doubles) -> _Edges:

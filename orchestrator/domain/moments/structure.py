@@ -1,9 +1,9 @@
 """Compares photos by where they are light and dark, regardless of exposure.
 
-A change of exposure multiplies the light of all parts, so the differences of the logarithm between
-neighbouring parts stay the same. Parts that are blown out or black in either photo are left out.
-Two frames of one view correlate in these differences even if one is nearly black; two different
-views do not, even if both are nearly black and their embeddings cannot distinguish them.
+A change of exposure multiplies the light of all parts by one factor, so the differences between the
+logarithms of neighbouring parts stay the same. Parts that are blown out or black in either photo
+are left out. Two frames of one view correlate in these differences even if one is nearly black; two
+different views do not, even if both are nearly black and their embeddings are alike.
 
 The camera's tone curve is not undone: it affects the differences in the same way across the whole
 picture, which hardly lowers their correlation.
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLACK, WHITE = 1.5, 250.0
-"""8-bit levels; parts outside are black or burnt out, where noise or clipping decides."""
+"""8-bit levels; the levels of parts outside this range are noise (black) or clipped (burnt out)."""
 MIN_DIFFERENCES = 60
-"""Minimum number of the 1,984 differences that both photos must have to be compared."""
+"""Minimum number of the 1,984 differences that must be known in both photos to compare them."""
 _PAIRS_AT_A_TIME = 2048
 
 Indices = NDArray[np.intp]
@@ -31,14 +31,14 @@ Miniatures = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Structures:
-    """What is compared.
+    """Levels of photos' parts, and the differences by which photos are compared.
 
     Attributes:
-        differences: float32, (n, d), of the natural logarithm of neighbouring parts; 0 where they
-            are not known.
+        differences: float32, (n, d), between the natural logarithms of neighbouring parts; 0 where
+            unknown.
         is_known: (n, d), whether both parts are neither black nor burnt out.
-        levels: float32, (n, parts), the natural logarithm of the parts.
-        is_lit: (n, parts), whether each is neither black nor burnt out.
+        levels: float32, (n, parts), the natural logarithm of each part's level.
+        is_lit: (n, parts), whether each part is neither black nor burnt out.
     """
 
     differences: Singles
@@ -50,7 +50,7 @@ class Structures:
     def of(miniatures: Miniatures) -> Structures:
         """Computes the structures of photos."""
         count = len(miniatures)
-        is_lit = (miniatures > BLACK) & (miniatures < WHITE)  # not for NaN
+        is_lit = (miniatures > BLACK) & (miniatures < WHITE)  # False for NaN
         levels = np.log(np.where(is_lit, miniatures, 1.0)).astype(np.float32)
         across, down = np.diff(levels, axis=2), np.diff(levels, axis=1)
         known_across = is_lit[:, :, 1:] & is_lit[:, :, :-1]

@@ -1,10 +1,10 @@
-"""Cosine distances between many photos, tile by tile: never a whole matrix.
+"""Cosine distances between many photos, computed tile by tile, never as a whole matrix.
 
 If capture times or common features count, a distance is the cosine distance of two unit vectors
 plus their terms, and at least 0; a similarity is 1 minus the distance.
 
 A tile is a float32 product of two blocks of rows; doubtful cases are computed again in float64.
-`Rows.tolerance` limits how far a float32 similarity can be from the float64 one, so the results are
+`Rows.tolerance` bounds how far a float32 similarity can be from the float64 one, so the results are
 those of a float64 matrix.
 """
 
@@ -25,7 +25,7 @@ Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 TILE_COUNT = 2048
-"""Rows per block: a tile takes 16 MiB, and its product outweighs the overhead of the calls."""
+"""Rows per block: a tile takes 16 MiB, and computing it outweighs the overhead of the calls."""
 _PAIRS_AT_A_TIME = 4096
 _DENSE_PAIRS = 2**18
 """From this many pairs on, if they nearly fill a matrix, one float64 product is much faster than
@@ -38,7 +38,7 @@ class DistanceTerm(Protocol):
 
     @property
     def tolerance(self) -> float:
-        """Bound of the error of `lower`."""
+        """Bound on the error of `lower`."""
 
     def take(self, rows: Indices) -> Self:
         """Returns the term of some photos, in the given order."""
@@ -55,7 +55,7 @@ class DistanceTerm(Protocol):
 
 @dataclass(frozen=True)
 class Tile:
-    """A piece of the upper triangle.
+    """A piece of the upper triangle of the similarity matrix.
 
     Attributes:
         first_row: Index of its first row.
@@ -116,7 +116,7 @@ class Rows:
 
     @property
     def tolerance(self) -> float:
-        """Bound for the float32 error: (d + 4) 2^-24, for a sum of d products, plus the term's.
+        """Bound on the float32 error: (d + 4) 2^-24, for a sum of d products, plus the term's.
 
         Source: Higham, Accuracy and Stability of Numerical Algorithms (2002), 3.1: |error| <=
         d u / (1 - d u) times the sum of the absolute products, which is at most 1; the rest is for
@@ -165,7 +165,7 @@ class Rows:
         return np.clip(found, 0.0, 2.0, out=found)
 
     def _dense_distances(self, first: Indices, second: Indices) -> Doubles | None:
-        """Computes the distances from one product; None if the pairs would use little of it."""
+        """Computes distances from one matrix product; None if the pairs would use little of it."""
         rows, row = np.unique(first, return_inverse=True)
         columns, column = np.unique(second, return_inverse=True)
         if len(rows) * len(columns) > 4 * len(first):
@@ -248,9 +248,9 @@ class Rows:
         return np.asarray(distances, np.float64)
 
     def components_within(self, radius: float) -> Indices:
-        """Links rows up to `radius` apart, in linear memory: (n,), the component of each row.
+        """Links rows up to `radius` apart, in linear memory; returns each row's component: (n,).
 
-        Pairs within a component that is already known are skipped, so that a crowd, whose pairs are
+        Pairs within a component that is already known are skipped, so a crowd, whose pairs are
         all near, costs no more than the tiles.
         """
         sure = np.float32(1.0 - radius + 2.0 * self.tolerance)
@@ -270,7 +270,7 @@ class Rows:
         return components(len(self), np.arange(len(self)), component)
 
     def nearest(self, count: int) -> tuple[Indices, Singles]:
-        """Finds the rows most similar to each row, in float32, excluding itself.
+        """Finds the rows most similar to each row, in float32, excluding the row itself.
 
         Args:
             count: Number of rows to return, fewer than there are.
@@ -288,7 +288,7 @@ class Rows:
         return lists.indices, lists.similarities
 
     def distances_of_neighbours(self, rows: Indices, number: int) -> Doubles:
-        """Computes each row's distance to its neighbour `number`, 1 = the nearest, in float64."""
+        """Computes each row's distance to its `number`-th nearest neighbour, in float64."""
         places = rows if self._place is None else self._place[rows]
         everyone = self._exact if self._place is None else self._exact[self._place]
         found = np.empty(len(rows), np.float64)
@@ -321,7 +321,7 @@ def _join_components(component: Indices, first: Indices, second: Indices) -> Ind
 
 
 class _BestLists:
-    """The best candidates of every row so far."""
+    """The best candidates for every row so far."""
 
     def __init__(self, row_count: int, count: int) -> None:
         self.indices = np.zeros((row_count, count), np.intp)
@@ -335,7 +335,7 @@ class _BestLists:
         Args:
             first_own: Row of the first list.
             first_candidate: Row of the first candidate.
-            similarity: float32, its candidates along `axis`, its lists along the other.
+            similarity: float32, with candidates along `axis` and lists along the other axis.
             axis: See `similarity`.
         """
         count = self.indices.shape[1]

@@ -28,9 +28,10 @@ def with_time_evidence(
     """Splits and joins moments by the capture times of their photos.
 
     First, a moment is split at every pause of more than `separate_hours`. Parts stay together if
-    they have two photos within `separate_distance`, and a photo of unknown time stays with the part
-    that contains the photo nearest to it. Then photos that a camera took within `burst_seconds` of
-    each other are joined, along with their moments, if they are within `burst_distance`.
+    two of their photos are within `separate_distance`, and a photo of unknown time stays with the
+    part that contains the photo nearest to it. Then photos that one camera took within
+    `burst_seconds` of each other are joined, along with their moments, if they are within
+    `burst_distance`.
 
     Args:
         labels: (n,), assigned by the algorithm; NOISE for single shots.
@@ -82,7 +83,7 @@ def _parts(
 def _join_near_parts(
     part: NDArray[np.intp], embeddings: NDArray[np.float32], distance: float, metric: str
 ) -> NDArray[np.intp]:
-    """Joins parts that have two photos within a distance; returns the joined part of each part.
+    """Joins parts that have photos within `distance` of each other; returns each part's new part.
 
     Pairs within parts that are already joined are skipped, so memory is linear in the photos.
     """
@@ -136,7 +137,7 @@ def _join_bursts(
 def _join(
     group: NDArray[np.intp], first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """Joins the groups that contain each pair of members; group numbers are below their count."""
+    """Joins the two groups of each pair of members; group numbers are below `len(group)`."""
     if len(first) == 0:
         return group
     count = len(group)

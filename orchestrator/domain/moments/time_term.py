@@ -1,4 +1,4 @@
-"""Capture time as soft evidence: what it adds to the cosine distance of two photos (`tiles`).
+"""Capture time as soft evidence: what it adds to two photos' cosine distance (see `tiles`).
 
 Two photos from one camera are closer if they were taken seconds apart, and farther if hours apart.
 The term grows with the logarithm of the time between them, from -1 to 2.5 times a weight:
@@ -6,12 +6,13 @@ The term grows with the logarithm of the time between them, from -1 to 2.5 times
     weight * clip(log10((1 s + time between them) / 30 s), -1, 2.5)
 
 It is 0 at half a minute, lowest up to 2 seconds (a burst), and highest from 2.6 hours on. For other
-pairs it is 0: the clocks of two cameras need not agree (`clocks` finds how much they differ).
+pairs it is 0, because the clocks of two cameras need not agree (`clocks` finds how much they
+differ).
 
 Pauses between shots range from fractions of a second to days; using their logarithm to separate
 events comes from Platt, Czerwinski and Field, PhotoTOC (2003). Unlike a limit on the time, an added
 term does not overrule the content of the photos. The constants are rounded values from six labelled
-albums, on which the moments hardly change if the constants vary by half.
+albums, on which the moments hardly change if the constants are varied by half.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from orchestrator.domain.moments.capture_time import Captures
 NEUTRAL_SECONDS = 30.0
 """Time between two photos at which the term is 0."""
 LOWEST, HIGHEST = -1.0, 2.5
-"""Range of the term, in weights."""
+"""Range of the term, as multiples of the weight."""
 FAR_SECONDS = NEUTRAL_SECONDS * 10**HIGHEST - 1.0
 """Time from which the term is highest: 2.6 hours."""
 
@@ -61,7 +62,7 @@ class TimeTerm:
 
     @property
     def tolerance(self) -> float:
-        """Bound of the error of `lower`: single precision, and a logarithm good to 4 units."""
+        """Bound on the error of `lower`: single precision, and a logarithm accurate to 4 ulps."""
         return self.weight * 2.0**-19 + 2.0**-23
 
     def order(self) -> Indices:
@@ -81,7 +82,7 @@ class TimeTerm:
         Args:
             similarity: float32, cosine similarities between two blocks of photos.
             rows: The first block.
-            columns: The second one.
+            columns: The second block.
         """
         if not np.isin(self.cameras[rows], self.cameras[columns]).any():
             return
@@ -114,7 +115,7 @@ class TimeTerm:
             return False
         one, other = self.seconds[rows], self.seconds[columns]
         pause = max(one.min() - other.max(), other.min() - one.max())
-        return bool(pause >= FAR_SECONDS)  # not for NaN
+        return bool(pause >= FAR_SECONDS)  # False for NaN
 
     def _terms(self, apart: Doubles) -> Singles:
         """Computes the term from the seconds between two photos, in single precision."""

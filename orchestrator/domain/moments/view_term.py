@@ -1,4 +1,4 @@
-"""Common local features as soft evidence: what they add to the distance of two photos.
+"""Common local features as soft evidence: what they add to two photos' distance.
 
 An embedding captures what kind of place a photo shows, so two shelves or two forests look alike to
 it. Local features show whether it is the same place: two views of one scene have features in a
@@ -7,14 +7,15 @@ consistent geometry, and views of two similar scenes rarely do (spatial verifica
 
     weight * clip(log10(12 / common features), log10(12 / 50), log10(12 / 4))
 
-Few common features count only between two photos that both have many: in plain, blurred or
-out-of-focus photos there is nothing to share. Moving people and a large change of viewpoint leave
-few in one scene too, so the term is small compared with the scene distance. The constants and the
-weight did best on eight labelled albums: `album` and `temple`, which `make accuracy` also
-evaluates, and six others; `trip` was left out.
+A small number of common features counts only if both photos have many features: plain, blurred or
+out-of-focus photos have nothing to share. Moving people and a large change of viewpoint also leave
+few common features in one scene, so the term is small compared with the scene distance. The
+constants and the weight did best on eight labelled albums: `album` and `temple`, which
+`make accuracy` also evaluates, and six others; `trip` was left out.
 
 Only doubtful pairs are compared: those that the term could move across the scene distance or
-`cluster_selection_epsilon`, the nearest first, at most `PAIRS_PER_PHOTO` times as many as photos.
+`cluster_selection_epsilon`. Of these, the nearest are compared, at most `PAIRS_PER_PHOTO` per photo
+on average.
 """
 
 from __future__ import annotations
@@ -35,17 +36,17 @@ NEUTRAL_COUNT = 12
 FEWEST, MOST = 4, 50
 """Numbers of common features beyond which the term does not change."""
 LOWEST, HIGHEST = math.log10(NEUTRAL_COUNT / MOST), math.log10(NEUTRAL_COUNT / FEWEST)
-"""Range of the term, in weights."""
+"""Range of the term, as multiples of the weight."""
 PAIRS_PER_PHOTO = 4
 MAX_NEAR_COUNT = 2**22
-"""Maximum number of near pairs among which doubtful ones are looked for: up to 0.1 GiB. In larger
-crowds no pairs are compared."""
+"""Maximum number of near pairs to search for doubtful ones; they take up to 0.1 GiB. If there are
+more, no pairs are compared."""
 
 Indices = NDArray[np.intp]
 Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
 CountFeatures = Callable[[Sequence[tuple[int, int]]], Sequence[int | None]]
-"""Counts the common features of pairs of rows; None if their number says nothing."""
+"""Counts the common features of pairs of rows; None if the count says nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +65,7 @@ class ViewTerm:
 
     @staticmethod
     def of(count: int, first: Indices, second: Indices, values: Doubles) -> ViewTerm:
-        """Creates the term from pairs, each once."""
+        """Creates the term from pairs, each given once."""
         keys = np.concatenate([first * count + second, second * count + first]).astype(np.int64)
         order = np.argsort(keys)
         return ViewTerm(count, keys[order], np.concatenate([values, values])[order])
@@ -79,11 +80,11 @@ class ViewTerm:
 
     def of_pairs(self, first: Indices, second: Indices) -> Doubles:
         """Returns the term of pairs of photos; the two arrays are broadcast."""
-        wanted = np.asarray(first, np.int64) * self.count + second
+        pair_keys = np.asarray(first, np.int64) * self.count + second
         if len(self.keys) == 0:
-            return np.zeros(wanted.shape)
-        place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return np.where(self.keys[place] == wanted, self.values[place], 0.0)
+            return np.zeros(pair_keys.shape)
+        place = np.minimum(np.searchsorted(self.keys, pair_keys), len(self.keys) - 1)
+        return np.where(self.keys[place] == pair_keys, self.values[place], 0.0)
 
     def lower(self, similarity: Singles, rows: slice, columns: slice) -> None:
         """Lowers similarities by the term, in place; none is above 1 afterwards."""
@@ -113,7 +114,7 @@ class JointTerm:
 
     @property
     def tolerance(self) -> float:
-        """Bound of the error of `lower`."""
+        """Bound on the error of `lower`."""
         return 2.0**-22 + (0.0 if self.time is None else self.time.tolerance)
 
     def order(self) -> Indices:
@@ -167,7 +168,7 @@ def view_term(
     parameters: ClusterParameters,
     count_features: CountFeatures,
 ) -> ViewTerm:
-    """Counts the common features of pairs, and returns their term."""
+    """Counts the common features of pairs, and returns the resulting term."""
     counts = count_features(list(zip(first.tolist(), second.tolist(), strict=True)))
     is_known = np.array([one is not None for one in counts], np.bool_)
     known = np.array([one for one in counts if one is not None], np.float64)
@@ -178,7 +179,7 @@ def view_term(
 def doubtful_distances(parameters: ClusterParameters) -> tuple[float, float] | None:
     """Returns the cosine distances between which common features count; None if they never do.
 
-    The lower one is exclusive.
+    The lower bound is exclusive.
     """
     weight, scene_distance = parameters.view_weight, parameters.scene_distance
     if weight == 0.0 or scene_distance is None or parameters.method != "hdbscan":

@@ -32,8 +32,8 @@ class AssignedFace:
 
     Attributes:
         clarity: As in `IdentifiedFace`.
-        person_id: None if it is not known who it is.
-        similarity: To the mean of the person's faces, -1 to 1; None without a person.
+        person_id: None if the person is not known.
+        similarity: Similarity to the mean of the person's faces, -1 to 1; None without a person.
     """
 
     place: FacePlace
@@ -64,7 +64,7 @@ def assign_people(
         log: What the user has said.
         former: The persons that faces were assigned to before.
         same_person_similarity: As in face.proto.
-        new_id: Makes ids of new persons.
+        new_id: Creates ids for new persons.
     """
     everything = [
         (FacePlace(digest, face.box), face) for digest, faces in photos.items() for face in faces
@@ -109,7 +109,7 @@ def assign_people(
 
 
 def _by_number(known: KnownFaces, rows: Sequence[int]) -> KnownPeople:
-    """Numbers the confirmed persons and the remaining faces."""
+    """Converts what is known to numbers of persons and positions in `rows`."""
     numbers = {person: number for number, person in enumerate(sorted({*known.persons.values()}))}
     persons, refused = {}, {}
     for place, row in enumerate(rows):
@@ -143,7 +143,7 @@ def _find_ids(
 ) -> list[str | None]:
     """Returns the person of each face: the confirmed one, the former one, or a new one.
 
-    Persons about whom the user has `said` something have only the faces that were confirmed.
+    The persons in `said`, about whom the user has said something, get only confirmed faces.
     """
     ids: dict[int, str] = {}
     for label, person in zip(labels.tolist(), confirmed, strict=True):

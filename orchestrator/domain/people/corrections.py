@@ -1,6 +1,6 @@
 """What the user has said about people: an append-only log, and what follows from it.
 
-Entries name faces by the photo's content and by their box, so that they apply to later runs, to
+Entries identify a face by its photo's content and its box, so they also apply in later runs, in
 other albums, and after the detector has changed.
 """
 
@@ -18,7 +18,7 @@ from orchestrator.domain.people.faces import Box
 SAME_FACE_OVERLAP = 0.5
 """Minimum overlap at which two boxes in one photo are the same face."""
 _JOINERS = str.maketrans("", "", "\u200c\u200d")
-"""Not printable, but part of Persian and Indic names, and of emoji."""
+"""Zero-width joiners: not printable, but part of Persian and Indic names, and of emoji."""
 
 
 class PeopleAction(StrEnum):
@@ -43,7 +43,7 @@ ABOUT_PERSONS = (PeopleAction.NAME, *MARKS)
 
 @dataclass(frozen=True, slots=True)
 class FacePlace:
-    """A face, by the photo's content and its box."""
+    """A face, identified by its photo's content and its box."""
 
     content_digest: str
     box: Box
@@ -53,22 +53,22 @@ class FacePlace:
 class PeopleEntry:
     """An entry in the log.
 
-    An entry also confirms who the faces are that the user saw: all faces of a person that is named,
-    merged, ignored or marked as important or not, and those that stay with a person when others
-    leave it.
+    An entry also confirms whose faces the user saw: all faces of a person who is named, merged,
+    ignored, or marked as important or not, and those that stay with a person when others leave.
 
     Attributes:
         id: Unique.
         action: NAME, IGNORE, IMPORTANT and NOT_IMPORTANT apply to the person; an ignored person is
             not important, and an important one not ignored. MERGE makes `other_person_id` the same
-            person. MOVE gives `faces` to the person, who may be new. NOT_PERSON takes `faces` from
-            the person. NOT_FACE says that `faces` are not faces. UNDO reverts `undone_id`, which
-            may itself be an UNDO.
-        create_time: When it was said.
+            person. MOVE gives `faces` to the person, who may be new. NOT_PERSON removes `faces`
+            from the person. NOT_FACE says that `faces` are not faces. UNDO reverts `undone_id`,
+            which may itself be an UNDO.
+        create_time: When the user said it.
         person_id: The person; empty for NOT_FACE and UNDO.
         faces: The faces that MOVE, NOT_PERSON or NOT_FACE is about; otherwise all faces of the
-            person, after a merge.
-        other_person_id: MERGE: the person that ends; MOVE: the one whom the faces leave, or empty.
+            person (for MERGE, of both).
+        other_person_id: MERGE: the person merged into the other; MOVE: the person whom the faces
+            leave, or empty.
         rest: MOVE, NOT_PERSON: the faces that stay with the person whom `faces` leave.
         name: NAME: the new name; MERGE, MOVE: the person's name, or empty to keep it.
         undone_id: The entry reverted by an UNDO; empty otherwise.
@@ -92,8 +92,8 @@ class KnownFaces:
     """What the log says about the faces that are present, by their position in a list.
 
     Attributes:
-        persons: Who a face is.
-        refused: Who a face is not.
+        persons: The person to whom each confirmed face belongs.
+        refused: Persons to whom a face does not belong.
         not_faces: Those that are not faces.
         names: Names of persons, by id.
         ignored: Ids of persons whom the user ignores.
@@ -118,7 +118,7 @@ def apply_log(log: Sequence[PeopleEntry], faces: Sequence[FacePlace]) -> KnownFa
 
 
 def find_fault(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
-    """Describes why an entry is not valid as the next one; empty if it is valid."""
+    """Describes why an entry cannot be the next one; empty if it can."""
     if problem := find_time_fault(entry.create_time):
         return problem
     if entry.action is PeopleAction.UNDO:
@@ -141,7 +141,7 @@ def find_fault(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
 
 
 def find_name_clash(log: Sequence[PeopleEntry], entry: PeopleEntry) -> str:
-    """Returns the name of a person that an entry would give to a second one; empty if none.
+    """Returns the name that an entry would give to a second person; empty if there is none.
 
     Names are unique among all persons in the log, whether or not their photos are still present.
     """
@@ -162,7 +162,7 @@ def read_names(log: Sequence[PeopleEntry]) -> dict[str, str]:
 
 
 def _find_shared_names(names: Mapping[str, str]) -> dict[str, set[str]]:
-    """Returns the persons of each name that several have."""
+    """Returns the ids of the persons who share each name, for names that several have."""
     found: dict[str, set[str]] = {}
     for person_id, name in names.items():
         found.setdefault(_fold(name), set()).add(person_id)
@@ -170,7 +170,7 @@ def _find_shared_names(names: Mapping[str, str]) -> dict[str, set[str]]:
 
 
 def clean_name(name: str) -> str:
-    """Returns a name without spaces around it, and the same for all ways to encode a letter."""
+    """Strips surrounding spaces, and normalizes how letters are encoded."""
     return unicodedata.normalize("NFC", name.strip())
 
 
@@ -220,7 +220,7 @@ def _mark(known: KnownFaces, person_id: str, mark: PeopleAction) -> None:
 
 
 def _refuse(known: KnownFaces, faces: Iterable[int], person_id: str | None) -> None:
-    """Takes faces from a person, or from whomever they belong to."""
+    """Takes faces from a person or, with None, from the persons they belong to."""
     for face in faces:
         if person_id in (None, known.persons.get(face)):
             known.persons.pop(face, None)
@@ -236,7 +236,7 @@ def _confirm(known: KnownFaces, faces: Iterable[int], person_id: str) -> None:
 
 
 def _merge(known: KnownFaces, person_id: str, other_id: str) -> None:
-    """Replaces a person by another one."""
+    """Merges the person `other_id` into `person_id`."""
     for face, person in known.persons.items():
         if person == other_id:
             known.persons[face] = person_id
@@ -256,7 +256,7 @@ def _merge(known: KnownFaces, person_id: str, other_id: str) -> None:
 
 
 class FaceFinder:
-    """Finds the faces that entries name among those that are present."""
+    """Finds, among the faces that are present, those that entries refer to."""
 
     def __init__(self, faces: Sequence[FacePlace]) -> None:
         self._by_photo: dict[str, list[tuple[int, Box]]] = {}
@@ -279,11 +279,11 @@ class FaceFinder:
 def keep_ids(
     groups: Sequence[str | None], former: Sequence[str | None], taken: Iterable[str]
 ) -> Mapping[str, str]:
-    """Gives groups of faces the ids of the persons whom most of their faces were before.
+    """Gives each group of faces the id of the person that most of its faces belonged to before.
 
     Args:
         groups: The group that each face is in now; None = no group.
-        former: The person that each face was before; None = nobody.
+        former: The person that each face belonged to before; None = nobody.
         taken: Ids of persons that no group may get.
 
     Returns:

@@ -15,10 +15,11 @@ class GroupShot:
     Attributes:
         path: Unique.
         score: Its composite score.
-        people: Persons whose faces count.
-        well_shown: Those of them who have their eyes open, if the photo is above all floors.
+        people: Persons in it whose faces count.
+        well_shown: Those of them who are prominent and have no closed eyes; empty if the photo is
+            below a floor.
         is_picked: Whether it is picked already.
-        may_be_picked: Whether it was only left out for better photos.
+        may_be_picked: Whether it was left out only because other photos are better.
     """
 
     path: str
@@ -38,7 +39,7 @@ class BroughtIn:
         other_ids: Other persons who were in no good pick before, and are well shown here.
         is_good: Whether the person is well shown.
         option_count: Number of photos of the person that it was the best of: the good ones that
-            may be picked, or else all that may be.
+            may be picked or, if there are none, all that may be picked.
         photo_count: Number of all photos of the person.
     """
 
@@ -50,18 +51,18 @@ class BroughtIn:
 
 
 def bring_in(shots: Sequence[GroupShot], persons: Persons) -> dict[str, BroughtIn]:
-    """Picks more photos, so that there is a good pick of everybody.
+    """Picks more photos to include a good one of everybody.
 
     Starts with the person in the fewest photos, and picks the best-scoring good photo of each
-    person who is not yet well shown in a pick. If a person has no good photo, the best-scoring one
-    is picked, unless a pick already shows them.
+    person who is not yet well shown in a pick. If a person has no good photo, their best-scoring
+    one is picked, unless a pick already shows them.
 
     Args:
-        shots: The photos with the persons that count.
+        shots: The photos with the persons who count.
         persons: All persons.
 
     Returns:
-        The photos to pick in addition, by path.
+        The additional photos to pick, by path.
     """
     photos: dict[str, list[GroupShot]] = {}
     for shot in shots:
@@ -91,7 +92,7 @@ def bring_in(shots: Sequence[GroupShot], persons: Persons) -> dict[str, BroughtI
 
 
 def find_missing(shots: Sequence[GroupShot], brought: Mapping[str, BroughtIn]) -> list[str]:
-    """Finds the persons that no pick shows, because none of their photos may be picked."""
+    """Finds the persons whom no pick shows, because none of their photos may be picked."""
     shown = [shot for shot in shots if shot.is_picked or shot.path in brought]
     everybody = frozenset().union(*(shot.people for shot in shots))
     return sorted(everybody.difference(*(shot.people for shot in shown)))

@@ -1,4 +1,4 @@
-"""Faces as needed to recognize people."""
+"""Faces with the data needed to recognize people."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Vector = NDArray[np.float32]
 
 ROUNDING = 1e-6
 TURNED_POSE, FACING_POSE = 0.3, 0.6
-"""Pose scores: up to the first, a face is turned too far to tell whose it is; from the second on
-it counts in full. A heuristic."""
+"""Pose scores: up to TURNED_POSE, a face is turned too far to tell whose it is; from FACING_POSE
+on, it counts in full. A heuristic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class IdentifiedFace:
 
 
 def identified_face(face: FaceScores, vector: Vector) -> IdentifiedFace:
-    """Extracts what is needed from a face."""
+    """Combines a face's box and clarity with its vector."""
     return IdentifiedFace(Box.of(face), rate_clarity(face), vector)
 
 

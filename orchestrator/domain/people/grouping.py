@@ -12,11 +12,11 @@ Vectors = NDArray[np.float32]
 Numbers = NDArray[np.int64]
 
 UNKNOWN = -1
-"""Label of a face whose person is not known, and number of "no person"."""
+"""Label of a face whose person is unknown, and the number that means "no person"."""
 SURE_MARGIN = 0.1
-"""How much more similar than two clear faces an unclear face has to be to join a person."""
+"""How far above the threshold for clear faces an unclear face's similarity to a person must be."""
 LEAD = 0.05
-"""How much more similar an unclear face has to be to its person than to the next one."""
+"""How much more similar an unclear face must be to its person than to any other."""
 CHUNK_BYTES = 64 * 10**6
 """Maximum size of the block of similarities that is held at a time."""
 
@@ -26,8 +26,8 @@ class KnownPeople:
     """What the user has said about faces, by their row.
 
     Attributes:
-        persons: Number of the person that a face was confirmed to be.
-        refused: Numbers of the persons that a face was said not to be.
+        persons: Number of the person that each confirmed face belongs to.
+        refused: Numbers of the persons that a face does not belong to.
     """
 
     persons: Mapping[int, int] = field(default_factory=dict)
@@ -45,15 +45,15 @@ def group_by_person(
 
     Clear faces (weight above 0) are joined by average linkage: the two most similar groups are
     merged as long as the weighted mean similarity of their faces reaches the threshold. Faces that
-    are confirmed to be one person are one group from the start. Neither two persons that the user
-    confirmed nor two faces of one photo are ever joined, except by the user. An unclear face
-    (weight 0) joins the most similar group afterwards, if it is clearly more similar to it than to
-    any other.
+    the user confirmed to be of one person form a group from the start. Neither two persons that the
+    user confirmed nor two faces of one photo are ever joined, except by the user. An unclear face
+    (weight 0) joins the most similar group afterwards, if all other groups are clearly less
+    similar to it.
 
     Args:
         vectors: float32 (n, d), unit vectors.
         photos: The photo that each face is in.
-        weights: How clear each face is, 0 to 1; 0 = it may only join others.
+        weights: How clear each face is, 0 to 1; a face with 0 may only join a group of others.
         same_person_similarity: Threshold for the mean similarity of two groups, -1 to 1.
         known: What the user has said.
 
@@ -77,7 +77,7 @@ class _Groups:
         sums: float64 (k, d), weighted sums of the vectors.
         totals: float64 (k,), sums of the weights.
         persons: int64 (k,), number of the confirmed person, or `UNKNOWN`.
-        refused: Numbers of persons that a group cannot be.
+        refused: Numbers of the persons that each group does not belong to.
         members: Rows of each group's faces.
         photos: The photos that each group's faces are in.
     """
@@ -117,8 +117,8 @@ class _Groups:
     def merge_until(self, threshold: float) -> None:
         """Merges the most similar groups until no two reach the threshold.
 
-        Two groups that are each other's most similar are merged at once: average linkage gives the
-        same result in any order of such merges (Murtagh 1983, "A survey of recent advances in
+        Two groups that are each other's nearest are merged at once: average linkage gives the same
+        result in any order of such merges (Murtagh 1983, "A survey of recent advances in
         hierarchical clustering algorithms").
         """
         nearest = np.zeros(len(self.members), np.int64)

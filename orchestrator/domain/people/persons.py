@@ -1,4 +1,4 @@
-"""Persons as the selection knows them."""
+"""What the selection knows about persons."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_familiar(photos: Iterable[Sequence[str]], persons: Persons) -> frozense
     except those whom the user ignores.
 
     Args:
-        photos: Ids of the persons in each photo of an album; "" for faces of nobody known.
+        photos: Ids of the persons in each photo of an album; "" for unknown faces.
         persons: The persons.
     """
     counts = Counter(person for photo in photos for person in set(photo) if person)
@@ -51,7 +51,7 @@ def find_familiar(photos: Iterable[Sequence[str]], persons: Persons) -> frozense
 
 
 def list_persons(person_ids: Iterable[str], persons: Persons) -> str:
-    """Lists persons in words: named ones by name, the others by how many there are."""
+    """Lists persons in words: the named ones by name, the others by their number."""
     ids = set(person_ids)
     names = sorted(persons[one].name for one in ids if one in persons and persons[one].name)
     unnamed = len(ids) - len(names)

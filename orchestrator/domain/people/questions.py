@@ -26,8 +26,8 @@ class KnownFace:
     Attributes:
         clarity: As in `IdentifiedFace`.
         person_id: The person that it was assigned to; None if there is none.
-        is_confirmed: Whether the user said that.
-        refused: Persons that the user said it is not.
+        is_confirmed: Whether the user confirmed this.
+        refused: Persons that it does not belong to, according to the user.
     """
 
     place: FacePlace
@@ -40,7 +40,7 @@ class KnownFace:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether a face is a person's; fields as in PeopleQuestion of orchestrator.proto."""
+    """Asks whether a face is a person's; fields as in PeopleQuestion of orchestrator.proto."""
 
     place: FacePlace
     person_id: str
@@ -55,7 +55,7 @@ def choose_questions(
     same_person_similarity: float,
     limit: int,
 ) -> list[Question]:
-    """Chooses questions about named persons, the most important first, one per face.
+    """Chooses questions about named persons, the most useful first, at most one per face.
 
     A face is uncertain if its similarity to a person is close to the threshold. Clear faces, and
     groups of many faces, come first. Nothing that the user has answered is asked again, and a
@@ -86,16 +86,16 @@ def choose_questions(
 
 
 def _group(faces: Sequence[KnownFace]) -> dict[str, list[int]]:
-    """Rows of each person's faces; a face without a person is a group of its own."""
+    """Returns the rows of each person's faces; a face without a person is a separate group."""
     groups: dict[str, list[int]] = {}
     for row, face in enumerate(faces):
-        # no id of a person begins with a space
+        # no person's id begins with a space
         groups.setdefault(face.person_id or f" {row}", []).append(row)
     return groups
 
 
 def _mean(faces: Sequence[KnownFace]) -> Vector:
-    """The weighted mean; the dot product of two is the mean similarity of the groups."""
+    """Returns the weighted mean; the dot product of two is the mean similarity of the groups."""
     weights = np.maximum([face.clarity for face in faces], 1e-3)
     vectors: Vectors = np.stack([face.vector for face in faces])
     return np.asarray(weights @ vectors / weights.sum(), np.float32)
@@ -104,7 +104,7 @@ def _mean(faces: Sequence[KnownFace]) -> Vector:
 def _ask_about_own(
     person_id: str, members: Sequence[KnownFace], mean: Vector
 ) -> Iterator[tuple[Question, float]]:
-    """Whether the faces that were assigned to a named person are that person's."""
+    """Asks whether the faces that were assigned to a named person are that person's."""
     length = max(float(np.linalg.norm(mean)), 1e-12)
     for face in members:
         if not face.is_confirmed:
@@ -119,7 +119,7 @@ def _ask_about_others(
     faces: Sequence[KnownFace],
     groups: Mapping[str, Sequence[int]],
 ) -> Iterator[tuple[Question, float]]:
-    """Whether faces without a name are the named person that they resemble most."""
+    """Asks whether unnamed faces are those of the named person whom they resemble most."""
     mean = _mean(members)
     photos = {face.place.content_digest for face in members}
     refused = frozenset().union(*(face.refused for face in members))
@@ -138,6 +138,6 @@ def _ask_about_others(
 
 
 def _rate(question: Question, clarity: float, threshold: float) -> float:
-    """How much the answer would help; 0 if the face is not uncertain."""
+    """Rates how much the answer would help; 0 if the face is not uncertain."""
     doubt = 1 - abs(question.similarity - threshold) / UNSURE_MARGIN
     return max(0.0, doubt) * max(clarity, SMALLEST_WEIGHT) * math.log2(1 + question.face_count)

@@ -29,7 +29,7 @@ class Company:
     unknown_count: int = 0
 
     def may_be(self, people: People) -> bool:
-        """Whether exactly these persons may be in the photo."""
+        """Whether the photo may show exactly these persons."""
         return self.people <= people and len(people - self.people) <= self.unknown_count
 
 
@@ -39,7 +39,7 @@ class SubMoments:
 
     Attributes:
         labels: int64, (n,), NOISE for single shots.
-        people: Who distinguishes the part of each photo; None if its moment was not split.
+        people: The persons who define each photo's part; None if its moment was not split.
     """
 
     labels: Labels
@@ -50,8 +50,8 @@ def split_by_people(labels: Labels, companies: Sequence[Company], kin: Sequence[
     """Splits each moment into one part for each set of persons.
 
     A photo with faces that were not recognized joins the largest part whose persons may be in it,
-    and is a part of its own only if there is none. Kin, such as copies, stay together: the persons
-    on one of them count for all.
+    and forms a separate part only if there is none. Kin, such as copies, stay together: the persons
+    in one of them count for all.
 
     Args:
         labels: int64, (n,), NOISE for single shots.

@@ -44,7 +44,7 @@ class AlbumPicker:
     persons: Persons
 
     def apply_goal(self, judged: Sequence[Sequence[Verdict]]) -> Sequence[Sequence[Verdict]]:
-        """Returns the verdicts of all moments as the goal for the album changes them."""
+        """Returns the verdicts of all moments, changed to meet the goal for the album."""
         if self.parameters.goal.is_counted:
             return self._reduce_to_count(judged)
         if self.parameters.goal.pick == "everybody":
@@ -69,13 +69,13 @@ class AlbumPicker:
         ]
 
     def find_missing(self, verdicts: Sequence[Verdict]) -> list[str]:
-        """Finds the persons without a pick because none of their photos may be picked."""
+        """Finds the persons whom no pick shows, because none of their photos may be picked."""
         if self.parameters.goal.pick != "everybody":
             return []
         return find_missing(self._find_group_shots(verdicts), {})
 
     def _bring_everybody_in(self, judged: Sequence[Sequence[Verdict]]) -> list[list[Verdict]]:
-        """Adds picks, so that there is a good one of everybody."""
+        """Adds picks to include a good one of everybody."""
         verdicts = [verdict for moment in judged for verdict in moment]
         found = bring_in(self._find_group_shots(verdicts), self.persons)
         return [
@@ -97,25 +97,27 @@ class AlbumPicker:
         ]
 
     def _find_group_shots(self, verdicts: Sequence[Verdict]) -> list[GroupShot]:
-        """Lists the photos with the persons that the goal is about."""
+        """Lists the photos with the persons whom the goal concerns."""
         known = {candidate.path: candidate for candidate in self.candidates}
         ids = {candidate.path: candidate.person_ids for candidate in self.candidates}
-        wanted = find_familiar(ids.values(), self.persons)
-        return [self._find_group_shot(known[verdict.path], verdict, wanted) for verdict in verdicts]
+        familiar = find_familiar(ids.values(), self.persons)
+        return [
+            self._find_group_shot(known[verdict.path], verdict, familiar) for verdict in verdicts
+        ]
 
     def _find_group_shot(
-        self, candidate: Candidate, verdict: Verdict, wanted: frozenset[str]
+        self, candidate: Candidate, verdict: Verdict, familiar: frozenset[str]
     ) -> GroupShot:
         signs = read_signs(candidate.faces, self.parameters.person_penalties)
         well_shown = {
             person
             for person, face in zip(candidate.person_ids, signs, strict=False)
-            if person in wanted and face.is_prominent and face.eyes != "closed"
+            if person in familiar and face.is_prominent and face.eyes != "closed"
         }
         return GroupShot(
             path=verdict.path,
             score=verdict.composite_score,
-            people=find_shown(candidate.faces, candidate.person_ids, wanted),
+            people=find_shown(candidate.faces, candidate.person_ids, familiar),
             well_shown=frozenset(
                 well_shown if self.eligibility.find_fault(candidate) is None else ()
             ),

@@ -1,4 +1,4 @@
-"""Keeps picks of an earlier run unless something is better by a margin."""
+"""Keeps picks of an earlier run unless another photo is better by a margin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def move_up_earlier_picks(
         margin: See `SelectionParameters.stability_margin`.
 
     Returns:
-        The photos, and for each pick that moved, the paths of those that it passed, best first.
+        The photos in their new order; and, for each pick that moved up, the paths of the photos
+        that it passed, best first.
     """
     found: list[Shot] = []
     passed: dict[str, list[str]] = {}
@@ -51,7 +52,7 @@ def _may_pass(pick: Shot, other: Shot, earlier_picks: AbstractSet[str], margin: 
 def respect_earlier_picks(
     verdict: Verdict, taken: Sequence[Shot], passed: Mapping[str, Sequence[str]]
 ) -> Verdict:
-    """Names the earlier pick that a photo lost to, or the better photo that a pick stays ahead of.
+    """Adds the earlier pick that a photo lost to, or the better photo that a pick stays ahead of.
 
     Reasons that do not depend on the rank stay as they are.
     """

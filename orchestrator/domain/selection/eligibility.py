@@ -14,7 +14,7 @@ from orchestrator.domain.selection.shots import Shot
 from orchestrator.domain.selection.verdict import Verdict
 
 FLOORS = (Reason.DAMAGED, Reason.BLURRED, Reason.LOW_IQA)
-"""Reasons that do not count if they concern all shots of a moment."""
+"""Reasons that do not count if they apply to all shots of a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Fall:
 
     Attributes:
         reason: The reason.
-        copy: What it is a copy of, if that is the reason.
+        copy: Its original and the rule, if the reason is that it is a copy; None otherwise.
     """
 
     reason: Reason
@@ -62,7 +62,7 @@ class Eligibility:
         return {path: fall for path, fall in falls.items() if fall is not None}
 
     def decision(self, photo: Shot) -> Decision | None:
-        """Returns the user's decision on a photo, otherwise its owner's from another program."""
+        """Returns the user's decision on a photo or, without one, that of its owner elsewhere."""
         if self._is_decided_by_user(photo) or not self.parameters.use_owner_ratings:
             return self.decisions.get(photo.candidate.content_digest)
         return owner_decision(photo.candidate.owner_mark)
@@ -71,7 +71,7 @@ class Eligibility:
         return photo.candidate.content_digest in self.decisions
 
     def is_kept(self, photo: Shot) -> bool:
-        """Whether it is selected in any case, by the user or for its kind."""
+        """Whether a photo is selected in any case, by decision or because of its kind."""
         decision = self.decision(photo)
         return decision is Decision.KEEP or (decision is None and self._treatment(photo) == "keep")
 
@@ -85,7 +85,7 @@ class Eligibility:
     def find_fault(self, candidate: Candidate) -> Reason | None:
         """Returns the floor that a photo is below; None if it is above all of them.
 
-        A damaged photo comes first, because its scores describe only the part that could be read.
+        Damage comes first, because a damaged photo's scores describe only the part that was read.
         """
         if candidate.file.is_damaged:
             return Reason.DAMAGED
@@ -115,7 +115,7 @@ class Eligibility:
         return None if fault is None else Fall(fault)
 
     def _find_copies(self, moment: Sequence[Shot]) -> dict[str, Copy]:
-        """Finds the copies among the photos that the user has not rejected."""
+        """Finds the copies among the photos that are neither rejected nor excluded."""
         if len(moment) < 2:
             return {}
         kept = {photo.path for photo in moment if self.decision(photo) is Decision.KEEP}
@@ -125,7 +125,7 @@ class Eligibility:
         return find_copies(present, frozenset(kept))
 
     def _is_out(self, photo: Shot) -> bool:
-        """Whether it is never picked, so that no copy may lose to it."""
+        """Whether a photo is never picked, so no copy may lose to it."""
         decision = self.decision(photo)
         is_excluded = decision is None and self._treatment(photo) == "exclude"
         return is_excluded or decision is Decision.REJECT
@@ -135,7 +135,7 @@ class Eligibility:
 
 
 def find_eligible(moment: Sequence[Shot], fallen: Mapping[str, Fall]) -> list[Shot]:
-    """Returns the photos above the floors or, if none is, those that were only below a floor."""
+    """Returns the photos that may compete or, if none may, those that are only below a floor."""
     above = [photo for photo in moment if photo.path not in fallen]
     if above:
         return above

@@ -36,7 +36,7 @@ class _Taken:
         self.photos.append(photo)
 
     def closest(self, photo: Shot) -> tuple[float, Shot]:
-        """Returns the taken photo most similar to this one, the last one if several are equal."""
+        """Returns the pick most similar to this photo; of several, the last by path."""
         own = self._embeddings[photo.index]
         near = self.photos
         if len(near) > _MANY_TAKEN:
@@ -118,7 +118,7 @@ class MomentPicker:
         return verdicts
 
     def _judge_fallen(self, base: Verdict, photo: Shot, fall: Fall, taken: _Taken) -> Verdict:
-        """Decides on a photo that may not compete: it may be picked along with another one."""
+        """Decides on a photo that may not compete, but may be picked along with another one."""
         verdict = fall.judge(base, taken.photos[0].path if taken.photos else None)
         if self._is_picked_with_original(photo, fall, taken):
             return replace(verdict, is_selected=True, reason=Reason.SELECTED_VERSION)
@@ -131,24 +131,24 @@ class MomentPicker:
         is_edit = photo.candidate.file.is_edit
         match self.parameters.versions:
             case "edits":
-                is_wanted = is_edit
+                is_included = is_edit
             case "all":
-                is_wanted = is_edit or fall.reason is Reason.VERSION
+                is_included = is_edit or fall.reason is Reason.VERSION
             case _:
-                is_wanted = False
+                is_included = False
         picked = {pick.path for pick in taken.photos}
-        return is_wanted and fall.copy is not None and fall.copy.original in picked
+        return is_included and fall.copy is not None and fall.copy.original in picked
 
     def _uses_all(self, photo: Shot) -> bool:
         own = photo.candidate.frame_set
         if own is None:
             return False
-        is_failure_hunt = self.parameters.goal.pick == "all_but_failures"
+        is_all_but_failures = self.parameters.goal.pick == "all_but_failures"
         use = self.sets.use_of(own.kind)
-        return use == "all" or (is_failure_hunt and use != "ignore")
+        return use == "all" or (is_all_but_failures and use != "ignore")
 
     def _with_middles_first(self, ranked: Sequence[Shot]) -> list[Shot]:
-        """Moves the middle photo of each set first if it is to represent the set."""
+        """Moves the middle photo of a set ahead of the set's others if it represents the set."""
         found = list(ranked)
         sets: dict[int, list[int]] = {}
         for place, photo in enumerate(ranked):
@@ -164,7 +164,7 @@ class MomentPicker:
         return found
 
     def _find_of_set(self, photo: Shot, taken: _Taken) -> Shot | None:
-        """Returns the first photo taken from its set; None if there is none."""
+        """Returns the first photo taken from the same set; None if there is none."""
         own = photo.candidate.frame_set
         if own is None or self.sets.use_of(own.kind) == "ignore":
             return None
@@ -175,7 +175,7 @@ class MomentPicker:
         return None
 
     def _decide_in_set(self, base: Verdict, photo: Shot, first: Shot) -> Verdict:
-        """Decides on a photo whose set already has a taken photo."""
+        """Decides on a photo whose set already has a pick."""
         if self._uses_all(photo):
             return replace(base, is_selected=True, reason=Reason.SELECTED_WITH_SET, lost_to=None)
         return replace(base, reason=Reason.IN_SET, lost_to=first.path)
@@ -203,7 +203,7 @@ class MomentPicker:
         comparisons: Comparisons,
         points: Mapping[str, float],
     ) -> Verdict:
-        """Decides on an eligible photo whose moment already has a taken one."""
+        """Decides on an eligible photo whose moment already has a pick."""
         parameters = self.parameters
         below_min = photo.composite < parameters.min_score_threshold
         similarity, closest = taken.closest(photo)

@@ -17,7 +17,7 @@ from orchestrator.domain.scoring import PersonPenalties, QualityWeights
 
 @dataclass(frozen=True, slots=True)
 class FilterParameters:
-    """Floors below which a photo is not selected if another photo of its moment passes them.
+    """Floors below which a photo is not selected if another photo in its moment clears them.
 
     If all photos in a moment are below them, the best one is selected, and its reason says so.
     """

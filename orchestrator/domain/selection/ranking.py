@@ -17,8 +17,8 @@ MAX_COMPARED_COUNT = 100
 round robin of n photos takes n (n - 1) / 2 comparisons, or 200 million for 20,000 photos."""
 
 FACE_DIFFERENCE = 0.02
-"""If their penalties differ by at least this much, the faces of two photos differ clearly, and the
-comparator does not move the worse one ahead: it sees whole pictures, in which a blink is lost."""
+"""If the face penalties of two photos differ by at least this much, the comparator does not move
+the worse photo ahead: it sees whole pictures, in which a blink is lost."""
 TECHNICAL_DIFFERENCE, NOISE_DIFFERENCE = 0.05, 1.0
 """Minimum differences in scores from 0 to 1, and in noise in grey levels, for the comparator to
 decide between two photos: it learned blur, noise and exposure, not what makes a shot good. Tilt is
@@ -46,7 +46,7 @@ class Ranking:
 def _find_tied(eligible: Sequence[Shot], parameters: SiameseParameters) -> list[Shot]:
     """Returns the photos within `tiebreaker_range` of the leader, best first.
 
-    None has clearly worse faces than a photo that the comparator could move it ahead of.
+    None of them has clearly worse faces than another that the comparator could move it ahead of.
     """
     ordered = sorted(eligible, key=by_score)
     if not ordered:

@@ -32,10 +32,10 @@ class Selection:
             unique.
         embeddings: float32, (n, d), unit rows, row i for candidate i.
         filters: Floors.
-        parameters: Rules.
+        parameters: Rules of the selection.
         decisions: Photos that the user keeps or rejects, by content digest; they override
-            everything else. If there is none, the mark of the photo's owner counts in the same way,
-            provided that the parameters allow it.
+            everything else. Without one, the owner's mark from another program counts in the same
+            way, provided that the parameters allow it.
         sets: How to treat photos that belong together.
         earlier_picks: Content digests of photos that an earlier run picked.
         persons: The persons in the photos, by id; empty if they are not used.
@@ -78,7 +78,7 @@ class Selection:
         and its reason says so.
 
         Args:
-            comparisons: Results for `pairs_to_compare`; a missing one counts as undecided.
+            comparisons: Results for `pairs_to_compare`; a missing result counts as undecided.
 
         Returns:
             One verdict per candidate, in the order of `candidates`.
@@ -96,7 +96,7 @@ class Selection:
         return [found[candidate.path] for candidate in self.candidates]
 
     def find_missing(self, verdicts: Sequence[Verdict]) -> list[str]:
-        """Finds the persons without a pick because none of their photos may be picked."""
+        """Finds the persons whom no pick shows, because none of their photos may be picked."""
         return self._album_picker().find_missing(verdicts)
 
     def _album_picker(self) -> AlbumPicker:

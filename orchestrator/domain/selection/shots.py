@@ -1,4 +1,4 @@
-"""The photos of a moment with the scores by which it ranks them."""
+"""The photos of a moment with the scores by which they are ranked."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Shot:
     Attributes:
         index: Its row among the candidates.
         candidate: The photo.
-        worst: Face-size-weighted worst case; None without faces.
-        penalty: For faults of its people, 0 or below.
+        worst: Worst face scores, weighted by face size; None without faces.
+        penalty: Penalty for the faults of its faces, 0 or below.
         composite: The score by which it is ranked.
         judged: The faces that count; see `find_judged`.
     """
@@ -84,6 +84,6 @@ def _score(
 
 def _find_important(moment: Iterable[Candidate], persons: Persons) -> frozenset[str]:
     """Finds the important persons in a moment."""
-    wanted = {key for key, person in persons.items() if person.is_important}
-    shown = (find_shown(one.faces, one.person_ids, wanted) for one in moment)
-    return frozenset().union(*shown) if wanted else frozenset()
+    important = {key for key, person in persons.items() if person.is_important}
+    shown = (find_shown(one.faces, one.person_ids, important) for one in moment)
+    return frozenset().union(*shown) if important else frozenset()

@@ -23,7 +23,7 @@ class Verdict:
 
     Attributes:
         path: The photo.
-        worst: Face-size-weighted worst case; None without faces.
+        worst: Worst face scores, weighted by face size; None without faces.
         person_penalty: 0 or below.
         composite_score: The score by which it is ranked.
         is_selected: Whether it was picked.
@@ -31,19 +31,20 @@ class Verdict:
         lost_to: Path of the preferred photo; None if there is none.
         similarity: Cosine similarity to `lost_to`, if it decided.
         probability: Probability that `lost_to` is better, if the comparator decided.
-        tied_count: Other photos with about the same score that the comparator ranked it among.
-        uncompared_count: Photos with about the leader's score beyond `MAX_COMPARED_COUNT`, ranked
-            by score alone; 0 if this photo was not tied.
-        points: Sum of its win probabilities against those; None if it was not tied.
+        tied_count: Number of other photos with about the same score that it was compared with.
+        uncompared_count: Number of photos with about the leader's score that are ranked by score
+            alone, because there are more than `MAX_COMPARED_COUNT`; 0 if this photo was not tied.
+        points: Sum of its win probabilities against the tied photos; None if it was not tied.
         rank: Place in its moment, from 1.
         moment_size: Number of photos in its moment.
         copy_rule: Why `lost_to` is preferred, if it is the original of this copy; None if the user
             keeps it.
         outranked: Path of the best photo that ranks higher by score or comparison, but stays behind
-            this one, a pick of an earlier run; None if there is none.
-        coverage: How it did in the competition for a number of photos; None if it took no part.
+            this pick of an earlier run; None if there is none.
+        coverage: How it did in the competition for a limited number of picks; None if it took no
+            part.
         judged: The faces that count; see `find_judged`.
-        brought_in: For whom it was picked in addition; None if it was not.
+        brought_in: Why it was picked in addition for a person; None if it was not.
     """
 
     path: str

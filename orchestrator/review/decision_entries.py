@@ -26,7 +26,9 @@ def new_entry(
     target_path: str = "",
     decided_by: str = "",
 ) -> DecisionEntry:
-    """Creates an entry about photos of an album, identified by the newest run that contains them.
+    """Creates an entry about photos of an album.
+
+    The newest run that contains a photo determines its content.
 
     Raises:
         NotFoundError: One of the photos is not in any run of the album.

@@ -14,7 +14,7 @@ from orchestrator.storage.decision_log import SqlDecisionLog
 from orchestrator.storage.run_store import SqlRunStore
 
 POLL_S = 1.0
-"""How often a watcher looks for entries that other orchestrators have added."""
+"""Interval at which a watcher looks for entries that other orchestrators have added."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Addition:
     Attributes:
         entries: Oldest first.
         entry_count: Number of entries in the log, including these.
-        records: The photos that they are about in the watched run, with the rest of their moments.
+        records: The photos in the watched run that the entries concern, with the rest of their
+            moments.
         decisions: Current decisions on photos, by content digest.
     """
 
@@ -39,7 +40,7 @@ class DecisionWatch:
 
     An entry that this process adds is reported once it has been applied to its run. Entries from
     other processes may not be applied yet, so they are reported one poll later. If an entry of this
-    process takes longer than that to apply, its photos are reported again afterwards.
+    process takes longer than a poll to apply, its photos are reported again afterwards.
     """
 
     def __init__(self, store: SqlRunStore, log: SqlDecisionLog) -> None:
@@ -49,7 +50,7 @@ class DecisionWatch:
         self._change_count = 0
 
     async def publish(self) -> None:
-        """Wakes the watchers: a log has new entries, and they are applied."""
+        """Wakes the watchers after new entries in a log have been applied."""
         async with self._changed:
             self._change_count += 1
             self._changed.notify_all()
@@ -68,20 +69,20 @@ class DecisionWatch:
         looked = seen = await asyncio.to_thread(self._log.count, album_id)
         known = seen if known_count is None else min(known_count, seen)
         yield await asyncio.to_thread(self._read, album_id, known, seen, run_id)
-        told = seen  # entries that existed when a change was last published
+        published = seen  # entries that existed when a change was last published
         while True:
-            is_told = await self._wait(change_count)
+            is_published = await self._wait(change_count)
             change_count = self._change_count
             count = await asyncio.to_thread(self._log.count, album_id)
-            ready, looked = (count if is_told else min(count, looked)), count
-            first = min(told, seen) if is_told else seen
+            ready, looked = (count if is_published else min(count, looked)), count
+            first = min(published, seen) if is_published else seen
             if ready > first:
                 yield await asyncio.to_thread(self._read, album_id, seen, ready, run_id, first)
                 seen = ready
-            told = count if is_told else told
+            published = count if is_published else published
 
     async def _wait(self, change_count: int) -> bool:
-        """Waits for a change after `change_count`; False if it is time to look anyway."""
+        """Waits for a change after `change_count`; False if it is time to look regardless."""
         async with self._changed:
             if self._change_count == change_count:
                 with contextlib.suppress(TimeoutError):
@@ -98,7 +99,7 @@ class DecisionWatch:
         log = self._log.entries(album_id)[:count]
         entries = log[known:]
         origins = find_origins(log)
-        meant = [origins[entry.id][0] for entry in log[first:]]
-        digests = sorted({digest for entry in meant for digest in entry.content_digests})
+        originals = [origins[entry.id][0] for entry in log[first:]]
+        digests = sorted({digest for entry in originals for digest in entry.content_digests})
         records = self._store.clusters_of(run_id, digests) if run_id else []
         return Addition(entries, count, records, self._log.decisions(album_id))

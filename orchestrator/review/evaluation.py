@@ -45,7 +45,7 @@ class Counts:
 
     @property
     def agreement(self) -> float:
-        """Share of decisions on which they agree, 0 to 1."""
+        """Share of decisions on which the two agree, 0 to 1."""
         return self.agreed / self.total
 
     @property
@@ -112,7 +112,7 @@ class Evaluation:
 
 
 def evaluate(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run) -> Evaluation:
-    """Selects from a run's photos without the decisions, and compares the result with them.
+    """Compares the user's decisions with what the algorithm would pick without them.
 
     Raises:
         FailedPreconditionError: The run is not completed, or there are no decisions on its photos.
@@ -125,10 +125,10 @@ def evaluate(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: 
             f"no decisions on the photos of run {run.id}; keep or reject some first, in the web UI "
             "or with `bestshot keep` and `bestshot reject`"
         )
-    by_machine = [
+    by_algorithm = [
         dataclasses.replace(record, cluster_id=record.machine_cluster_id) for record in records
     ]
-    decided = find_decided_moments(cache, run, by_machine, user.photos, read_settings(run))
+    decided = find_decided_moments(cache, run, by_algorithm, user.photos, read_settings(run))
     selected = add_verdicts(decided.records, decided.selection, decided.comparisons)
     return Evaluation(
         counts=count_agreement(
@@ -147,7 +147,7 @@ def find_decided_moments(
     decisions: Mapping[str, Decision],
     settings: PipelineSettings,
 ) -> DecidedMoments:
-    """Gathers the moments that contain decided photos, or all if the goal is album-wide."""
+    """Gathers the moments that contain decided photos, or all moments if the goal is album-wide."""
     is_album_wide = settings.select_best.goal.is_album_wide
     moments = {
         moment_key(record)
@@ -173,7 +173,7 @@ def find_decided_moments(
 
 
 def count_under(decided: DecidedMoments, settings: PipelineSettings) -> Counts:
-    """Counts what the algorithm would select under other settings without the decisions."""
+    """Counts how often the algorithm would agree with the decisions under other settings."""
     selection = dataclasses.replace(
         decided.selection, filters=settings.filter_quality, parameters=settings.select_best
     )
@@ -188,7 +188,7 @@ def count_under(decided: DecidedMoments, settings: PipelineSettings) -> Counts:
 def count_agreement(
     selected: Iterable[tuple[str, bool]], decisions: Mapping[str, Decision]
 ) -> Counts:
-    """Counts decided photos; each copy of a file counts.
+    """Counts decided photos by decision and selection; each copy of a file counts separately.
 
     Args:
         selected: Content digest of each photo, and whether it would be selected.
@@ -209,7 +209,7 @@ def count_agreement(
 
 
 def moment_key(record: ImageRecord) -> str:
-    """Names a photo's moment within its run."""
+    """Returns a name for a photo's moment that is unique within its run."""
     is_single = record.cluster_id is None or record.cluster_id < 0
     return record.path if is_single else f"{record.cluster_id}"
 
@@ -254,8 +254,8 @@ def _disagreements(
 def _rand_index(records: Sequence[ImageRecord]) -> float:
     from sklearn.metrics import adjusted_rand_score  # takes a second to load
 
-    machine = [
+    found = [
         moment_key(dataclasses.replace(record, cluster_id=record.machine_cluster_id))
         for record in records
     ]
-    return float(adjusted_rand_score([moment_key(record) for record in records], machine))
+    return float(adjusted_rand_score([moment_key(record) for record in records], found))

@@ -41,7 +41,7 @@ from services.common.errors import FailedPreconditionError
 
 NEIGHBOUR_COUNT = 5
 VIEWED_COUNT = 64
-"""Number of photos most similar to a photo whose common features count in its explanation."""
+"""Number of most similar photos whose common features count in a photo's explanation."""
 
 
 def explain_photo(store: SqlRunStore, cache: FeatureCache, run: Run, path: str) -> Explanation:
@@ -122,7 +122,7 @@ def _read_views(
     embeddings: Embedding,
     parameters: ClusterParameters,
 ) -> ViewTerm | None:
-    """Reads the common features that the run counted between a photo and the most similar ones."""
+    """Reads how many features the run counted in common among a photo and the most similar ones."""
     if doubtful_distances(parameters) is None:
         return None
     rows = np.sort(np.argsort(-(embeddings @ embeddings[index]), kind="stable")[:VIEWED_COUNT])
@@ -139,7 +139,7 @@ def _read_views(
 
 
 def _whole_moments(records: list[ImageRecord]) -> list[int | None]:
-    """Returns the moments before they were split by persons, under any numbers."""
+    """Returns the moments before they were split by persons, numbered arbitrarily."""
     free = len(records)  # no moment has this number or a larger one
     return [
         found.machine_cluster_id if found.whole_moment_id is None else free + found.whole_moment_id

@@ -1,4 +1,4 @@
-"""Pairs to ask the user about, and the weights that their answers suggest."""
+"""Pairs to ask the user about, and the weights that the answers suggest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _UNUSABLE = (
     Reason.VERSION,
     Reason.SELECTED_VERSION,
 )
-"""Photos that are not in the competition for a moment's best shot."""
+"""Reasons of photos that do not compete to be a moment's best shot."""
 LIKELY_CHANCE = 0.05
 _KEYS = {
     "iqa": "select_best.quality_weights.iqa",
@@ -55,7 +55,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class AskedPair:
-    """A pair to show, and the probability, according to the machine, that `left` is better."""
+    """A pair to show, and the probability, according to the algorithm, that `left` is better."""
 
     left: ImageRecord
     right: ImageRecord
@@ -73,7 +73,7 @@ class AskedPairs:
 
 @dataclass(frozen=True)
 class LearnedWeights:
-    """What the answers of an album say about a run's weights.
+    """What the answers about an album say about a run's weights.
 
     Attributes:
         found: The proposal.

@@ -44,7 +44,8 @@ def correct_people(people: SqlPeople, said: Correction, entry_id: str) -> People
 
     Raises:
         NotFoundError: There is no such person.
-        InvalidArgumentError: The faces do not fit, or the name is another person's.
+        InvalidArgumentError: The faces are missing or belong to several people, or the name is
+            invalid or another person's.
     """
     known = _find_entry(people, entry_id)
     entry = known or _new_entry(people, said, entry_id)
@@ -126,14 +127,14 @@ def _about_faces(people: SqlPeople, said: Correction, entry_id: str) -> PeopleEn
     faces = tuple(place for place, _ in found)
     holders = {person for _, person in found}
     if len(holders) > 1:
-        raise InvalidArgumentError("faces", "they belong to several people; give the faces of one")
+        raise InvalidArgumentError("faces", "the faces belong to several people; give those of one")
     source = next(iter(holders), None) or ""
     person_id, name = said.person_id, _read_name(said)
     if person_id:
         people.person(person_id)
     if said.action is PeopleAction.MOVE:
         person_id = person_id or (name and people.find_absent(name)) or uuid.uuid4().hex
-        source = "" if source == person_id else source  # it confirms that they are this person
+        source = "" if source == person_id else source  # the move only confirms the person
         keeps_rest = bool(source)
     else:
         keeps_rest = said.action is PeopleAction.NOT_PERSON and source == person_id

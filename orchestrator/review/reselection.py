@@ -130,7 +130,7 @@ def reselect(stores: Stores, run: Run, overrides: dict[str, Any], new_run_id: st
         record_people(readable, people),
         moments,
         people.persons,
-        is_wanted=settings.people.split_moments,
+        is_enabled=settings.people.split_moments,
     )
     in_moments = assign_moments(readable, moments, decisions.corrections)
     found = _select(stores, run, settings, in_moments, embeddings, decisions, people.persons)
@@ -177,7 +177,7 @@ def _describe_unsearched(
     """Writes a note if some photos were never searched for people.
 
     Raises:
-        FailedPreconditionError: None of them was, and a setting needs people.
+        FailedPreconditionError: None of the photos was searched, and a setting needs people.
     """
     digests = {record.content_digest for record in records}
     missing = len(digests - people.find_searched())
@@ -196,24 +196,25 @@ def _describe_unsearched(
 
 
 def apply_entries(stores: Stores, run_id: str, entries: Sequence[DecisionEntry]) -> RunUpdate:
-    """Applies entries in its album's log to a completed run.
+    """Applies entries in the album's log to a completed run.
 
     Selects again in the moments that the entries change or refer to, and stores the results, all or
-    nothing. A moment that is only renumbered is stored but not reported as changed; a photo that
-    has other stars or another label is reported although the run itself does not change.
+    nothing. A moment that is only renumbered is stored but not reported as changed; a photo
+    whose stars or label changed is reported although the run itself does not change.
     """
     with stores.runs.lock(run_id):
         run = stores.runs.run(run_id)
         log = stores.log.entries(run.album_id)
         decisions = UserDecisions.from_log(log)
         known = find_origins(log)
-        meant = [known[entry.id][0] for entry in entries]  # for an undo, the entry that it undoes
-        marked = _digests_of(entry for entry in meant if entry.action in MARKS)
-        meant = [entry for entry in meant if entry.action not in (*MARKS, *ANSWERS)]
-        if not meant:
+        # for an undo, the entry that it undoes
+        originals = [known[entry.id][0] for entry in entries]
+        marked = _digests_of(entry for entry in originals if entry.action in MARKS)
+        originals = [entry for entry in originals if entry.action not in (*MARKS, *ANSWERS)]
+        if not originals:
             return RunUpdate(_find_photos(stores, run, marked), [])
-        digests = _digests_of(entry for entry in meant if entry.action not in CORRECTIONS)
-        if _is_album_wide(run) or any(entry.action in CORRECTIONS for entry in meant):
+        digests = _digests_of(entry for entry in originals if entry.action not in CORRECTIONS)
+        if _is_album_wide(run) or any(entry.action in CORRECTIONS for entry in originals):
             before = [record for record in stores.runs.images(run.id) if record.is_readable]
             labels = np.array([record.machine_cluster_id for record in before], np.int64)
             moments = Moments(

@@ -23,9 +23,9 @@ INPUT_FIELDS = (
 
 
 RUNTIME_VERSIONS = "runtime_versions"
-"""Fields of a model that describe its runtime, not the model itself."""
+"""Field of a model that describes its runtime, not the model itself."""
 FILE_SOURCES = "file_sources"
-"""Where a model's files were fetched from."""
+"""Field of a model that states where its files were fetched from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ class RunDiff:
     """Differences between a first and a second run.
 
     Attributes:
-        settings: Changes of the configuration in force.
-        models: Changes of the models, by role and field.
+        settings: Changes in the configuration in force.
+        models: Changes in the models, by role and field.
         versions: Changed versions of the orchestrator or of the software behind a model.
         added_paths: Photos only in the second run.
         removed_paths: Photos only in the first run.
-        photos: Changes of photos that are in both runs.
+        photos: Changes in photos that are in both runs.
         regroupings: Moments that were split, merged or both, among photos that both runs read.
         gained_paths: Photos selected only in the second run.
         lost_paths: Photos selected only in the first run.
@@ -113,7 +113,7 @@ class RunDiff:
 
     @property
     def results(self) -> tuple[Change, ...]:
-        """Changes of computed values."""
+        """Changes in computed values."""
         return tuple(change for change in self.photos if not change.is_input)
 
     @property
@@ -201,8 +201,8 @@ def regroupings(
 def _comparable(record: ImageRecord) -> dict[str, Any]:
     """Returns what a run found about a photo.
 
-    Its sidecars are left out, because an export may have added them, and its stars and label, which
-    belong to the album, and the names of persons, which belong to all albums.
+    Leaves out sidecars, which an export may have added; stars and label, which belong to the album;
+    and the names of persons, which belong to all albums.
     """
     companions = [path for path in record.companion_paths if not is_sidecar(path)]
     values = {**dataclasses.asdict(record), "companion_paths": companions}

@@ -164,7 +164,7 @@ def proposal_yaml(found: Proposal) -> str:
 
 
 def _fit(decided: DecidedMoments, run: Run, start: Values) -> dict[str, float]:
-    """Changes one setting at a time, as long as that agrees with more decisions."""
+    """Changes one setting at a time, as long as that increases the number of agreements."""
     best = dict(start)
     agreed = _counts(decided, run, best).agreed
     is_improved = True
@@ -191,7 +191,7 @@ def _counts(decided: DecidedMoments, run: Run, values: Values) -> Counts:
 
 
 def _read_settings(run: Run, values: Values = MappingProxyType({})) -> PipelineSettings:
-    """Reads a run's settings with other values, and without a goal for the whole album."""
+    """Reads a run's settings, overridden by `values`, without a goal for the whole album."""
     settings = read_settings(run, overrides_of(values))
     if not settings.select_best.goal.is_album_wide:
         return settings

@@ -1,7 +1,7 @@
 """The files of an album whose content is known from earlier runs, and what has changed since.
 
-A file is read again unless its size, times and inode are those that it had when its content was
-hashed. Sidecars are always read: they are small.
+A file is read again unless its size, times and inode are the same as when its content was hashed.
+Sidecars are always read, because they are small.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Sidecars:
 
     Attributes:
         readable: What each states, by path, the most important first.
-        unused: Why others cannot be used, by path.
+        unused: Why each of the others cannot be used, by path.
     """
 
     readable: Mapping[str, FileMetadata]
@@ -36,7 +36,7 @@ class UnchangedPhoto:
     """A photo whose content is known without reading it.
 
     Attributes:
-        photo: With its current size.
+        photo: The photo, with its current size.
         content_digest: Its sha256.
         sidecars: Its sidecars, as they are now.
     """
@@ -50,7 +50,7 @@ class KnownFiles:
     """The hashed files of one album, during one run.
 
     Args:
-        stamps: Keeps them between runs.
+        stamps: Keeps digests and stamps of files between runs.
         album_id: The album.
     """
 
@@ -67,7 +67,7 @@ class KnownFiles:
     def find_unchanged(
         self, source: PhotoSource, photos: Sequence[PhotoFile]
     ) -> list[UnchangedPhoto]:
-        """Finds the photos whose files are as they were when they were hashed."""
+        """Finds the photos whose files have not changed since they were hashed."""
         known = [photo for photo in photos if photo.path in self._known]
         stamps = source.stamps([photo.path for photo in known])
         return [
@@ -84,7 +84,7 @@ class KnownFiles:
         """Reads a photo and remembers it, unless its file is so new that it may still change.
 
         Returns:
-            Its content, and the sha256 of its content.
+            The content and its sha256.
         """
         began_ns = self._stamps.now_ns()
         content, stamp = source.read_stamped(path, size)
@@ -94,7 +94,7 @@ class KnownFiles:
         return content, digest
 
     def store(self, paths: Sequence[str]) -> None:
-        """Stores what was read, and forgets files that are not among `paths`, the album's own."""
+        """Stores what was read, and forgets files that are not in `paths`, the album's photos."""
         gone = dict.fromkeys(self._known.keys() - set(paths))
         self._stamps.replace(self._album_id, {**gone, **self._changes})
 

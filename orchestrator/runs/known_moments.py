@@ -1,7 +1,8 @@
 """Keeps the moments that a run has found, for runs on exactly the same photos and settings.
 
-Finding moments takes longest in a run with nothing new. It is a function of its arguments, so it is
-looked up by a digest of all of them, and of the versions of everything that computes.
+In a run with nothing new, finding the moments would take longest. They depend only on the arguments
+of `KnownMoments.find` and on the software, so they are looked up by a digest of those arguments and
+of the versions of software and models.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from orchestrator.runs.stored_features import Key
 
 MOMENTS_ROLE, MOMENTS_VERSION = "moments", "1"
 UNKNOWN_CODE = "-dirty"
-"""Ends the revision of a checkout with changes, whose results are not kept."""
+"""Suffix of the revision of a modified checkout, whose results are not kept."""
 _SCORES = ("quality", "faces")
-"""Fields that depend on nothing but the content of a photo and the models."""
+"""Fields that depend only on the content of a photo and the models."""
 
 FindMoments = Callable[[Callable[[str], object]], Moments]
 """Finds the moments; its argument receives notes about the run."""
@@ -38,8 +39,8 @@ class KnownMoments:
     """Moments of earlier runs.
 
     Args:
-        cache: Where they are kept.
-        versions: As a run records them.
+        cache: Where the moments are kept.
+        versions: Versions of the software, as a run records them.
         models: The digests of the run's models by role.
     """
 
@@ -69,7 +70,7 @@ class KnownMoments:
             parameters: The clustering parameters in force.
             sets: The settings for sets in force.
             find_moments: Finds the moments from these arguments.
-            note: Receives notes about the run, also those of an earlier run.
+            note: Receives notes about the run, including those that an earlier run stored.
         """
         if self._versions.get("git_revision", "").endswith(UNKNOWN_CODE):
             return find_moments(note)

@@ -1,11 +1,11 @@
-"""Measures the overlap of two pictures with local features on thumbnails: a heuristic.
+"""Measures the overlap of two pictures by local features of their thumbnails; a heuristic.
 
 Features are found by SIFT (Lowe 2004), compared as RootSIFT (Arandjelovic and Zisserman 2012), and
 the plane homography between them is fitted by MAGSAC++ (Barath et al. 2020). Mirroring a picture
-permutes the values of a SIFT descriptor, so features are found only once for both.
+permutes the values of a SIFT descriptor, so features need not be found again in the mirror image.
 
-Two views of a scene with depth have no plane in common, but an epipolar geometry; the features that
-fit it are counted to tell whether two photos show the same place.
+Two views of a scene with depth share no plane, but they do share an epipolar geometry; the features
+that fit it are counted to decide whether two photos show the same place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from services.common.imaging.decode import RgbImage
 
 FEATURE_COUNT = 300
 MATCH_RATIO = 0.8
-"""A feature matches if the nearest one is closer than the next by this ratio (Lowe 2004)."""
+"""Maximum ratio of the nearest feature's distance to the next one's for a match (Lowe 2004)."""
 MIN_MATCHES = 12
 FIT_PX = 3.0
 """Maximum distance of a match that fits the homography, in pixels of the thumbnail."""
@@ -34,7 +34,7 @@ MIN_JOINT_SHARE = 0.05
 EPIPOLAR_PX = 2.0
 """Maximum distance of a match from the epipolar line, in pixels of the thumbnail."""
 MIN_GEOMETRY = 8
-"""Minimum number of matches for an epipolar geometry, which seven matches always fit."""
+"""Minimum number of matches for an epipolar geometry; seven matches always fit one."""
 
 Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -103,7 +103,8 @@ def measure_overlap(first: Picture, second: Picture) -> Overlap | None:
 def count_common_features(first: Picture, second: Picture) -> int | None:
     """Counts the features that are each other's nearest and fit one epipolar geometry.
 
-    None if there are few, and one picture has few to share: plain, blurred or out of focus.
+    None if there are few, and one picture has few features to share, because it is plain, blurred
+    or out of focus.
     """
     count = _count_fitting(first, second)
     if count < MIN_MATCHES and min(len(first.places), len(second.places)) < FEATURE_COUNT:
@@ -295,7 +296,7 @@ def _inverse(homography: Doubles) -> Doubles | None:
 
 
 def _map(homography: Doubles, places: Doubles) -> Doubles | None:
-    """Maps a rectangle; None if it does not stay a convex quadrangle."""
+    """Maps a rectangle; None if the result is not a convex quadrilateral."""
     found = np.column_stack([places, np.ones(len(places))]) @ homography.T
     if not np.isfinite(found).all() or (found[:, 2] * found[0, 2] <= 1e-9).any():
         return None
@@ -320,7 +321,7 @@ def _turn(corners: Doubles) -> float:
 
 
 def _bend(corners: Doubles, grey: Grey) -> float:
-    """Measures how far, in px, a corner is from the best shift, rotation and scaling."""
+    """Measures how far, in px, the corners are from the best shift, rotation and scaling."""
     source = _corners(grey) @ np.array([1.0, 1.0j])
     target = corners @ np.array([1.0, 1.0j])
     source, target = source - source.mean(), target - target.mean()

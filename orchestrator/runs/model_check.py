@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 BUILTIN_FOLDER = Path(models.__file__).parent / "builtin"
 MAX_CHECKPOINT_BYTES = 2**32
 RECONNECT_S = 1.5
-"""Channels try to reconnect every second."""
+"""How long to wait for services that are down: channels try to reconnect every second."""
 
 
 async def find_services(ports: ModelPorts, settings: PipelineSettings) -> Services:
@@ -47,7 +47,7 @@ async def find_services(ports: ModelPorts, settings: PipelineSettings) -> Servic
 
 
 def check_models(run: Run, services: Services) -> None:
-    """Refuses models that differ from the run's recorded ones.
+    """Refuses models that differ from those that the run recorded.
 
     Raises:
         FailedPreconditionError: A model differs.

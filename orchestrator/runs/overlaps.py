@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 OVERLAP_ROLE, OVERLAP_VERSION = "overlap", "1"
 COMMON_ROLE, COMMON_VERSION = "common_features", "1"
-"""Cache roles, and the part of their keys to change whenever the measurement changes."""
+"""Cache roles, and versions to increase whenever the measurement changes."""
 KEPT_COUNT = 256
 """Maximum number of pictures kept with their features, 0.5 MB each."""
 _one_thread = threading.Lock()
-"""Held while the process has one BLAS thread; two at a time would not restore the number."""
+"""Held while BLAS is limited to one thread; overlapping limits would not restore the number."""
 
 DigestPair = tuple[str, str]
 
@@ -55,7 +55,7 @@ class Overlaps:
     def count_features(self, pairs: Sequence[DigestPair]) -> list[int | None]:
         """Counts the common features of each pair of content digests.
 
-        None if their number says nothing: one has few features, or no thumbnail.
+        None if the count says nothing, because one photo has few features or no thumbnail.
         """
         stored = self._find(pairs, COMMON_ROLE, COMMON_VERSION, self._count)
         return [codec.unpack_json(payload) for payload in stored]
@@ -88,7 +88,7 @@ class Overlaps:
         return found
 
     def _measure(self, first: str, second: str) -> dict[str, Any] | None:
-        # imported here, because OpenCV takes a while to load, and most albums need none of it
+        # imported here, because OpenCV takes a while to load, and most albums do not need it
         from orchestrator.runs.measure_overlap import measure_overlap
 
         one, other = self._picture(first), self._picture(second)
@@ -137,7 +137,7 @@ def _compute(
 ) -> dict[Key, bytes]:
     if not missing:
         return {}
-    # imported here, because most albums need none of it
+    # imported here, because most albums need neither
     import cv2
     from threadpoolctl import threadpool_limits
 

@@ -32,7 +32,7 @@ class PairComparer:
         cache: Comparisons of earlier runs.
         service: The Siamese service.
         model: The model that it serves.
-        threads: For reading and decoding photos.
+        threads: Threads for reading and decoding photos.
         kept_bytes: Total size of the pictures to keep for further comparisons.
     """
 
@@ -112,8 +112,8 @@ class PairComparer:
         """Returns a photo at the model's size, kept from its first decode or decoded again.
 
         Raises:
-            FailedPreconditionError: The file has changed since, so that the answer would be stored
-                for another picture.
+            FailedPreconditionError: The file has changed, so the answer would be stored for a
+                different picture.
         """
         kept = self._renditions.get(digest)
         if kept is not None:

@@ -1,4 +1,4 @@
-"""One run: discover, score, cluster, compare, select. Can be resumed, as features are cached."""
+"""One run: discover, score, cluster, compare, select. Resumable, because features are cached."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ FACTS_ROLE, THUMBNAIL_ROLE = "facts", codec.THUMBNAIL_ROLE
 METADATA_ROLE = "metadata"
 _SCORING_ROLES = ("embedding", "quality", "face")
 FIRST_VERSION = "1"
-"""Version of the canonical image for stored facts that do not state one."""
+"""Version of the canonical image that is assumed for stored facts that do not state one."""
 
 ResultT = TypeVar("ResultT")
 Parameters = ParamSpec("Parameters")
@@ -141,8 +141,8 @@ class ScoredPhoto:
     """A photo after the score stage.
 
     Attributes:
-        record: With scores, or with its error.
-        embedding: Unit vector; None where unreadable.
+        record: The photo's record, with its scores or its error.
+        embedding: Unit vector; None if the photo is unreadable.
         miniature: Its miniature; None if the photo is unreadable.
         is_cached: Whether all its features came from the cache.
     """
@@ -170,12 +170,12 @@ class Pipeline:
         source: The album's photos.
         cache: Features of earlier runs.
         known_files: Files that earlier runs have hashed.
-        services: The models.
+        services: The model services.
         settings: The run's settings.
-        clustering: Its clustering parameters, `auto` resolved.
+        clustering: The run's clustering parameters, with `auto` resolved.
         concurrency: Photos per batch, and batches at a time.
-        report: Receives every change of a stage's progress.
-        threads: For reading and decoding photos.
+        report: Receives every change in a stage's progress.
+        threads: Threads for reading and decoding photos.
         reference: The earlier run whose moments and picks are kept.
         keep_picture: Stores a preview of each decoded photo, by its `rendition_key`.
     """
@@ -226,8 +226,8 @@ class Pipeline:
 
         Args:
             read_decisions: Returns the user's decisions for the moments and the selection. Called
-                after scoring, so that those made in the meantime count.
-            find_people: Returns who is in the photos. Called after scoring too.
+                after scoring, so that decisions made in the meantime count.
+            find_people: Returns who is in the photos. Also called after scoring.
 
         Raises:
             BestshotError: The album contains no photos, or a service fails. Scores that are
@@ -248,7 +248,7 @@ class Pipeline:
             record_people(readable, known),
             moments,
             known.persons,
-            is_wanted=self._settings.people.split_moments,
+            is_enabled=self._settings.people.split_moments,
         )
         decisions = await read_decisions()
         records = assign_moments(readable, moments, decisions.corrections)
@@ -300,7 +300,7 @@ class Pipeline:
         return found.photos
 
     async def _score(self, photos: Sequence[PhotoFile]) -> list[ScoredPhoto]:
-        """Scores all photos, a few batches at a time; the first failure stops all of them."""
+        """Scores all photos, a few batches at a time; the first failure stops all batches."""
         progress = _Stage("score", self._report, total=len(photos))
         await progress.report()
         results = await self._recall(photos, progress)
@@ -336,7 +336,7 @@ class Pipeline:
                 unchanged = await self._threads.reads.run(
                     self._known_files.find_unchanged, self._source, part
                 )
-            except StalledError:  # reading the photos one by one tells which of them hangs
+            except StalledError:  # reading the photos one by one shows which of them hangs
                 await self._threads.reads.run(self._source.check_reachable)
                 break
             scored = await asyncio.to_thread(self._assemble_unchanged, unchanged)
@@ -345,7 +345,7 @@ class Pipeline:
         return results
 
     def _assemble_unchanged(self, unchanged: Sequence[UnchangedPhoto]) -> list[ScoredPhoto]:
-        """Looks up unchanged photos; leaves out those of which something is missing."""
+        """Looks up unchanged photos; leaves out those whose data is incomplete."""
         features = self._look_up({found.content_digest for found in unchanged})
         scored = []
         for found in unchanged:
@@ -362,7 +362,7 @@ class Pipeline:
         return scored
 
     def _look_up(self, digests: Iterable[str]) -> dict[Key, bytes]:
-        """Reads all that the cache has about photos; of thumbnails only whether it has them."""
+        """Reads photos' cached features; for thumbnails, only finds out whether they are cached."""
         keys: list[Key] = []
         thumbnails: list[Key] = []
         for digest in sorted(digests):
@@ -425,7 +425,7 @@ class Pipeline:
     async def _decode_part(
         self, photos: Sequence[PhotoFile], read: dict[str, _Read]
     ) -> tuple[dict[Key, bytes], dict[str, _Decoded | InvalidImageError]]:
-        """Reads photos; returns their cached features, and decodes, by digest, those without."""
+        """Reads photos; returns their cached features and, decoded, those photos that lack some."""
         contents: dict[str, bytes] = {}
         found = await asyncio.gather(
             *(
@@ -525,7 +525,7 @@ class Pipeline:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> ResultT | str:
-        """Calls a function that reads a photo; returns the reason if that fails."""
+        """Calls a function that reads a photo; returns the error message if that fails."""
         try:
             return await self._threads.reads.run(call, *args, **kwargs)
         except InvalidImageError as error:
@@ -760,7 +760,7 @@ class _Read:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What is made from one decode of a photo.
+    """What is derived from a photo in one decode.
 
     Attributes:
         pictures: Its pixels for each long side that a model requires (0 = canonical).
@@ -813,7 +813,7 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
 
 
 def _lacks_raw_file(photo: PhotoFile, metadata: FileMetadata, sidecars: Sidecars) -> bool:
-    """Whether the photo's RAW file may state what neither photo nor sidecars do."""
+    """Whether the photo's RAW file may state what neither the photo nor its sidecars do."""
     has_raw_file = any(map(is_raw_file, photo.companion_paths))
     return has_raw_file and needs_companions(metadata, sidecars.readable)
 

@@ -47,7 +47,7 @@ def record_config(
     calibration: tuple[float, float] | None,
     same_person_similarity: float | None = None,
 ) -> dict[str, Any]:
-    """Returns all settings; what the models say about them is under `resolved`."""
+    """Returns all settings; values that depend on the models are under `resolved`."""
     parameters = resolve_auto(settings.cluster_scenes, calibration)
     resolved: dict[str, Any] = {"cluster_scenes": dataclasses.asdict(parameters)}
     if calibration is not None:

@@ -36,7 +36,7 @@ def find_reference(store: SqlRunStore, run: Run) -> str:
 
 
 def read_reference(store: SqlRunStore, run: Run, settings: PipelineSettings) -> Reference:
-    """Reads the parts of the run's reference that apply under these settings.
+    """Reads the parts of the run's reference that apply under `settings`.
 
     Moments are kept only under the same grouping, and picks only under the same selection:
     different settings are meant to change the result.

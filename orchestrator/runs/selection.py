@@ -45,7 +45,7 @@ class Moments:
     Attributes:
         labels: int64, (n,), NOISE for single shots.
         places: The place of each photo in a set; None for photos that are not in a set.
-        alterations: How each photo was made from another one; None for the others.
+        alterations: How each version was derived from another photo; None for other photos.
     """
 
     labels: NDArray[np.int64]
@@ -58,12 +58,12 @@ MeasureOverlaps = Callable[[Sequence[tuple[str, str]]], Sequence[Overlap | None]
 
 
 def measure_nothing(pairs: Sequence[tuple[str, str]]) -> Sequence[Overlap | None]:
-    """Reports no overlaps."""
+    """Returns no overlaps."""
     return [None] * len(pairs)
 
 
 CountFeatures = Callable[[Sequence[tuple[str, str]]], Sequence[int | None]]
-"""Counts the common features of each pair of content digests; None if their number says nothing."""
+"""Counts the common features of each pair of content digests; None if the count says nothing."""
 
 
 def find_moments(
@@ -76,7 +76,7 @@ def find_moments(
     measure: MeasureOverlaps = measure_nothing,
     count_features: CountFeatures | None = None,
 ) -> Moments:
-    """Clusters photos with `cluster_scenes`, corrects moments by time, structure and overlaps.
+    """Clusters photos with `cluster_scenes`, then corrects moments by time, structure and overlaps.
 
     Args:
         embeddings: float32, (n, d), row i for record i.
@@ -87,7 +87,7 @@ def find_moments(
         note: Receives notes about the run; see `cluster_scenes`.
         measure: Finds overlaps, for versions and panoramas.
         count_features: Counts common features, which change the distances of doubtful pairs (see
-            `view_term`). None = they do not.
+            `view_term`). None = they are not used.
     """
     if not records:
         return Moments(np.empty(0, np.intp), [], [])
@@ -150,7 +150,7 @@ def keep_earlier_moments(
 def _by_rows(
     count_features: CountFeatures, digests: Sequence[str]
 ) -> Callable[[Sequence[tuple[int, int]]], Sequence[int | None]]:
-    """Lets pairs be given by their rows."""
+    """Returns a function that counts the common features of pairs of rows."""
     return lambda pairs: count_features([(digests[one], digests[other]) for one, other in pairs])
 
 
@@ -160,7 +160,7 @@ def _find_alterations(
     miniatures: Miniature,
     measure: MeasureOverlaps,
 ) -> list[Alteration | None]:
-    """Finds how photos were made from others."""
+    """Finds how photos were derived from others."""
     photos = [VersionPhoto(record.path, file_facts(record)) for record in records]
     first, second = pairs_to_check([photo.file for photo in photos], embeddings, miniatures)
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))

@@ -19,7 +19,7 @@ COMPARE_ROLE = "siamese"
 NO_MODEL = "-"
 """Model digest of features that are not computed by a model."""
 READ_COUNT = 500
-"""Keys per read, because an SQL statement can have only so many values."""
+"""Keys per read: an SQL statement can contain only a limited number of values."""
 
 
 def read_embeddings(cache: FeatureCache, run: Run, records: Sequence[ImageRecord]) -> Embedding:
@@ -118,7 +118,7 @@ def find_comparisons(
 
 
 def comparison_key(pair: Pair, digests: Mapping[str, str], model_digest: str) -> tuple[Key, bool]:
-    """Makes the cache key of a pair, with its digests sorted; also whether that swaps it."""
+    """Returns the cache key of a pair, with sorted digests, and whether sorting swaps the pair."""
     first, second = (digests[path] for path in pair)
     low, high = sorted((first, second))
     joint = hashlib.sha256(f"{low}{high}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The versions of everything that computes a run's results."""
+"""The versions of all software that computes a run's results."""
 
 from __future__ import annotations
 

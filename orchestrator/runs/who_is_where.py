@@ -1,4 +1,4 @@
-"""Records in a run who is in which photo, and splits moments by it."""
+"""Records in a run who is in which photo, and splits moments accordingly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WhoIsWhere:
     """The faces of known persons.
 
     Attributes:
-        faces: By content digest, each with the id of its person.
+        faces: Faces by content digest, each with the id of its person.
         persons: The persons, by id.
     """
 
@@ -50,7 +50,7 @@ def read_people(people: SqlPeople, records: Sequence[ImageRecord]) -> WhoIsWhere
 
 
 def record_people(records: Sequence[ImageRecord], known: WhoIsWhere) -> list[ImageRecord]:
-    """Records whose face each one is."""
+    """Adds the person of each face to the records."""
     return [
         dataclasses.replace(
             record, person_ids=_find_persons(record, known.faces.get(record.content_digest, ()))
@@ -60,7 +60,7 @@ def record_people(records: Sequence[ImageRecord], known: WhoIsWhere) -> list[Ima
 
 
 def _find_persons(record: ImageRecord, known: Sequence[tuple[FacePlace, str]]) -> tuple[str, ...]:
-    """The person of each face of a photo; empty if nobody is known."""
+    """Returns the person of each face in a photo; empty if nobody is known."""
     people = [""] * len(record.faces)
     finder = FaceFinder([FacePlace(record.content_digest, Box.of(face)) for face in record.faces])
     for place, person in known:
@@ -89,10 +89,10 @@ def read_persons(run: Run) -> dict[str, Person]:
 
 
 def people_log(run: Run, records: Sequence[ImageRecord]) -> list[PeopleEntry]:
-    """Builds a log of corrections that gives every face the person that it had in a run."""
+    """Builds a log of corrections that assigns every face to the person it had in a run."""
     if not run.persons:
         return []
-    places: dict[str, dict[FacePlace, None]] = {}  # a copy has the same places
+    places: dict[str, dict[FacePlace, None]] = {}  # no duplicates: copies have the same places
     for record in records:
         people = record.person_ids or ("",) * len(record.faces)
         for person_id, face in zip(people, record.faces, strict=True):
@@ -120,7 +120,7 @@ def _entry(
 
 
 def split_moments(
-    records: Sequence[ImageRecord], moments: Moments, persons: Persons, *, is_wanted: bool
+    records: Sequence[ImageRecord], moments: Moments, persons: Persons, *, is_enabled: bool
 ) -> tuple[list[ImageRecord], Moments]:
     """Splits moments by who is in the photos, if the setting is on.
 
@@ -130,12 +130,12 @@ def split_moments(
         records: Readable photos, ordered by path, with their persons.
         moments: The moments found by the algorithm.
         persons: The persons in the photos.
-        is_wanted: The setting.
+        is_enabled: Whether the setting is on.
 
     Returns:
-        The photos, with the parts of the moments that they are in, and the moments.
+        The records, with the part of the moment that each photo is in, and the moments.
     """
-    if not is_wanted:
+    if not is_enabled:
         cleared = [
             dataclasses.replace(record, whole_moment_id=None, moment_people="")
             for record in records

@@ -55,7 +55,7 @@ from services.common.process.tracing import span
 logger = logging.getLogger(__name__)
 
 Announce = Callable[[Run], None]
-"""Tells others about a run that has ended; it must not block."""
+"""Notifies others of a run that has ended; must not block."""
 
 POLL_S = 1.0
 """Interval between checks for runs that other orchestrators have queued or abandoned."""
@@ -80,9 +80,9 @@ class _Work:
 
 
 class Worker:
-    """Claims runs and works on them.
+    """Claims runs and executes them.
 
-    An error in a run makes that run fail, never the worker.
+    An error in a run fails that run, never the worker.
 
     Args:
         queue: The queued runs.
@@ -95,7 +95,7 @@ class Worker:
         concurrency: Photos per batch, and batches at a time.
         open_source: Opens the photos of an album.
         metrics: Counts the runs that ended here.
-        threads: Threads for reading and decoding photos; None = its own.
+        threads: Threads for reading and decoding photos; None = the worker's own.
         announce: Called with each run that has ended here, once its end is stored.
         keep_picture: Stores a preview of each photo for viewing.
     """
@@ -138,14 +138,14 @@ class Worker:
         self._last_trouble = ""
 
     async def work(self) -> None:
-        """Works on runs until cancelled."""
+        """Executes runs until cancelled."""
         while True:
             self._wake.clear()
             run = await self._next()
             if run is not None:
                 try:
                     await self._execute(run)
-                except Exception:  # once its lease expires it is claimed again or given up
+                except Exception:  # once its lease expires, the run is claimed again or given up
                     logger.exception("abandoning run %s until its lease expires", run.id)
                 continue
             with contextlib.suppress(TimeoutError):
@@ -156,7 +156,7 @@ class Worker:
         try:
             await self._store_ends()
             run = await asyncio.to_thread(self._queue.claim)
-        except Exception as error:  # the next try may succeed, once the disk has space again
+        except Exception as error:  # the next try may succeed, for example with more disk space
             trouble = error.message if isinstance(error, BestshotError) else repr(error)
             if trouble != self._last_trouble:  # a log line every second could fill up the disk
                 known = isinstance(error, BestshotError)
@@ -182,7 +182,7 @@ class Worker:
         self._wake.set()
 
     def live(self, run_id: str) -> Run | None:
-        """Returns the current state of a run in progress here, or whose end is not stored yet."""
+        """Returns the state of a run that is in progress here, or whose end is not stored yet."""
         if self._work is not None and self._work.run.id == run_id:
             return self._work.run
         return self._unstored.get(run_id)
@@ -220,7 +220,7 @@ class Worker:
             task.cancel()
             lease.cancel()
             await asyncio.wait([task, lease])
-            with contextlib.suppress(Exception):  # otherwise it is taken over at the next start
+            with contextlib.suppress(Exception):  # if it fails, the run is taken over later
                 await asyncio.to_thread(self._queue.release, work.run)
             raise
         lease.cancel()
@@ -236,7 +236,7 @@ class Worker:
             await asyncio.sleep(RENEW_S)
             try:
                 renewal = await asyncio.to_thread(self._queue.renew, work.run)
-            except Exception as error:  # without a lease the run continues until another has it
+            except Exception as error:  # the run continues until another orchestrator has it
                 logger.warning("cannot renew the lease of run %s: %s", work.run.id, error)
                 continue
             if renewal is not Renewal.HELD:
@@ -367,7 +367,7 @@ class Worker:
         return decisions
 
     def comparer(self, album: Album, model: ModelIdentity) -> PairComparer:
-        """Builds a comparer for use outside a run; it keeps no pictures, as many may be in use."""
+        """Builds a comparer for use outside a run; it keeps no pictures, because many may exist."""
         source = self._open_source(album)
         return PairComparer(
             source, self._cache, self._ports.comparer, model, self._threads, kept_bytes=0

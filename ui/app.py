@@ -226,11 +226,11 @@ class Page:
     async def load(self, request: gr.Request) -> Updates:
         """Fills the page when it is opened, according to its address."""
         query = dict(request.query_params)
-        wanted = query.get("album", "")
-        listed = await albums.render_list(self._api, wanted)
+        requested = query.get("album", "")
+        listed = await albums.render_list(self._api, requested)
         try:
-            album = await albums.choose_album(self._api, wanted)
-            named = query if album == wanted else {}
+            album = await albums.choose_album(self._api, requested)
+            named = query if album == requested else {}
             run_id = await bar.find_run(self._api, album, named.get("run", ""))
             shown = [
                 await bar.load_bar(self._api, album, run_id),
@@ -316,8 +316,8 @@ class Page:
         """
         badge, notices, _ = await models.render_models(self._api)
         try:
-            wanted = request.query_params.get("album", "")
-            chosen = album_id or await albums.choose_album(self._api, wanted)
+            requested = request.query_params.get("album", "")
+            chosen = album_id or await albums.choose_album(self._api, requested)
         except OrchestratorError:
             chosen = ""
         # Without albums, change nothing: one may be created and chosen in the meantime.
@@ -526,8 +526,9 @@ class Page:
     async def sort(self, event: gr.EventData, run_id: str | None, *chosen: Any) -> Updates:  # noqa: ANN401
         """Sorts the table by the heading that was clicked."""
         *query, order, _ = chosen
-        wanted = metrics.toggle_order(order, event.order)
-        return [wanted, *await metrics.load_page(self._api, run_id, [*query, wanted], 1)]
+        new_order = metrics.toggle_order(order, event.order)
+        updates = await metrics.load_page(self._api, run_id, [*query, new_order], 1)
+        return [new_order, *updates]
 
     # What if
 

@@ -74,22 +74,22 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         faces: bool = False,
         face: str = "",
     ) -> Response:
-        wanted = pb.GetThumbnailRequest(
+        query = pb.GetThumbnailRequest(
             run_id=run_id,
             path=path,
             long_side_px=long_side_px,
             faces_only=faces,
             face_box=parse_box(face) if face else None,
         )
-        return await _picture(request, api, wanted)
+        return await _picture(request, api, query)
 
     @server.get("/tiles/{run_id}/{column}/{row}/{path:path}")
     async def tile(
         request: Request, run_id: str, column: Pixels, row: Pixels, path: str
     ) -> Response:
         position = pb.Tile(column=column, row=row)
-        wanted = pb.GetThumbnailRequest(run_id=run_id, path=path, tile=position)
-        return await _picture(request, api, wanted)
+        query = pb.GetThumbnailRequest(run_id=run_id, path=path, tile=position)
+        return await _picture(request, api, query)
 
     @server.get("/covers/{run_id}")
     async def cover(request: Request, run_id: str) -> Response:
@@ -156,9 +156,9 @@ def look_rarely(queue: Queue) -> None:
     queue.progress_update_sleep_when_free = PROGRESS_INTERVAL_S
 
 
-async def _picture(request: Request, api: Orchestrator, wanted: pb.GetThumbnailRequest) -> Response:
+async def _picture(request: Request, api: Orchestrator, query: pb.GetThumbnailRequest) -> Response:
     with http_errors():
-        answer = await _until_gone(request, api.call(api.stub.GetThumbnail, wanted))
+        answer = await _until_gone(request, api.call(api.stub.GetThumbnail, query))
     headers = {"Cache-Control": f"private, max-age={PICTURE_AGE_S}"}
     return Response(answer.jpeg, media_type="image/jpeg", headers=headers)
 

@@ -28,8 +28,8 @@ def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path)
         ConfigError: A key is missing, unknown or has the wrong shape; the message names the first
             one.
     """
-    wanted = network.state_dict()
-    for key, tensor in wanted.items():
+    expected = network.state_dict()
+    for key, tensor in expected.items():
         if key not in state:
             raise ConfigError(f"{path} has no {key!r}")
         if state[key].shape != tensor.shape:
@@ -37,7 +37,7 @@ def load_weights(network: nn.Module, state: dict[str, torch.Tensor], path: Path)
                 f"{path}: {key} has the shape {tuple(state[key].shape)}, "
                 f"expected {tuple(tensor.shape)}"
             )
-    unknown = [key for key in state if key not in wanted]
+    unknown = [key for key in state if key not in expected]
     if unknown:
         raise ConfigError(f"{path} has {unknown[0]!r}, which is not in the architecture")
     network.load_state_dict(state)

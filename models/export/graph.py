@@ -70,7 +70,7 @@ def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> No
     Raises:
         ConfigError: The file's outputs differ from PyTorch's.
     """
-    wanted = graph.run()
+    expected = graph.run()
     network = _Half(graph.network) if precision == "fp16" else graph.network
     batch = torch.export.Dim("batch")
     axes = tuple({0: batch} for _ in graph.inputs)
@@ -90,7 +90,7 @@ def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> No
     model = plain_model(program.model_proto)
     onnx.helper.set_model_props(model, {**facts, "precision": precision})
     path.write_bytes(model.SerializeToString())
-    _check(graph, wanted, path, precision)
+    _check(graph, expected, path, precision)
 
 
 def plain_model(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -107,19 +107,19 @@ def plain_model(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _check(graph: Graph, wanted: NDArray[np.float32], path: Path, precision: str) -> None:
+def _check(graph: Graph, expected: NDArray[np.float32], path: Path, precision: str) -> None:
     session = OrtSession(path, SessionOptions())
     whole = session.run(graph.inputs)[0]
     first = {name: np.ascontiguousarray(values[:1]) for name, values in graph.inputs.items()}
     alone = session.run(first)[0]
-    worst = max(float(np.abs(whole - wanted).max()), float(np.abs(alone - wanted[:1]).max()))
-    rows, others = (values.reshape(len(values), -1) for values in (whole, wanted))
+    worst = max(float(np.abs(whole - expected).max()), float(np.abs(alone - expected[:1]).max()))
+    rows, others = (values.reshape(len(values), -1) for values in (whole, expected))
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(others, axis=1)
     cosine = float(((rows * others).sum(1) / lengths).min())
     print(
-        f"{graph.output} compared with PyTorch in single precision on {len(wanted)} pictures: "
+        f"{graph.output} compared with PyTorch in single precision on {len(expected)} pictures: "
         f"largest difference {worst:.1e}, smallest cosine {cosine:.6f}"
     )
-    limit = TOLERANCES[precision] * max(1.0, float(np.abs(wanted).max()))
+    limit = TOLERANCES[precision] * max(1.0, float(np.abs(expected).max()))
     if worst > limit:
         raise ConfigError(f"the export differs from PyTorch by more than {limit:.1e}")

@@ -175,10 +175,10 @@ def rand_indices(
     """Returns the adjusted Rand index of each album; each noise photo is its own group."""
     parameters = replace(parameters, scene_distance=distance, cluster_selection_epsilon=epsilon)
     scores = []
-    for embeddings, wanted in albums:
+    for embeddings, expected in albums:
         labels = cluster_scenes(embeddings, parameters)
         got = np.where(labels < 0, -1 - np.arange(len(labels)), labels)
-        scores.append(adjusted_rand_score(wanted, got))
+        scores.append(adjusted_rand_score(expected, got))
     return np.array(scores)
 
 

@@ -227,10 +227,10 @@ def train(
             group["lr"] = max(rate, 1e-6)
         rows = np.sort(rng.integers(held_out, size=BATCH))
         pixels = augment(torch.from_numpy(np.ascontiguousarray(views[rows])))
-        wanted = kept[torch.from_numpy(rows)]
+        expected = kept[torch.from_numpy(rows)]
         got = student(pixels.contiguous(memory_format=torch.channels_last))
-        direction = 1 - (got * wanted).sum(1).mean()
-        relation = ((got @ got.T - wanted @ wanted.T) ** 2).mean()
+        direction = 1 - (got * expected).sum(1).mean()
+        relation = ((got @ got.T - expected @ expected.T) ** 2).mean()
         loss = direction + 4.0 * relation
         optimizer.zero_grad()
         loss.backward()
@@ -249,7 +249,7 @@ def train(
     torch.save(student.state_dict(), checkpoint)
 
 
-def _held_out_cosine(student: Student, views: NDArray[np.uint8], wanted: torch.Tensor) -> float:
+def _held_out_cosine(student: Student, views: NDArray[np.uint8], expected: torch.Tensor) -> float:
     student.eval()
     margin = (VIEW_PX - INPUT_PX) // 2
     cropped = views[:, :, margin : margin + INPUT_PX, margin : margin + INPUT_PX]
@@ -258,7 +258,7 @@ def _held_out_cosine(student: Student, views: NDArray[np.uint8], wanted: torch.T
             [student(torch.from_numpy(part).float()) for part in np.array_split(cropped, 16)]
         )
     student.train()
-    return float((got * wanted).sum(1).mean())
+    return float((got * expected).sum(1).mean())
 
 
 def main() -> None:

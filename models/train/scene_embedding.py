@@ -160,9 +160,9 @@ def export(model: SceneEmbedding, out: Path) -> None:
     onnx.save(plain_model(program.model_proto), out)
     session = OrtSession(out, SessionOptions())
     pixels = np.random.default_rng(0).uniform(0, 255, (4, 3, INPUT_PX, INPUT_PX)).astype(np.float32)
-    wanted = model(torch.from_numpy(pixels)).numpy()
+    expected = model(torch.from_numpy(pixels)).numpy()
     (got,) = session.run({"pixels": pixels})
-    worst = float(np.abs(got - wanted).max())
+    worst = float(np.abs(got - expected).max())
     print(
         f"{out}: {out.stat().st_size} bytes, {got.shape[1]}-d, ONNX Runtime differs by {worst:.1e}"
     )

@@ -339,9 +339,9 @@ def _check_parity(model: Comparator, exported: SiameseModel) -> None:
         sizes = rng.integers(64, 512, (2, 2))
         tensors = [rng.uniform(0, 255, (1, 3, *size)).astype(np.float32) for size in sizes]
         with torch.no_grad():
-            wanted = float(model(*(torch.from_numpy(tensor) for tensor in tensors)))
+            expected = float(model(*(torch.from_numpy(tensor) for tensor in tensors)))
         got = exported.compare(*(exported.describe(tensor) for tensor in tensors))
-        worst = max(worst, abs(wanted - got))
+        worst = max(worst, abs(expected - got))
     print(f"largest difference in probability between ONNX Runtime and PyTorch: {worst:.1e}")
     if worst > PARITY_TOLERANCE:
         raise RuntimeError("the exported graphs give different results from the trained model")

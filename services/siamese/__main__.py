@@ -25,7 +25,9 @@ def build(invocation: Invocation, shared: SharedSettings) -> ServiceParts:
     paths, is_resized = host.model.paths, host.model.entry.preprocessing is not None
     logger.info("Loading Siamese model from %s", paths["describe"])
     model = SiameseModel(host.load_graph(paths["describe"]), host.load_graph(paths["compare"]))
-    prepare = partial(to_tensor, wanted=host.model.preprocessing) if is_resized else to_full_tensor
+    prepare = (
+        partial(to_tensor, preprocessing=host.model.preprocessing) if is_resized else to_full_tensor
+    )
     info = siamese_pb2.GetModelInfoResponse(model=host.model_info())
     servicer = SiameseServicer(
         info,

@@ -125,7 +125,7 @@ def _memory_mib(field: str) -> float:
     return int(status.split(f"{field}:")[1].split()[0]) / 1024
 
 
-def _measured(python: str, method: str, count: int) -> dict[str, float] | None:
+def _measure_in_process(python: str, method: str, count: int) -> dict[str, float] | None:
     command = [python, "-m", "tests.benchmarks.clustering", "--measure", method, str(count)]
     environment = {**os.environ, "PYTHONPATH": "."}
     if method == "hdbscan generic" and count == COUNTS[-1]:
@@ -146,7 +146,7 @@ def main() -> None:
     for method in METHODS:
         python = str(fast_python) if method == "fast_hdbscan" else sys.executable
         counts = COUNTS + (LARGE_COUNTS if method.startswith("bestshot") else ())
-        found = {count: _measured(python, method, count) for count in counts}
+        found = {count: _measure_in_process(python, method, count) for count in counts}
         results[method] = {count: one for count, one in found.items() if one}
     _print(results)
     TARGET.parent.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ def by_hash(name: str, photos: Path) -> tuple[Groups, float]:
     return groups, seconds
 
 
-def judged(groups: Groups, truth: Groups) -> dict[str, float]:
+def score_groups(groups: Groups, truth: Groups) -> dict[str, float]:
     """Returns the precision and recall of pairs, and the adjusted Rand index."""
     names = sorted(set(groups) & set(truth))
     pairs = list(combinations(names, 2))
@@ -151,10 +151,10 @@ def main() -> None:
                 sets[real] = (REAL_PHOTOS / real, real_groups(REAL_PHOTOS / real))
         for title, (folder, truth) in sets.items():
             groups, seconds = by_bestshot(folder, Path(name) / f"{title}-results")
-            found = {"bestshot": {**judged(groups, truth), "per_s": len(truth) / seconds}}
+            found = {"bestshot": {**score_groups(groups, truth), "per_s": len(truth) / seconds}}
             for method in HASHES:
                 groups, seconds = by_hash(method, folder)
-                found[method] = {**judged(groups, truth), "per_s": len(truth) / seconds}
+                found[method] = {**score_groups(groups, truth), "per_s": len(truth) / seconds}
             for one in found.values():
                 one["speed_to_phash"] = one["per_s"] / found["PHash"]["per_s"]
             results[title] = found

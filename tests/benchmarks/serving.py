@@ -96,7 +96,7 @@ def in_process(name: str, images: list[image_pb2.Image]) -> float:
     return statistics.median(once() for _ in range(REPEATS))
 
 
-async def served(
+async def measure_calls(
     name: str, address: str, images: list[image_pb2.Image], callers: int, batch: int
 ) -> float:
     """Measures pictures per second over gRPC: `callers` concurrent calls of `batch` pictures."""
@@ -138,7 +138,9 @@ def measure(name: str, logs: str) -> dict[str, float]:
         try:
             supervisor.start(name, arguments)
             address = supervisor.wait_for_address(name)
-            found[f"{variant}_per_s"] = asyncio.run(served(name, address, images, callers, batch))
+            found[f"{variant}_per_s"] = asyncio.run(
+                measure_calls(name, address, images, callers, batch)
+            )
         finally:
             supervisor.stop()
     found["saturated_ratio"] = found["saturated_per_s"] / baseline

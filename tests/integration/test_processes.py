@@ -19,14 +19,14 @@ from orchestrator.cli.supervisor import Supervisor
 from services.common.errors import FailedPreconditionError, InternalError
 from tests.conftest import draw_picture
 from tests.integration.command import BESTSHOT, Running, environment
-from tests.integration.up import free_ports, poisoned
+from tests.integration.up import free_ports, make_poisoned_folder
 from tests.waiting import LIMIT_S
 
 ANYWHERE = ["--address", "127.0.0.1:0"]
 
 
 def test_no_code_in_the_current_folder_is_executed(tmp_path: Path) -> None:
-    folder = poisoned(tmp_path / "card")
+    folder = make_poisoned_folder(tmp_path / "card")
     Image.fromarray(draw_picture(1)).save(folder / "1.jpg")
     done = subprocess.run(
         [BESTSHOT, "curate", ".", "--out", tmp_path / "out"],

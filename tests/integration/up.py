@@ -29,7 +29,7 @@ def free_ports(count: int) -> list[int]:
     return list(found)
 
 
-def poisoned(folder: Path) -> Path:
+def make_poisoned_folder(folder: Path) -> Path:
     """Makes a folder of modules named like those that the parts import; each writes `executed`."""
     folder.mkdir(parents=True, exist_ok=True)
     own = (*PARTS[4:], "services", "models", "bestshot", "inference")
@@ -52,7 +52,7 @@ def running_up(
     The current folder holds modules that must not be executed. Forked processes have already
     imported most modules elsewhere; without `is_forked`, they import them there, as for a user.
     """
-    current = poisoned(base / "current")
+    current = make_poisoned_folder(base / "current")
     ports = free_ports(len(PARTS))
     addresses = {name: f"127.0.0.1:{port}" for name, port in zip(PARTS, ports, strict=True)}
     settings = {f"BESTSHOT_SERVICES__{n.upper()}__ADDRESS": a for n, a in addresses.items()}

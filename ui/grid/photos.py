@@ -57,8 +57,8 @@ def summary_json(
         "run": {"id": run.id, "title": f"run from {began:%Y-%m-%d %H:%M}"},
         "entry_count": entry_count,
         "chips": [
-            {"name": name, "title": title, "count": counts.get(wanted, 0)}
-            for name, (title, wanted) in CHIPS.items()
+            {"name": name, "title": title, "count": counts.get(image_filter, 0)}
+            for name, (title, image_filter) in CHIPS.items()
         ],
         "people": [
             {"id": person.person_id, "name": person.name, "count": person.image_count}

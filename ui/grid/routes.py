@@ -21,7 +21,7 @@ from ui.http_errors import http_errors
 STATIC = Path(__file__).parent / "static"
 
 
-class Wanted(BaseModel):
+class PhotoQuery(BaseModel):
     """A request for a page of the photos that pass all filters; `filters` are names in CHIPS."""
 
     model_config = ConfigDict(extra="forbid")
@@ -76,22 +76,22 @@ class _Grid:
         return summary_json(album, run, statistics, entry_count)
 
     async def photos(
-        self, album_id: str, run_id: str, wanted: Annotated[Wanted, Query()]
+        self, album_id: str, run_id: str, query: Annotated[PhotoQuery, Query()]
     ) -> dict[str, Any]:
         """Returns a page of photos in the order of the moments."""
-        unknown = [name for name in wanted.filters if name not in CHIPS]
+        unknown = [name for name in query.filters if name not in CHIPS]
         if unknown:
             raise HTTPException(400, f"unknown filter {unknown[0]!r}; use {', '.join(CHIPS)}")
         request = pb.ListImagesRequest(
             run_id=run_id,
-            page_size=wanted.count,
-            skip=wanted.skip,
+            page_size=query.count,
+            skip=query.skip,
             order_by="moment",
-            filters=[CHIPS[name][1] for name in dict.fromkeys(wanted.filters)],
-            search=wanted.search,
-            person_id=wanted.person,
-            camera=wanted.camera,
-            capture_date=wanted.date,
+            filters=[CHIPS[name][1] for name in dict.fromkeys(query.filters)],
+            search=query.search,
+            person_id=query.person,
+            camera=query.camera,
+            capture_date=query.date,
         )
         with http_errors():
             return page_json(await self._api.call(self._api.stub.ListImages, request))

@@ -144,11 +144,11 @@ async def render_list(api: Orchestrator, chosen: str | None) -> str:
     return render("albums", cards=cards, chosen=chosen)
 
 
-async def choose_album(api: Orchestrator, wanted: str) -> str:
-    """Returns `wanted` if that album exists, else the newest run's album, else the newest album."""
+async def choose_album(api: Orchestrator, requested: str) -> str:
+    """Returns `requested` if it exists, else the newest run's album, else the newest album."""
     known = [album.id for album in await api.albums()]
-    if wanted in known:
-        return wanted
+    if requested in known:
+        return requested
     runs = await api.runs(count=1)
     return runs[0].album_id if runs else next(reversed(known), "")
 
@@ -179,6 +179,6 @@ def _creation_time(album: pb.Album) -> str:
     return f"{album.create_time.ToDatetime().astimezone():%Y-%m-%d %H:%M}"
 
 
-async def _both(api: Orchestrator, wanted: str | None) -> list[Any]:
-    chosen = await choose_album(api, wanted or "")
+async def _both(api: Orchestrator, requested: str | None) -> list[Any]:
+    chosen = await choose_album(api, requested or "")
     return [chosen, await render_list(api, chosen)]

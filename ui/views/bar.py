@@ -58,19 +58,19 @@ def render_bar(
     )
 
 
-async def find_run(api: Orchestrator, album_id: str, wanted: str) -> str:
-    """Returns `wanted` if it is a run of the album, else its newest completed or newest run."""
+async def find_run(api: Orchestrator, album_id: str, requested: str) -> str:
+    """Returns `requested` if it is a run of the album, else its newest completed or newest run."""
     runs = await api.runs(album_id) if album_id else []
     known = [run.id for run in runs]
-    if wanted in known:
-        return wanted
+    if requested in known:
+        return requested
     completed = [run.id for run in runs if run.state == pb.RUN_STATE_COMPLETED]
     return next(iter([*completed, *known]), "")
 
 
-async def choose_run(api: Orchestrator, album_id: str, wanted: str) -> Any:  # noqa: ANN401
+async def choose_run(api: Orchestrator, album_id: str, requested: str) -> Any:  # noqa: ANN401
     """Returns what `find_run` finds; keeps the current choice if the orchestrator is down."""
     try:
-        return await find_run(api, album_id, wanted)
+        return await find_run(api, album_id, requested)
     except OrchestratorError:
         return gr.skip()

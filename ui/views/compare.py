@@ -47,9 +47,9 @@ def build() -> CompareView:
 
 
 async def load_runs(
-    api: Orchestrator, album_id: str | None, run_id: str | None, wanted: str | None
+    api: Orchestrator, album_id: str | None, run_id: str | None, requested: str | None
 ) -> list[Any]:
-    """Returns updates for the other runs of the album (`wanted`, or the newest) and the diff."""
+    """Returns updates for the other runs of the album (`requested`, or the newest) and the diff."""
     if not run_id or not album_id:
         return ["", no_results()]
     try:
@@ -58,7 +58,7 @@ async def load_runs(
         return [gr.skip(), problem(error)]
     others = [run for run in runs if run.id != run_id and run.state == pb.RUN_STATE_COMPLETED]
     known = [run.id for run in others]
-    chosen = wanted if wanted in known else next(iter(known), "")
+    chosen = requested if requested in known else next(iter(known), "")
     choice = render(
         "choice",
         label="Compare with run",

@@ -110,8 +110,8 @@ async def _render_page(
     if not shown_groups:
         gallery = await _nothing(api, run_id, FILTERS[filter_by][0] if filter_by in FILTERS else "")
     named = [(f"All photos ({statistics.image_count})", ALL)]
-    for key, (title, wanted) in FILTERS.items():
-        named.append((f"{title} ({counts.get(wanted, 0)})", key))
+    for key, (title, image_filter) in FILTERS.items():
+        named.append((f"{title} ({counts.get(image_filter, 0)})", key))
     first = (page.number - 1) * PAGE_SIZE + 1
     last = first + len(page.images) - 1
     note = (

@@ -66,38 +66,38 @@ def build(api: Orchestrator, album: gr.Textbox, run: gr.Textbox) -> RunView:
             settings = controls.build()
     view = RunView(progress, start, cancel, resume, profile, settings)
 
-    async def start_run(chosen: str | None, wanted: str, *values: controls.Value) -> Any:  # noqa: ANN401
-        if not chosen:
+    async def start_run(album_id: str | None, profile_name: str, *values: controls.Value) -> Any:  # noqa: ANN401
+        if not album_id:
             raise make_error("Choose an album first, or create one under Albums.")
-        described = await report_errors(api.settings(wanted))
+        described = await report_errors(api.settings(profile_name))
         request = pb.StartRunRequest(
-            album_id=chosen,
-            profile=wanted,
+            album_id=album_id,
+            profile=profile_name,
             config_overrides=controls.overrides(values, described),
         )
         await report_errors(api.call(api.stub.StartRun, request))
-        return await newest(api, chosen)
+        return await newest(api, album_id)
 
-    async def cancel_run(chosen: str | None) -> Any:  # noqa: ANN401
-        for run in await report_errors(api.runs(chosen or "", 1)):
+    async def cancel_run(album_id: str | None) -> Any:  # noqa: ANN401
+        for run in await report_errors(api.runs(album_id or "", 1)):
             await report_errors(api.call(api.stub.CancelRun, pb.CancelRunRequest(run_id=run.id)))
-        return await newest(api, chosen)
+        return await newest(api, album_id)
 
-    async def resume_run(chosen: str | None) -> Any:  # noqa: ANN401
-        for run in await report_errors(api.runs(chosen or "", 1)):
+    async def resume_run(album_id: str | None) -> Any:  # noqa: ANN401
+        for run in await report_errors(api.runs(album_id or "", 1)):
             await report_errors(api.call(api.stub.ResumeRun, pb.ResumeRunRequest(run_id=run.id)))
-        return await newest(api, chosen)
+        return await newest(api, album_id)
 
-    async def fill(wanted: str) -> list[Any]:
-        return await report_errors(defaults(api, wanted))
+    async def fill(profile_name: str) -> list[Any]:
+        return await report_errors(defaults(api, profile_name))
 
     start.click(start_run, [album, profile, *settings], view.outputs)
     cancel.click(cancel_run, album, view.outputs)
     resume.click(resume_run, album, view.outputs)
     _wire_deletion(api, album, run, view, sure, delete)
 
-    async def offer(chosen: str | None) -> Any:  # noqa: ANN401
-        return await offer_profiles(api, chosen)
+    async def offer(profile_name: str | None) -> Any:  # noqa: ANN401
+        return await offer_profiles(api, profile_name)
 
     profile.input(fill, profile, [profile, *settings]).then(offer, profile, profile)
     return view
@@ -124,25 +124,25 @@ def _wire_deletion(
     sure: gr.Checkbox,
     delete: gr.Button,
 ) -> None:
-    async def delete_run(chosen: str | None, shown: str | None) -> Any:  # noqa: ANN401
-        if not chosen or not shown:
+    async def delete_run(album_id: str | None, run_id: str | None) -> Any:  # noqa: ANN401
+        if not album_id or not run_id:
             raise make_error("Choose a run first.")
-        await report_errors(api.call(api.stub.DeleteRun, pb.DeleteRunRequest(run_id=shown)))
-        next_shown = await report_errors(choose_run(api, chosen, ""))
-        return [False, next_shown, *await newest(api, chosen)]
+        await report_errors(api.call(api.stub.DeleteRun, pb.DeleteRunRequest(run_id=run_id)))
+        next_shown = await report_errors(choose_run(api, album_id, ""))
+        return [False, next_shown, *await newest(api, album_id)]
 
     sure.change(lambda yes: gr.update(interactive=yes), sure, delete)
     delete.click(delete_run, [album, run], [sure, run, *view.outputs])
 
 
-async def defaults(api: Orchestrator, wanted: str = "") -> list[Any]:
+async def defaults(api: Orchestrator, profile_name: str = "") -> list[Any]:
     """Returns updates for profile and settings; by default, the orchestrator's own profile.
 
     `offer_profiles` adds the other profiles later, because a frozen model service delays it.
     """
-    described = await api.settings(wanted)
+    described = await api.settings(profile_name)
     chosen = described.profile
-    known = {} if wanted else {"choices": [chosen]}
+    known = {} if profile_name else {"choices": [chosen]}
     return [
         gr.update(value=chosen, info=_description(described), **known),
         *controls.fill(described, controls.config_of(described)),

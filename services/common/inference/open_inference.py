@@ -122,12 +122,12 @@ class InferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     ) -> pb.ModelInferResponse:
         """Runs the typed call."""
         self._check_model(request.model_name, request.model_version)
-        wanted = self._find_outputs([output.name for output in request.outputs])
+        specs = self._find_outputs([output.name for output in request.outputs])
         tensors = await self._api.infer(_images(request, self._api.inputs))
         answer = pb.ModelInferResponse(
             model_name=request.model_name, model_version=self._version, id=request.id
         )
-        for spec in wanted:
+        for spec in specs:
             values = np.ascontiguousarray(tensors[spec.name], _DATATYPES[spec.datatype])
             output = answer.outputs.add(name=spec.name, datatype=spec.datatype, shape=values.shape)
             if request.raw_input_contents:

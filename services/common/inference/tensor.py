@@ -39,29 +39,29 @@ def to_full_tensor(pixels: RgbImage) -> NDArray[np.float32]:
     return np.asarray(pixels, np.float32).transpose(2, 0, 1)[np.newaxis]
 
 
-def to_tensor(pixels: RgbImage, wanted: Preprocessing) -> NDArray[np.float32]:
+def to_tensor(pixels: RgbImage, preprocessing: Preprocessing) -> NDArray[np.float32]:
     """Fits a picture into the graph's square: resized, or scaled and cropped to the centre.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
-        wanted: Preprocessing with which the graph was trained.
+        preprocessing: Preprocessing with which the graph was trained.
 
     Returns:
         float32, (1, 3, side, side) or (1, side, side, 3), (value - mean) / std.
     """
-    side = wanted.side_px
+    side = preprocessing.side_px
     image = Image.fromarray(pixels)
-    if wanted.short_side_px is None:
-        square = image.resize((side, side), _FILTERS[wanted.resample])
+    if preprocessing.short_side_px is None:
+        square = image.resize((side, side), _FILTERS[preprocessing.resample])
     else:
-        factor = wanted.short_side_px / min(image.size)
+        factor = preprocessing.short_side_px / min(image.size)
         size = (max(side, round(image.width * factor)), max(side, round(image.height * factor)))
         left, top = (size[0] - side) // 2, (size[1] - side) // 2
-        scaled = image.resize(size, _FILTERS[wanted.resample])
+        scaled = image.resize(size, _FILTERS[preprocessing.resample])
         square = scaled.crop((left, top, left + side, top + side))
-    mean, std = np.array(wanted.mean, np.float32), np.array(wanted.std, np.float32)
+    mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
     values = (np.asarray(square, np.float32) - mean) / std
-    if wanted.layout == "nchw":
+    if preprocessing.layout == "nchw":
         values = values.transpose(2, 0, 1)
     return np.ascontiguousarray(values)[np.newaxis]
 

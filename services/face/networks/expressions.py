@@ -72,10 +72,10 @@ class Blendshapes:
 
     def smiles(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[float]:
         """Returns the mean of the smile values of both mouth corners; see Expression."""
-        wanted = [with_irises(mesh.points)[list(self.POINTS), :2] for mesh in meshes]
+        points = [with_irises(mesh.points)[list(self.POINTS), :2] for mesh in meshes]
         answers = [
             run_rows(self._session, np.ascontiguousarray(one[np.newaxis]), 1)[0].ravel()
-            for one in wanted
+            for one in points
         ]
         both = (self.MOUTH_SMILE_LEFT, self.MOUTH_SMILE_RIGHT)
         return [float(np.clip(answer[list(both)].mean(), 0.0, 1.0)) for answer in answers]

@@ -1,4 +1,4 @@
-"""Albums of several folders: names the folders, and finds the one that a photo is in."""
+"""Names the folders of an album, and finds the folder that a photo is in."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from services.common.imaging.decode import CanonicalImage
 
 
 def name_folders(folders: Sequence[Path]) -> dict[str, Path]:
-    """Chooses the names that photo paths begin with, one for each folder; "" if there is only one.
+    """Chooses each folder's name, which its photos' paths begin with; "" for a single folder.
 
     A name is the last part of a folder's path, or as many parts as it takes to tell the folders
-    apart, joined by "_". If the names do not sort in the order of the folders, each one begins with
-    its number. Ties between photos are broken by path, so the first folder's copy of a photo wins.
+    apart, joined by "_". If the names do not sort in the order of the folders, each name is
+    prefixed with its folder's number. Ties between photos are broken by path, so the first folder's
+    copy of a photo wins.
     """
     if len(folders) == 1:
         return {"": folders[0]}
@@ -37,10 +38,10 @@ def name_folders(folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def check_apart(folders: Sequence[Path]) -> None:
-    """Refuses folders that contain the same photos.
+    """Rejects folders that contain the same photos.
 
     Raises:
-        InvalidArgumentError: One is the same as another, or inside it.
+        InvalidArgumentError: A folder is given twice, or is inside another.
     """
     for number, inner in enumerate(folders):
         for outer in (*folders[:number], *folders[number + 1 :]):
@@ -60,7 +61,7 @@ class AlbumFolders:
     def locate(self, path: str) -> tuple[Path, str]:
         """Returns the folder that a photo's path leads into, and its path within that folder.
 
-        A path into none of them comes from another album; it is looked up in the first folder.
+        A path with none of the names comes from another album; it is looked up in the first folder.
         """
         for name, folder in self.named.items():
             if not name or path.startswith(f"{name}/"):
@@ -83,7 +84,7 @@ class AlbumPhotoSource:
     """The PhotoSource port for an album of several folders.
 
     Args:
-        sources: Their photos, keyed by the names from `name_folders`.
+        sources: Each folder's photo source, keyed by the folder's name from `name_folders`.
     """
 
     def __init__(self, sources: Mapping[str, FolderPhotoSource]) -> None:

@@ -12,7 +12,7 @@ from orchestrator.domain.wording import pluralize
 from services.common.errors import InvalidArgumentError
 
 IGNORE_FILE = ".bestshotignore"
-"""This file lists patterns of files and folders to leave out, in the syntax of .gitignore."""
+"""A file that lists patterns of files and folders to leave out, in the syntax of .gitignore."""
 SYSTEM_FOLDERS = (
     *("@eadir", "#recycle", "#snapshot", "@recycle", ".@__thumb", "@recently-snapshot"),
     *("$recycle.bin", "recycler", "system volume information", "lost+found"),

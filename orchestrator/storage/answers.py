@@ -1,4 +1,4 @@
-"""Answers to changing calls, stored in SQL so that a repeated call changes nothing.
+"""Answers to calls that change data, stored in SQL so that a repeated call changes nothing.
 
 Some changes (a delete, a cancellation) leave no trace that a repeated call could recognize.
 These are recorded in their own transaction, with `record_change`. If the process dies before the
@@ -39,7 +39,7 @@ MAX_ANSWER_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Request:
-    """A changing call with a request_id."""
+    """A call that changes data and has a request_id."""
 
     id: str
     digest: str
@@ -98,7 +98,7 @@ def _upsert(connection: Connection, request: Request, values: dict[str, bytes]) 
 
 
 class SqlAnswers:
-    """Answers by request id.
+    """Stored answers, keyed by request id.
 
     Args:
         engine: The database.
@@ -142,7 +142,7 @@ class SqlAnswers:
                 "request_id",
                 f"{request_id} was used for a different request; use a new UUID for each change",
             )
-        # no answer, or an empty one: the handler of the change builds its answer again
+        # empty if only the change was recorded: its handler then rebuilds the answer
         return bytes(found.answer) or None
 
     def remember(self, request_id: str, request_digest: str, answer: bytes) -> None:
@@ -191,8 +191,8 @@ class SqlAnswers:
     def _call_lock(self, call: Function[bool]) -> bool:
         """Calls a lock function on the one connection that holds all locks of this process.
 
-        If each call held its own connection, concurrent calls could exhaust the pool and wait
-        forever for another one.
+        If each call held its own connection, concurrent calls could exhaust the pool and then wait
+        forever for the second connection that each one needs.
         """
         with self._locks_guard:
             if self._locks is None:

@@ -43,7 +43,7 @@ class FileGroup:
 
     Attributes:
         photo: The file that is shown and scored.
-        companions: RAW file, film and sidecars.
+        companions: RAW file, video and sidecars.
         version_of: The photo that this one is an edited copy of; empty if it is not a copy.
     """
 
@@ -55,13 +55,13 @@ class FileGroup:
 def group_files(names: Sequence[str]) -> list[FileGroup]:
     """Finds the photos among the files of one folder, and what goes with each.
 
-    A RAW file or film belongs to the picture of the same name, ignoring case. If there are several,
-    the picture whose name also matches in case is used, otherwise the first. Pixel phones name the
-    files of one shot differently (`PXL_1.RAW-01.COVER.jpg`, `PXL_1.RAW-02.ORIGINAL.dng`).
+    A RAW file or video belongs to the picture with the same name, ignoring case. Among several such
+    pictures, it belongs to one whose name matches in case too, otherwise to the first. Pixel phones
+    name the files of one shot differently (`PXL_1.RAW-01.COVER.jpg`, `PXL_1.RAW-02.ORIGINAL.dng`).
 
-    A photo counts as a version of another one only if that one is in the folder too. A copy with a
-    number in brackets does not count, because browsers and Google Takeout give such names to
-    different photos.
+    A photo counts as a version of another only if both are in the folder. A copy with a number in
+    brackets does not count, because browsers and Google Takeout give such names to different
+    photos.
     """
     by_key: dict[str, list[str]] = {}
     for name in sorted(names):
@@ -107,7 +107,7 @@ def _group_same(names: Sequence[str]) -> Iterator[FileGroup]:
 def _add_sidecars(
     groups: Mapping[str, Sequence[FileGroup]], found: Sequence[FileGroup], sidecars: Sequence[str]
 ) -> None:
-    """Adds each sidecar to the photo of the same name, or with a companion of the same name."""
+    """Adds each sidecar to the photo with the same name, or whose companion has the same name."""
     exact = {name: group for group in found for name in (*group.companions, group.photo)}
     folded = {_fold(name): group for name, group in exact.items()}
     for name in sidecars:
@@ -134,7 +134,7 @@ def _find_original(key: str, group: FileGroup, groups: Mapping[str, Sequence[Fil
 
 
 def _original_keys(key: str) -> Iterator[str]:
-    """Yields keys under which a photo's original may be found, the most original one first."""
+    """Yields keys under which a photo's original may be found, the earliest version first."""
     keys = [key]
     while shorter := _strip_edit(keys[-1]):
         keys.append(shorter)
@@ -153,7 +153,7 @@ def _strip_edit(key: str) -> str:
 
 
 def _key(name: str) -> str:
-    """Makes a key that is equal for files of one shot: no suffix, case or Pixel parts."""
+    """Makes a key that the files of a shot share: the name without suffix, case or Pixel parts."""
     stem, suffix = os.path.splitext(_fold(name))
     if suffix == ".aae":
         return _APPLE_ORIGINAL_EDITS.sub(r"\1\2", stem)

@@ -18,7 +18,7 @@ def resolved_roots(roots: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def check_inside(path: Path, folder: Path, roots: Sequence[Path]) -> Path:
-    """Resolves a path and refuses one outside the album and the allowed roots.
+    """Resolves a path, and checks that it is inside the album or an allowed root.
 
     Args:
         path: A file of the album.
@@ -64,6 +64,6 @@ def _check_opened(descriptor: int, path: Path, folder: Path, roots: Sequence[Pat
     if (opened := path_of_descriptor(descriptor)) is not None:
         _check_resolved(opened, folder, roots)
         return
-    real = check_inside(path, folder, roots)  # it must still name the opened file
+    real = check_inside(path, folder, roots)  # must still lead to the opened file
     if not os.path.samestat(os.fstat(descriptor), os.stat(real, follow_symlinks=False)):
         raise InvalidImageError("the file was replaced while it was being opened")

@@ -77,7 +77,7 @@ _CONNECT_ARGUMENTS = {
 class DatabaseUnavailableError(UnavailableError):
     """The database cannot be reached: its server is gone, or its file is locked or unreadable.
 
-    It may recover by itself.
+    The problem may resolve itself.
     """
 
 
@@ -98,7 +98,7 @@ def open_database(folder: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> En
     WAL with synchronous=FULL: a committed result survives power loss.
 
     Args:
-        folder: Contains the file.
+        folder: Contains the database file.
         busy_timeout_s: How long a statement waits for another program's lock on the file.
 
     Raises:
@@ -136,7 +136,7 @@ def open_postgresql(url: str, password_file: Path | None) -> Engine:
         pool_size=8,
         max_overflow=24,
     )
-    event.listen(engine, "handle_error", _say_what_is_wrong)
+    event.listen(engine, "handle_error", _translate_postgresql)
     attempts = Retrying(
         retry=retry_if_exception_type(DatabaseUnavailableError),
         wait=wait_fixed(1.0),
@@ -160,7 +160,7 @@ def purge_deleted(engine: Engine) -> None:
     """Removes deleted features from the database's files, so that no backup will contain them.
 
     Raises:
-        DatabaseUnavailableError: Another program keeps reading the write-ahead log of SQLite.
+        DatabaseUnavailableError: Another program is reading SQLite's write-ahead log.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if is_shared(engine):
@@ -207,7 +207,7 @@ def lock_folder(folder: Path) -> IO[str]:
     except OSError as error:
         handle.seek(0)
         holder = "unknown"
-        with contextlib.suppress(OSError):  # Windows lets nobody else read a locked file
+        with contextlib.suppress(OSError):  # on Windows, a locked file is unreadable
             holder = handle.read().strip()
         handle.close()
         raise FailedPreconditionError(
@@ -300,7 +300,7 @@ def _free_room(path: Path) -> str:
         return f"an unknown amount free ({error.strerror})"
 
 
-def _say_what_is_wrong(context: ExceptionContext) -> None:
+def _translate_postgresql(context: ExceptionContext) -> None:
     """Turns psycopg errors about lost connections or invalid text into our own."""
     if isinstance(context.original_exception, BestshotError):  # a bad value; SQLAlchemy wraps it
         raise context.original_exception
@@ -315,7 +315,7 @@ def _say_what_is_wrong(context: ExceptionContext) -> None:
 
 def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    # secure_delete: overwrites what is deleted or replaced, which may be biometric data
+    # secure_delete overwrites deleted and replaced data, which may be biometric
     settings = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON")
     for pragma in settings:
         cursor.execute(f"PRAGMA {pragma}")
@@ -333,7 +333,7 @@ def migrate(engine: Engine) -> None:
 
 
 def newest_version() -> str:
-    """Returns the version of the newest migration, which is the start of its file's name."""
+    """Returns the version of the newest migration: the number that its file name begins with."""
     files = (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
     return max(path.name.partition("_")[0] for path in files)
 
@@ -348,7 +348,7 @@ def _find_version(engine: Engine) -> str | None:
 
 
 def _upgrade(engine: Engine) -> None:
-    import alembic.command  # takes a quarter of a second, so only if there is something to migrate
+    import alembic.command  # takes a quarter of a second, so is imported only when needed
     import alembic.config
     import alembic.util
 

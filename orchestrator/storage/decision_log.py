@@ -1,4 +1,4 @@
-"""The decision logs in SQL; append-only. `orchestrator.runs.worker` applies them to a run."""
+"""Append-only decision logs in SQL; `orchestrator.runs.worker` applies them to a run."""
 
 from __future__ import annotations
 
@@ -107,15 +107,15 @@ class SqlDecisionLog:
 def carry_decisions(connection: Connection, album: Album) -> None:
     """Starts a new album's log with the decisions of the albums that share a folder with it.
 
-    Entries that concern no photo in a shared folder are left out. Entries of several logs are
-    ordered by time. They stay as they are, so that a log exported from the other album can still be
-    imported.
+    Entries that concern no photo in a shared folder are left out. Entries from several logs are
+    ordered by time. Each entry is copied unchanged, so a log exported from another album can still
+    be imported.
     """
     timed: list[tuple[datetime.datetime, DecisionEntry]] = []
     for row in connection.execute(select(albums).where(albums.c.id != album.id)):
         other = album_from_row(row)
         if set(album.folders) & set(other.folders):
-            # An imported entry may be older than the one before it; what counts is the log's order.
+            # An imported entry may be older than the entry before it; keep the order of the log.
             latest = datetime.datetime.min.replace(tzinfo=datetime.UTC)
             for entry in _collect_shared_entries(connection, other, album):
                 latest = max(latest, entry.create_time)
@@ -137,7 +137,7 @@ def carry_decisions(connection: Connection, album: Album) -> None:
 def _collect_shared_entries(
     connection: Connection, source: Album, album: Album
 ) -> Iterator[DecisionEntry]:
-    """Returns entries in an album's log that concern photos in the folders of another album."""
+    """Yields the entries of one album's log that concern photos in another album's folders."""
     folders = AlbumFolders(source)
     shared = {Path(folder) for folder in album.folders}
     ids: set[str] = set()

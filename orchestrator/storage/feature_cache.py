@@ -19,7 +19,7 @@ _COLUMNS = (features.c.content_digest, features.c.role, features.c.model_digest)
 
 
 def add_features(connection: Connection, entries: Mapping[Key, bytes]) -> None:
-    """Stores payloads, of which there must be one at least; existing ones are kept.
+    """Stores one or more payloads; existing ones are kept.
 
     Raises:
         NonFiniteError: A payload contains a number that is not finite; nothing is stored.
@@ -109,9 +109,9 @@ class SqlFeatureCache:
 
 
 def _select(keys: Collection[Key], *payload: Column[Any]) -> Select[Any]:
-    """Builds a query for entries that include those with the given keys.
+    """Builds a query that finds the entries with the given keys, and possibly others.
 
-    It has one list of digests, because SQLite reads the whole table for a list of tuples.
+    It lists digests, not whole keys: SQLite reads the whole table for a list of tuples.
     """
     kinds = {(role, model) for _, role, model in keys}
     return select(*_COLUMNS, *payload).where(

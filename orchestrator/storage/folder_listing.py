@@ -14,7 +14,7 @@ from orchestrator.storage.photo_source import check_allowed, check_folder
 from services.common.suffixes import PHOTO_SUFFIXES
 
 MAX_FOLDERS = 1000
-"""Folders in a listing: more than anyone reads, and few enough to count the photos in each."""
+"""Maximum number of folders listed: more than anyone reads, but few enough to count the photos."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FolderListing:
 
 
 def list_folders(folder: str, allowed_roots: Sequence[Path]) -> FolderListing:
-    """Lists the folders in a folder; without one, the allowed roots.
+    """Lists the folders in `folder`; if it is empty, lists the allowed roots.
 
     Raises:
         InvalidArgumentError: The folder is outside the allowed roots, or cannot be read.
@@ -71,12 +71,12 @@ def list_folders(folder: str, allowed_roots: Sequence[Path]) -> FolderListing:
 def _is_folder_inside(entry: os.DirEntry[str], roots: Iterable[Path]) -> bool:
     if not entry.is_symlink():
         return entry.is_dir(follow_symlinks=False)
-    real = Path(os.path.realpath(entry.path))  # before looking at it: a link may lead outside
+    real = Path(os.path.realpath(entry.path))  # before any access: a link may lead outside
     return any(real.is_relative_to(root) for root in roots) and real.is_dir()
 
 
 def _can_be_named(path: Path) -> bool:
-    """Whether a path is UTF-8, as requests are, and one line, as in the page's list of folders."""
+    """Whether a path is valid UTF-8, for requests, and one line, for the page's list of folders."""
     text = str(path)
     return text.splitlines() == [text] and _is_utf8(text)
 

@@ -69,7 +69,7 @@ BEST_PATH = func.min(case((images.c.reason_code.in_(_BEST_REASONS), images.c.pat
 
 @dataclass(frozen=True)
 class ScoreRange:
-    """Bounds of a score, both included; None = unbounded."""
+    """Inclusive bounds on a score; None = unbounded."""
 
     score: str
     minimum: float | None = None
@@ -104,13 +104,13 @@ class ImageQuery:
 
     Attributes:
         filters: Properties that photos must have.
-        cluster_id: Their cluster; None = any.
+        cluster_id: The cluster of the photos; None = any.
         search: Text in path, reason, camera, capture time or a person's name, case-insensitive.
         order_by: As in orchestrator.proto.
-        camera: Their camera; empty = any.
+        camera: The camera that took the photos; empty = any.
         capture_date: The day, month or year they were taken, such as "2024-05-01"; empty = any.
-        score_ranges: Bounds that their scores are within.
-        person_id: A person in them; empty = any.
+        score_ranges: Bounds on their scores.
+        person_id: A person who is in the photos; empty = any.
     """
 
     filters: Sequence[ImageFilter] = ()
@@ -123,7 +123,7 @@ class ImageQuery:
     person_id: str = ""
 
     def order(self, statement: Select[Any]) -> Select[Any]:
-        """Adds the order to a statement on the `images` table.
+        """Adds the sort order to a statement on the `images` table.
 
         Raises:
             InvalidArgumentError: `order_by` is not a valid sort order.

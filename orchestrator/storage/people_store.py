@@ -1,4 +1,4 @@
-"""People in SQL: vectors, persons with their faces, and the log of what the user has said."""
+"""Stores people in SQL: vectors, persons with their faces, and the log of the user's input."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class PersonSummary:
 
 @dataclass(frozen=True, slots=True)
 class PeopleQuestion:
-    """Whether a face is a person's; fields as in orchestrator.proto."""
+    """Asks whether a face belongs to a person; fields as in orchestrator.proto."""
 
     face: PersonFace
     person: PersonSummary
@@ -135,7 +135,7 @@ class SqlPeople:
             run_time: When the run that computed them was created.
 
         Returns:
-            Whether they may be stored.
+            False if they were not stored because vectors were erased.
         """
         if not entries:
             return True
@@ -154,13 +154,13 @@ class SqlPeople:
         """Sets the models whose vectors count, and assigns all faces again.
 
         Args:
-            digest: Of the models.
+            digest: Digest of the models.
             same_person_similarity: As in face.proto.
             run_time: When the run that uses them was created. If vectors were erased since then,
                 nothing is done.
 
         Returns:
-            Whether it was done.
+            False if nothing was done because vectors were erased.
         """
         values = {"digest": digest, "same_person_similarity": same_person_similarity}
         with self._engine.begin() as connection:
@@ -175,7 +175,7 @@ class SqlPeople:
         """Assigns all faces to persons, from the vectors and the log."""
         with self._assigning:
             is_done = False
-            while not is_done:  # repeats if the log has grown meanwhile
+            while not is_done:  # repeats if the log has grown in the meantime
                 is_done = self._try_to_assign()
 
     def _try_to_assign(self) -> bool:
@@ -210,7 +210,7 @@ class SqlPeople:
 
         Raises:
             InvalidArgumentError: The entry is not valid, or another person already has the name.
-            FailedPreconditionError: An undo would give a person a name that another one has.
+            FailedPreconditionError: Undoing would give a person a name that another person has.
         """
         with self._engine.begin() as connection:
             _lock(connection)
@@ -225,13 +225,13 @@ class SqlPeople:
             self.assign()  # takes seconds with many faces
 
     def list_people(self, limit: int | None = None, offset: int = 0) -> list[PersonSummary]:
-        """Persons: named ones first, then by number of photos."""
+        """Lists persons: named ones first, ignored ones last, then by number of photos."""
         with self._engine.connect() as connection:
             rows = connection.execute(_select_persons().limit(limit).offset(offset)).all()
             return _summarize(connection, rows)
 
     def questions(self, limit: int) -> list[PeopleQuestion]:
-        """The uncertain faces that matter most, the most important first."""
+        """Asks about the uncertain faces that matter most, the most important first."""
         with self._engine.connect() as connection:
             model = connection.execute(select(identity_models)).one_or_none()
             if model is None:
@@ -257,7 +257,7 @@ class SqlPeople:
                 question.face_count,
             )
             for question in asked
-            # unless faces were assigned again meanwhile
+            # unless faces were assigned again in the meantime
             if question.person_id in summaries and question.place in shown
         ]
 
@@ -273,7 +273,7 @@ class SqlPeople:
             return connection.execute(query).scalar_one()
 
     def person(self, person_id: str) -> Person:
-        """Returns a person; NotFoundError if there is none."""
+        """Returns a person; raises NotFoundError if there is none with this id."""
         with self._engine.connect() as connection:
             row = connection.execute(select(persons).where(persons.c.id == person_id)).one_or_none()
         if row is None:
@@ -281,7 +281,7 @@ class SqlPeople:
         return _person(row)
 
     def find_absent(self, name: str) -> str:
-        """Returns the id of a person with this name, none of whose faces is present; or empty."""
+        """Returns the id of a person with this name but without faces; empty if there is none."""
         with self._engine.connect() as connection:
             named = read_names(_entries(connection))
             present = set(connection.execute(select(persons.c.id)).scalars())
@@ -296,7 +296,7 @@ class SqlPeople:
             return tuple(map(_place, connection.execute(ordered)))
 
     def find(self, wanted: Sequence[FacePlace]) -> list[tuple[FacePlace, str | None]]:
-        """Returns the faces at these places, each with its person, if there is one.
+        """Returns the faces at these places, each with its person's id, if any.
 
         Raises:
             InvalidArgumentError: One of the places has no face.
@@ -317,7 +317,7 @@ class SqlPeople:
     def who_is_on(
         self, digests: Collection[str]
     ) -> tuple[dict[str, list[tuple[FacePlace, str]]], dict[str, Person]]:
-        """Returns the faces of persons in photos, by content digest, and all persons by id."""
+        """Returns these photos' assigned faces by content digest, and all persons by id."""
         assigned = select(faces).where(faces.c.person_id.is_not(None))
         found: dict[str, list[tuple[FacePlace, str]]] = {}
         with self._engine.connect() as connection:
@@ -353,7 +353,8 @@ class SqlPeople:
     def erase(self) -> int:
         """Deletes all vectors, and what was derived from them, so that nothing is left on disk.
 
-        The log remains: it has no vectors. Runs created earlier no longer store vectors.
+        The log remains, because it contains no vectors. Runs that already exist can no longer store
+        any.
 
         Returns:
             Number of photos whose vectors were deleted.
@@ -377,7 +378,7 @@ def _was_erased(connection: Connection, run_time: datetime.datetime | None) -> b
 
 
 def _erase(connection: Connection) -> int:
-    # before the vectors, so that this waits for a run that is storing some right now
+    # first, so that this waits for a run that is just storing vectors
     connection.execute(update(identity_erasures).values(erase_time=utc_now()))
     gone = delete(features).where(features.c.role == IDENTITY_ROLE)
     count = connection.execute(gone).rowcount
@@ -396,7 +397,7 @@ def _lock(connection: Connection) -> None:
 
 
 def _check_name(log: Sequence[PeopleEntry], entry: PeopleEntry) -> None:
-    """Refuses an entry after which two persons would have one name."""
+    """Rejects an entry that would give two persons the same name."""
     name = find_name_clash(log, entry)
     if name and entry.action is PeopleAction.UNDO:
         raise FailedPreconditionError(
@@ -428,7 +429,7 @@ def _count(connection: Connection) -> int:
 
 
 def _read_vectors(connection: Connection, digest: str) -> dict[str, tuple[IdentifiedFace, ...]]:
-    """Returns the faces of all photos."""
+    """Returns the faces of all photos, with their vectors."""
     query = (
         select(features.c.content_digest, features.c.payload)
         .where(features.c.role == IDENTITY_ROLE, features.c.model_digest == digest)
@@ -465,7 +466,7 @@ def _replace(connection: Connection, found: Assignment) -> None:
 
 
 def _select_persons() -> Select[Any]:
-    """Persons with their numbers of faces and photos: named ones first, then by photos."""
+    """Selects persons with their numbers of faces and photos, in the order of `list_people`."""
     photo_count = func.count(faces.c.content_digest.distinct())
     return (
         select(persons, func.count().label("face_count"), photo_count.label("photo_count"))
@@ -482,7 +483,7 @@ def _select_persons() -> Select[Any]:
 
 
 def _summarize(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonSummary]:
-    """Adds their cover and best face to persons."""
+    """Adds to each person a cover and the best face."""
     ids = [row.id for row in rows]
     covers = _find_covers(connection, ids)
     best = _find_best(connection, ids)
@@ -495,7 +496,7 @@ def _summarize(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonS
             best.get(row.id),
         )
         for row in rows
-        if row.id in covers  # unless it was replaced meanwhile
+        if row.id in covers  # unless the person was replaced in the meantime
     ]
 
 
@@ -507,7 +508,7 @@ def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str,
 
 
 def _find_best(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
-    """The face of each person in the photo with the highest composite score."""
+    """Returns each person's face in the photo of them with the highest composite score."""
     order = (images.c.composite_score.desc(), images.c.run_id, images.c.path, faces.c.place)
     rank = func.row_number().over(partition_by=faces.c.person_id, order_by=order)
     ranked = (
@@ -532,7 +533,7 @@ def _read_first(connection: Connection, ranked: Select[Any]) -> dict[str, Person
 
 
 def _newest_runs() -> Select[Any]:
-    """The newest completed run of each album."""
+    """Selects the newest completed run of each album."""
     order = (runs.c.create_time.desc(), runs.c.id)
     rank = func.row_number().over(partition_by=runs.c.album_id, order_by=order)
     completed = runs.c.state == RunState.COMPLETED.value
@@ -574,7 +575,7 @@ def _locate(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonFace
 
 
 def _read_known(connection: Connection, digest: str) -> list[KnownFace]:
-    """All assigned faces with their vectors and what the user has said about them."""
+    """Returns all faces with their vectors and what the user has said about them."""
     rows = connection.execute(select(faces)).all()
     log = apply_log(_entries(connection), [_place(row) for row in rows])
     vectors = {
@@ -586,7 +587,7 @@ def _read_known(connection: Connection, digest: str) -> list[KnownFace]:
     for number, row in enumerate(rows):
         place = _place(row)
         vector = vectors.get((place.content_digest, place.box))
-        if vector is not None:  # unless the vectors were erased meanwhile
+        if vector is not None:  # unless the vectors were erased in the meantime
             refused = frozenset(log.refused.get(number, ()))
             is_confirmed = number in log.persons
             known.append(

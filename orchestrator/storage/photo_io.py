@@ -1,8 +1,8 @@
 """Reads photos on separate threads, because a read that never returns must not block other calls.
 
 A network folder whose server is gone blocks a thread within the kernel, where it cannot be
-interrupted. These threads are daemons, so they do not keep the process alive, and a thread that
-hangs is replaced by another one, up to a bound.
+interrupted. The threads are daemons, so they do not keep the process alive. A thread that hangs is
+replaced by a new one, up to a limit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_PIXEL_BYTES = 256 * 10**6
 """Total size of decoded pictures that are being compared."""
 MAX_RESULT_BYTES = 500 * 10**6
 RESULT_BYTES = 12_000
-"""Memory per photo for an export or explanation, which loads a whole run; measured on 20,000."""
+"""Memory per photo for an export or explanation, which loads a whole run; measured with 20,000."""
 EXPORT_STALL_S = 120.0
 """Like `STALL_S`, for exports, which build tables of all photos between two files."""
 MAX_THREADS = 8
@@ -62,7 +62,7 @@ class _Job:
         self.call = call
         self.future: Future[Any] = Future()
         self.progressed: float | None = None
-        """When it last made progress; None while it waits."""
+        """When the job last made progress; None while it is queued."""
 
 
 class PhotoIo:
@@ -96,7 +96,7 @@ class PhotoIo:
         """Awaits a blocking call; cancelling returns at once, although the call may continue.
 
         Raises:
-            StalledError: It made no progress for `stall_s`, or too many other calls hang.
+            StalledError: The call made no progress for `stall_s`, or too many other calls hang.
         """
         context = contextvars.copy_context()
         job = _Job(lambda: context.run(call, *args, **kwargs))
@@ -114,12 +114,12 @@ class PhotoIo:
         finally:
             with self._lock, contextlib.suppress(ValueError):
                 self._waiting.remove(job)
-            future.cancel()  # if it has not ended, nobody is waiting for it
+            future.cancel()  # nobody waits for an unfinished call any longer
         result: ResultT = future.result()
         return result
 
     def _seconds_left(self, job: _Job) -> float | None:
-        """Returns the seconds until the job, or any running one if it waits, counts as hanging."""
+        """Returns the seconds until the job (if queued, any running job) counts as hanging."""
         if self._stall_s is None:
             return None
         with self._lock:
@@ -191,10 +191,10 @@ class PhotoThreads:
 
     Attributes:
         reads: For runs, which read files and folders.
-        looks: For API calls that read a file or a folder; they do not wait for a run to finish.
+        looks: For API calls that read a file or a folder, which must not wait for a run to finish.
         decodes: For calls that compute; they may wait for memory.
-        views: Like `decodes`, for pictures that somebody is waiting to see: a run's photos must not
-            be ahead of them in the queue.
+        views: Like `decodes`, for pictures that somebody is waiting to see, which must not queue
+            behind a run's photos.
         contents: Bytes of files in memory, for runs and for API calls.
         pixels: Bytes of pictures that are being compared; taken before any of `contents`.
         exports: For calls that write or copy many files, one after the other.
@@ -231,12 +231,12 @@ class PhotoThreads:
     ) -> AsyncIterator[bytes]:
         """Reads a photo again once there is room for it, and keeps the room reserved in the block.
 
-        A caller that holds one photo must not wait for another: for several, use `contents`.
+        A caller that holds one photo must not wait for another; to hold several, use `contents`.
         `reads` reads the file, and `decodes` computes its digest.
 
         Raises:
             InvalidImageError, UnavailableError: As for `PhotoSource.read`.
-            FailedPreconditionError: Its sha256 is not `content_digest`.
+            FailedPreconditionError: The photo's sha256 is not `content_digest`.
         """
         size = await reads.run(source.size, path)
         async with self.contents.hold(size):

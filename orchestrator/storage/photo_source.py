@@ -1,4 +1,4 @@
-"""The PhotoSource port on a file system: the photos in a folder."""
+"""The PhotoSource port for a folder in a file system."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FolderPhotoSource:
 
     Args:
         folder: The album's folder.
-        max_pixels: Maximum number of pixels, checked in the header.
+        max_pixels: Maximum number of pixels in a photo, checked in its header.
         budget: Memory budget that all decoding in this process shares.
         roots: Resolved folders that links in the album may point into, besides the album.
     """
@@ -73,9 +73,9 @@ class FolderPhotoSource:
         """Finds the photos, ordered by path, except what .bestshotignore or `exclude` matches.
 
         Args:
-            exclude: Patterns as in .gitignore, relative to the album. They follow those in the
-                album's file .bestshotignore.
-            may_be_empty: Whether a folder without photos is not an error.
+            exclude: Patterns as in .gitignore, relative to the album. They are applied after those
+                in the album's .bestshotignore.
+            may_be_empty: Whether the folder may contain no photos.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
         photo; so are the video of a Live Photo and sidecars. See `group_files`.
@@ -155,8 +155,8 @@ class FolderPhotoSource:
             size: Its expected size, for which the caller has reserved room; None = any.
 
         Raises:
-            InvalidImageError: It is not a regular file, leads outside the album and the roots, is
-                too large, is larger than `size`, or cannot be read.
+            InvalidImageError: The photo is not a regular file, is outside the album and the roots,
+                is too large, is larger than `size`, or cannot be read.
             UnavailableError: The whole album has disappeared since it was listed.
         """
         with self._opened(path) as opened:
@@ -166,7 +166,8 @@ class FolderPhotoSource:
         """Reads a photo that is not larger than `size`; errors as for `read`.
 
         Returns:
-            Its content, and its stamp; None instead if the file changed while it was being read.
+            The content and the stamp; the stamp is None if the file changed while it was being
+            read.
         """
         with self._opened(path) as opened:
             before = _stamp(opened)
@@ -176,8 +177,8 @@ class FolderPhotoSource:
     def stamps(self, paths: Sequence[str]) -> dict[str, FileStamp]:
         """Returns the current stamps of photos, except links and those that cannot be opened.
 
-        Each file is opened, because a network file system may answer with an outdated status
-        otherwise. Each folder is checked only once to be inside the album, because nothing is read.
+        Each file is opened, because a network file system may otherwise return an outdated status.
+        That a folder is inside the album is checked only once, because no content is read.
         """
         by_folder: dict[str, list[str]] = {}
         for path in paths:
@@ -299,7 +300,7 @@ def _read_whole(opened: IO[bytes], size: int) -> bytes:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuses anything but a readable folder."""
+    """Checks that a path is a readable folder."""
     try:
         folder.stat()
     except FileNotFoundError as error:
@@ -324,7 +325,7 @@ def has_photos(folder: Path) -> bool:
 
 
 def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) -> Path:
-    """Resolves `folder`, including symlinks, and refuses it if it is outside the allowed roots.
+    """Resolves `folder`, including symlinks, and checks that it is inside an allowed root.
 
     Args:
         folder: From a request. "~" is the home of the user that the orchestrator runs as.
@@ -348,14 +349,14 @@ def check_allowed(folder: Path, allowed_roots: Sequence[Path], *, field: str) ->
 
 
 def check_still_allowed(folder: str, roots: Sequence[Path]) -> None:
-    """Refuses an album that is no longer in an allowed root; does not access the disk.
+    """Checks that an album is still in an allowed root, without accessing the disk.
 
     Args:
         folder: The album's folder, as resolved when the album was created.
         roots: Resolved roots.
 
     Raises:
-        FailedPreconditionError: The album is not in any of them.
+        FailedPreconditionError: The album is not in any of the roots.
     """
     if problem := _find_outside(Path(folder), Path(folder), roots):
         raise FailedPreconditionError(problem)

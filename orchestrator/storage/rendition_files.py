@@ -1,4 +1,4 @@
-"""Stores pictures of photos in the sizes that are viewed, so that none is decoded twice."""
+"""Stores photos in the sizes in which they are shown, so that no photo is decoded twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO
 from services.common.imaging.decode import CANONICAL_LONG_SIDE_PX, CANONICAL_VERSION
 
 PREVIEW_PX = CANONICAL_LONG_SIDE_PX
-"""Made by runs, from the pixels that they score, so that photos can be viewed at once."""
+"""Long side of the previews that runs make from the pixels they score, for viewing at once."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class RenditionFiles:
     def get(
         self, key: str, read: Callable[[IO[bytes]], bytes] = lambda opened: opened.read()
     ) -> bytes | None:
-        """Reads a picture, or what `read` takes from its file; None if it is not stored."""
+        """Reads a picture, or what `read` takes from its file; None if no picture is stored."""
         path = self._path(key)
         try:
             with path.open("rb") as opened:
@@ -55,7 +55,7 @@ class RenditionFiles:
         return content
 
     def keep(self, key: str, content: bytes) -> None:
-        """Writes a picture; if that fails, it only has to be decoded again."""
+        """Writes a picture; if that fails, the picture is decoded again when it is needed."""
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ class RenditionFiles:
         return sum(size for _, size, _ in self._files())
 
     def _delete_oldest(self) -> None:
-        """Deletes until a tenth of the limit is free, because listing files each time is slow."""
+        """Deletes files until a tenth of the limit is free, because listing them is slow."""
         files = sorted(self._files())
         self._bytes = sum(size for _, size, _ in files)
         for _, size, path in files:

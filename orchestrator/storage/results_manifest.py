@@ -1,4 +1,4 @@
-"""The manifest that exports keep in their output folder: the files that bestshot wrote there."""
+"""Reads the manifest of an output folder, which lists the files that bestshot wrote there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MANIFEST_NAME = ".bestshot-manifest.json"
 FORMAT_VERSION = 1
 _MAX_BYTES = 2**29
 _MAX_ALBUM_BYTES = 2**24
-"""For a manifest in an album, which others may have put there: about 100,000 files. Reading one
-takes up to 30 times as much memory."""
+"""Limit for a manifest in an album, which others may have put there; enough for about 100,000
+files. Reading a manifest takes up to 30 times as much memory."""
 
 Entry = dict[str, Any]
 """A written file: {"sha256", "size"}, {"symlink": target}, {"hardlink": source} or {"log":
@@ -44,7 +44,7 @@ def read_manifest(folder: Folder, limit: int = _MAX_BYTES) -> dict[str, list[Ent
 
 
 def is_plain(name: str) -> bool:
-    """Whether a file can have this path, which is relative and never goes up."""
+    """Whether this is a valid relative path without empty, "." and ".." parts."""
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
@@ -55,8 +55,8 @@ def is_plain(name: str) -> bool:
 def copies_in_results(folder: Path) -> frozenset[str]:
     """Finds the copies of photos that bestshot wrote to an output folder; returns absolute paths.
 
-    A copy that was edited since, or a link that has become a photo's last name, is not among them:
-    it is the only file of its kind.
+    Skips a copy that was edited afterwards, and a hard link whose original is gone, because no
+    other file has their content.
     """
     try:
         with open_folder(folder) as opened:

@@ -43,11 +43,11 @@ HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 MAX_NAMED_DIGESTS = 1000
-"""Above this number of photos, names are read for all photos, as statements are limited in size."""
+"""Above this number of photos, names are read for all photos, because SQL has a size limit."""
 
 
 def album_values(album: Album) -> dict[str, Any]:
-    """Returns the columns of an album."""
+    """Returns the column values of an album."""
     folders = json.dumps(album.folders) if album.more_folders else album.folder
     return {
         "id": album.id,
@@ -72,7 +72,7 @@ def album_from_row(row: Row[Any]) -> Album:
 
 
 def run_values(run: Run) -> dict[str, Any]:
-    """Returns the columns of a run."""
+    """Returns the column values of a run."""
     values = dataclasses.asdict(run)
     lists = {name: list(values[name]) for name in ("stages", "notes")}
     return {**values, **lists, "state": run.state.value}
@@ -136,11 +136,11 @@ def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecor
 
 
 KnownFaces = Sequence[tuple[FacePlace, FacePerson]]
-"""The faces of persons in one photo."""
+"""The faces in one photo whose person is known."""
 
 
 def find_people(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, KnownFaces]:
-    """The faces of persons in photos, except ignored ones, by content digest.
+    """Returns the faces of persons who are not ignored, keyed by the photo's content digest.
 
     Args:
         connection: To the database.
@@ -165,7 +165,7 @@ def find_people(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, K
 def _match_people(
     digest: str, found: Sequence[FaceScores], known: KnownFaces
 ) -> tuple[FacePerson | None, ...]:
-    """The person of each face that a run found; empty if nobody is known."""
+    """Returns the person of each face that a run found; empty if no person is known."""
     people: list[FacePerson | None] = [None] * len(found)
     finder = FaceFinder([FacePlace(digest, Box.of(face)) for face in found])
     for place, person in known:
@@ -211,7 +211,7 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
     values["faces"] = codec.faces_to_json(record.faces)
     values["camera_facts"] = codec.plain_fields(record.camera_facts)
     values["owner_mark"] = codec.plain_fields(record.owner_mark)
-    del values["user_mark"]  # the album's, not the run's
+    del values["user_mark"]  # belongs to the album, not to the run
     for name in _TUPLES:
         values[name] = list(values[name])
     values["face_faults"] = list(record.face_faults)
@@ -220,7 +220,7 @@ def _image_values(record: ImageRecord) -> dict[str, Any]:
 
 
 def utc(time: datetime.datetime | None) -> datetime.datetime | None:
-    """Converts a stored time to UTC: SQLite drops the zone, PostgreSQL returns its session's."""
+    """Converts a stored time to UTC: SQLite drops the zone, PostgreSQL returns the session's."""
     if time is None:
         return None
     if time.tzinfo is None:

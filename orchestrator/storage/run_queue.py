@@ -7,8 +7,8 @@
                           +--claim--> RUNNING, by another orchestrator
 
 An orchestrator that has lost its lease can no longer store anything about the run: every write
-checks that it is still the owner. With SQLite there is only one orchestrator, so none competes
-with it.
+checks that it is still the owner. With SQLite there is only one orchestrator, so nothing competes
+for runs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Renewal(enum.Enum):
     HELD = enum.auto()
     CANCEL_REQUESTED = enum.auto()
     LOST = enum.auto()
-    """Another orchestrator has it, or its album was deleted."""
+    """Another orchestrator has the run, or the run's album was deleted."""
 
 
 class SqlRunQueue:
@@ -64,7 +64,7 @@ class SqlRunQueue:
     Args:
         engine: The database.
         owner_id: Unique id of this orchestrator.
-        takes_over: Whether it resumes runs whose orchestrator is gone; otherwise they become
+        takes_over: Whether this one resumes runs whose orchestrator is gone; otherwise they become
             INTERRUPTED.
     """
 
@@ -112,7 +112,7 @@ class SqlRunQueue:
                     try:
                         return run_from_row(claimed)
                     except (KeyError, TypeError, ValueError) as error:
-                        # an unreadable row would be claimed first forever
+                        # otherwise, an unreadable row would always be claimed first
                         logger.exception("cannot read run %s", row.id)
                         failed = _end_values(RunState.FAILED, now)
                         failed["error"] = f"its stored record cannot be read ({error!r:.200})"
@@ -171,7 +171,7 @@ class SqlRunQueue:
         """Cancels a queued run; asks the orchestrator of a running one to stop it.
 
         Raises:
-            FailedPreconditionError: It has already ended.
+            FailedPreconditionError: The run has already ended.
         """
         wanted = update(runs).where(runs.c.id == run_id, runs.c.state.in_(_UNFINISHED))
         waits = (runs.c.id == run_id) & (runs.c.state == RunState.PENDING.value)
@@ -191,7 +191,7 @@ class SqlRunQueue:
         """Queues an unfinished run again.
 
         Raises:
-            FailedPreconditionError: It is in progress or completed.
+            FailedPreconditionError: The run is in progress or completed.
         """
         values: dict[str, Any] = {
             "state": RunState.PENDING.value,

@@ -88,7 +88,7 @@ class SqlRunStore:
     def add_album(self, album: Album) -> Album:
         """Stores an album; returns the existing one for its folders, if any.
 
-        A new one starts with the decisions made in albums that share a folder with it.
+        A new album starts with the decisions made in albums that share a folder with it.
         """
         with self._engine.begin() as connection:
             values = album_values(album)
@@ -100,7 +100,7 @@ class SqlRunStore:
         return album_from_row(row)
 
     def album(self, album_id: str) -> Album:
-        """Returns an album; NotFoundError if there is none."""
+        """Returns an album; raises NotFoundError if there is none with this id."""
         with self._engine.connect() as connection:
             row = connection.execute(select(albums).where(albums.c.id == album_id)).one_or_none()
         if row is None:
@@ -125,7 +125,7 @@ class SqlRunStore:
     def delete_album(self, album_id: str) -> None:
         """Deletes an album with its runs, its decisions and its identity vectors.
 
-        Vectors of photos that another album has too are kept.
+        Vectors of photos that are also in another album are kept.
 
         Raises:
             NotFoundError: There is no such album.
@@ -169,7 +169,7 @@ class SqlRunStore:
             replace_comparisons(connection, run.id, None, comparisons)
 
     def run(self, run_id: str) -> Run:
-        """Returns a run; NotFoundError if there is none."""
+        """Returns a run; raises NotFoundError if there is none with this id."""
         with self._engine.connect() as connection:
             row = connection.execute(select(*RUN_COLUMNS).where(runs.c.id == run_id)).one_or_none()
         if row is None:
@@ -187,7 +187,7 @@ class SqlRunStore:
 
         Raises:
             NotFoundError: There is no such run.
-            FailedPreconditionError: It is active, or the reference of another run.
+            FailedPreconditionError: The run is active, or is the reference of another run.
         """
 
         def remove(connection: Connection) -> None:
@@ -197,11 +197,11 @@ class SqlRunStore:
         self._delete(runs.c.id == run_id, remove)
 
     def _delete(self, is_own: ColumnElement[bool], remove: Callable[[Connection], None]) -> None:
-        """Deletes something with the identity vectors that only its runs have.
+        """Deletes an album or a run, and the identity vectors of photos that no other run has.
 
         Args:
-            is_own: Selects its runs.
-            remove: Deletes the rest, or raises an error if that is not possible.
+            is_own: Selects the runs to be deleted.
+            remove: Deletes the album or the run itself, or raises an error if that is not possible.
         """
         with self._engine.begin() as connection:
             earlier = earlier_change(connection)
@@ -250,10 +250,10 @@ class SqlRunStore:
         """Stores a run after a reselection in some of its moments, all or nothing.
 
         Args:
-            run: Its new state; the summary is recounted here.
+            run: The run in its new state; the summary is recounted here.
             records: Results that changed.
             paths: All photos of the reselected moments.
-            comparisons: The comparisons that the selection used among them.
+            comparisons: The comparisons between these photos that the selection used.
         """
         with self._engine.begin() as connection:
             for record in records:
@@ -269,7 +269,7 @@ class SqlRunStore:
             _save_run(connection, run)
 
     def find_changed_images(self, run_id: str, known: Collection[str]) -> list[ImageRecord]:
-        """Returns results of a run changed by an attempt of the current request, except `known`."""
+        """Returns the results that attempts of the current request changed, except `known`."""
         with self._engine.connect() as connection:
             paths = (earlier_change(connection) or {}).get("changed_paths", [])
         return [self.image(run_id, path) for path in paths if path not in known]
@@ -330,7 +330,7 @@ class SqlRunStore:
         return self._count_by(CAPTURE_DATE, run_id)
 
     def count_by_person(self, run_id: str) -> list[PersonCount]:
-        """The results of each named person, ordered by name."""
+        """Counts the results of each named person, ordered by name."""
         is_ranked = images.c.composite_score.is_not(None) & images.c.reason_code.not_in(REJECTED)
         order = ((~is_ranked), images.c.composite_score.desc(), images.c.path)
         shown = select(faces.c.person_id, faces.c.content_digest).distinct().subquery()
@@ -408,7 +408,7 @@ class SqlRunStore:
     def moments_and_reasons(self, run_id: str) -> list[tuple[str, int, str]]:
         """Returns each readable photo's digest, the algorithm's moment, and the reason code.
 
-        The moments are those before they were split by persons, under any numbers.
+        The moments are as they were before they were split by persons; their numbers are arbitrary.
         """
         found, whole = images.c.machine_cluster_id, images.c.whole_moment_id
         query = select(images.c.content_digest, found, whole, images.c.reason_code).where(
@@ -429,7 +429,7 @@ class SqlRunStore:
         ]
 
     def photo(self, run_id: str, path: str) -> StoredPhoto:
-        """Returns what it takes to show a photo, in a fraction of the time that `image` takes.
+        """Returns only what is needed to show a photo, which is much faster than `image`.
 
         Raises:
             NotFoundError: There is no such run, or no such photo in it.
@@ -443,7 +443,7 @@ class SqlRunStore:
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            self.run(run_id)  # the run may be what is missing
+            self.run(run_id)  # raises the error if it is the run that is missing
             raise NotFoundError("photo", path)
         return StoredPhoto(
             album=album_from_row(row),
@@ -455,7 +455,7 @@ class SqlRunStore:
         )
 
     def image(self, run_id: str, path: str) -> ImageRecord:
-        """Returns one result; NotFoundError if there is none."""
+        """Returns one result; raises NotFoundError if there is none for this path."""
         query = select_images().where(images.c.run_id == run_id, images.c.path == path)
         found = self._read_images(query)
         if not found:
@@ -463,7 +463,7 @@ class SqlRunStore:
         return found[0]
 
     def clusters_of(self, run_id: str, content_digests: Sequence[str]) -> list[ImageRecord]:
-        """Returns results for photos with these contents and their clusters, ordered by path."""
+        """Returns results of photos with these contents and of their clusters, ordered by path."""
         same = (images.c.run_id == run_id) & images.c.content_digest.in_(content_digests)
         clusters = select(images.c.cluster_id).where(same, images.c.cluster_id > NOISE)
         query = (
@@ -475,7 +475,7 @@ class SqlRunStore:
         return self._read_images(query)
 
     def content_digest(self, album_id: str, path: str) -> str:
-        """Returns a photo's digest from the newest run with the photo; NotFoundError if none."""
+        """Returns a photo's digest from the newest run with it; raises NotFoundError if none."""
         query = (
             select(images.c.content_digest)
             .join(runs, runs.c.id == images.c.run_id)
@@ -508,7 +508,7 @@ def _save_run(connection: Connection, run: Run) -> None:
 
 
 def _record_changed(connection: Connection, paths: set[str]) -> None:
-    """Adds to the paths that the current request has changed."""
+    """Adds paths to those that the current request has changed."""
     changes = earlier_change(connection) or {}
     record_change(connection, changed_paths=sorted(paths.union(changes.get("changed_paths", []))))
 

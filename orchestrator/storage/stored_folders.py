@@ -1,4 +1,4 @@
-"""The albums' folders as the database stores them, read without SQLAlchemy, which loads slowly."""
+"""Reads the albums' folders from the database without SQLAlchemy, which is slow to load."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.data_folder import DATABASE_NAME
 
 
 def album_folders(stored: str) -> list[str]:
-    """Parses the folders in the column of albums."""
+    """Parses the value of the `folder` column in the `albums` table."""
     return list(json.loads(stored)) if stored.startswith("[") else [stored]
 
 
@@ -22,5 +22,5 @@ def read_album_folders(data_folder: Path) -> list[Path]:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
             stored = connection.execute("SELECT folder FROM albums ORDER BY create_time, id")
             return [Path(folder) for (one,) in stored for folder in album_folders(one)]
-    except sqlite3.Error:  # the orchestrator reports it, and checks its albums itself
+    except sqlite3.Error:  # the orchestrator reports the error, and checks its albums itself
         return []

@@ -1,4 +1,4 @@
-"""The tables. Migrations create them; a test checks that the two agree."""
+"""The database tables. Migrations create them; a test checks that migrations and tables agree."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ persons = Table(
     Column("is_ignored", Boolean, nullable=False),
     Column("is_important", Boolean, nullable=False, server_default=false()),
 )
-"""The people of all albums; like `faces` derived from the vectors and from `people_log`."""
+"""The people of all albums; like `faces`, derived from the vectors and from `people_log`."""
 
 faces = Table(
     "faces",
@@ -267,7 +267,7 @@ user_marks = Table(
     Column("stars", Integer, nullable=False),
     Column("label", Text, nullable=False),
 )
-"""Current stars and colour labels, also derived from the log."""
+"""Current stars and colour labels, derived from `decision_log` for queries."""
 
 answers = Table(
     "answers",
@@ -278,5 +278,5 @@ answers = Table(
     Column("create_time", DateTime(timezone=True), nullable=False, index=True),
     Column("changes", LargeBinary, nullable=False, server_default=""),
 )
-"""Answers to changing calls that had a request_id; `answer` is the serialized response, empty until
-it is stored; `changes` is the JSON data from `record_change`."""
+"""Answers to calls that change data and had a request_id. `answer` is the serialized response,
+empty until it is stored; `changes` is the JSON data from `record_change`."""

@@ -19,8 +19,8 @@ from services.common.suffixes import PHOTO_SUFFIXES, UPLOAD_SUFFIXES
 UPLOADS_NAME = "uploads"
 _PARTIAL_SUFFIX = ".partial"
 _MARK_NAME = ".no-album-yet"
-"""Marker file in a folder until its album is stored. Without this file a folder is never removed:
-its album may be in a database that was moved away."""
+"""Marks a folder whose album is not stored yet. A folder without this file is never removed: its
+album may be in a database that was moved away."""
 _MAX_NAME_BYTES = 200
 _MAX_DEPTH = 12
 
@@ -68,7 +68,7 @@ class Upload:
             raise self._not_stored(error) from error
 
     def begin(self, filename: str) -> None:
-        """Begins a photo or a sidecar, in the folders that its name may contain.
+        """Begins a photo or a sidecar, whose name may contain folders.
 
         Raises:
             InvalidArgumentError: The name is not that of a photo or a sidecar.
@@ -115,7 +115,7 @@ class Upload:
         sync_folder(self.folder.parent)
 
     def keep(self) -> None:
-        """Marks the folder as an album's; an unmarked folder is removed at the next start."""
+        """Removes the marker once the album is stored, so that the next start keeps the folder."""
         (self.folder / _MARK_NAME).unlink(missing_ok=True)
 
     def _not_stored(self, error: OSError) -> FailedPreconditionError:

@@ -1,4 +1,4 @@
-"""Adds which orchestrator works on a run, and until when."""
+"""Records which orchestrator works on a run, and until when."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the index and the columns."""
     op.drop_index("ix_runs_state", "runs")
     for column in COLUMNS:
         op.drop_column("runs", column.name)

@@ -1,4 +1,4 @@
-"""The user's decisions at the time when a run selected its photos."""
+"""Records the user's decisions as they were when a run selected its photos."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops it."""
+    """Drops the column."""
     op.drop_column("runs", "decisions")

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the log, filled from existing decisions, and the columns that record it in runs."""
+    """Adds the log, filled from existing decisions, and columns for what runs took from it."""
     op.create_table(
         "decision_log",
         sa.Column("album_id", sa.String(32), nullable=False),
@@ -39,7 +39,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them; decisions on photos are kept."""
+    """Drops the log and the columns; decisions on photos are kept."""
     op.drop_column("images", "machine_cluster_id")
     op.drop_column("runs", "corrections")
     op.drop_table("decision_log")

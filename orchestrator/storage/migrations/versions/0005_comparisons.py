@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the table; it contains no comparisons of earlier runs."""
+    """Adds the table, without the comparisons of earlier runs."""
     op.create_table(
         "comparisons",
         sa.Column("run_id", sa.String(32), nullable=False),
@@ -29,5 +29,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops it."""
+    """Drops the table."""
     op.drop_table("comparisons")

@@ -20,6 +20,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the columns."""
     op.drop_column("images", "companion_paths")
     op.drop_column("images", "camera")

@@ -1,4 +1,4 @@
-"""Stored answers to changing calls, for callers that repeat them."""
+"""Stored answers to calls that change data, for callers that repeat a call."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops it."""
+    """Drops the table."""
     op.drop_table("answers")

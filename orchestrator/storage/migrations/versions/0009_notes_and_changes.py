@@ -20,6 +20,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the columns."""
     op.drop_column("answers", "changes")
     op.drop_column("runs", "notes")

@@ -22,7 +22,7 @@ COLUMNS: dict[str, tuple[Any, str]] = {
 
 
 def upgrade() -> None:
-    """Adds the columns. All capture times so far are those of EXIF's DateTimeOriginal."""
+    """Adds the columns. All capture times so far come from EXIF's DateTimeOriginal."""
     for name, (kind, default) in COLUMNS.items():
         op.add_column("images", sa.Column(name, kind, nullable=False, server_default=default))
     images = sa.table("images", sa.column("capture_time"), sa.column("capture_time_source"))
@@ -34,6 +34,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the columns."""
     for name in COLUMNS:
         op.drop_column("images", name)

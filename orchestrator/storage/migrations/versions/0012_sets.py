@@ -19,6 +19,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the columns."""
     for name in ("set_size", "set_place", "set_id", "set_kind"):
         op.drop_column("images", name)

@@ -1,4 +1,4 @@
-"""Who decided, in the decision log."""
+"""Records in the decision log who made each decision."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the column; it is unknown for earlier entries."""
+    """Adds the column, which is empty for earlier entries."""
     op.add_column(
         "decision_log", sa.Column("decided_by", sa.Text, nullable=False, server_default="")
     )
 
 
 def downgrade() -> None:
-    """Drops it."""
+    """Drops the column."""
     op.drop_column("decision_log", "decided_by")

@@ -20,6 +20,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the columns."""
     op.drop_column("images", "alterations")
     op.drop_column("images", "altered_from_path")

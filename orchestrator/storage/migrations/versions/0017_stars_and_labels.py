@@ -30,7 +30,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the table and the columns."""
     op.drop_table("user_marks")
     op.drop_column("decision_log", "label")
     op.drop_column("decision_log", "stars")

@@ -36,7 +36,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("content_digest", "place", name="pk_faces"),
     )
     op.create_index("ix_faces_person_id", "faces", ["person_id"])
-    # finds the photo of a face
+    # for finding the photos that a face is in
     op.create_index("ix_images_content_digest", "images", ["content_digest"])
     op.create_table(
         "people_log",
@@ -64,7 +64,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the index and the tables."""
     op.drop_index("ix_images_content_digest", "images")
     for name in ("identity_models", "people_log", "faces", "persons"):
         op.drop_table(name)

@@ -1,4 +1,4 @@
-"""The run in which a pair of photos was shown, in the decision log."""
+"""Records in the decision log the run in which a pair of photos was shown."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops it."""
+    """Drops the column."""
     op.drop_column("decision_log", "run_id")

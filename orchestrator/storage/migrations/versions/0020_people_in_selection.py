@@ -27,7 +27,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops them."""
+    """Drops the columns."""
     for name in ("moment_people", "whole_moment_id", *_LISTS):
         op.drop_column("images", name)
     op.drop_column("runs", "persons")

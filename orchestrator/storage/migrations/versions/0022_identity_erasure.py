@@ -1,4 +1,4 @@
-"""When identity vectors were last erased."""
+"""Records when identity vectors were last erased."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drops it."""
+    """Drops the table."""
     op.drop_table("identity_erasures")

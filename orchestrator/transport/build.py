@@ -48,7 +48,7 @@ class Orchestrator:
     Attributes:
         store: The albums and the runs.
         queue: The queued runs.
-        worker: Executes them once its `work` is awaited.
+        worker: Executes the queued runs once its `work` is awaited.
         curator: Starts, watches and compares runs.
         reader: Reads stored results.
         servicer: The gRPC API.
@@ -86,10 +86,10 @@ def build_orchestrator(
         config: Source of run settings.
         data_folder: Folder for uploads and for pictures made for viewing.
         registry: Registry for the metrics of runs.
-        allowed_roots: Folders that must contain new albums and exports. Set by commands of this
-            machine's user, who may read every album; None = those in `settings`, which then apply
+        allowed_roots: Folders that must contain new albums and exports. Local commands set them,
+            because their user may read every album; None = those in `settings`, which then apply
             to all albums.
-        announce: Called with each run that has ended here.
+        announce: Called with each run that ends in this orchestrator.
 
     Raises:
         ConfigError: A hosted model is not in models.yaml, or a TLS file or token file is invalid.
@@ -105,7 +105,7 @@ def build_orchestrator(
     roots = album_roots(settings.allowed_roots, data_folder)
 
     def open_source(album: Album) -> FolderPhotoSource | AlbumPhotoSource:
-        if allowed_roots is None:  # a local command or an older setting may have allowed it
+        if allowed_roots is None:  # the album may be from a local command or older settings
             for folder in album.folders:
                 check_still_allowed(folder, roots)
         return open_folders(

@@ -107,7 +107,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
 
 
 def people_action(action: int) -> PeopleAction:
-    """Translates a kind of correction; InvalidArgumentError if it is not one."""
+    """Translates a kind of correction; raises InvalidArgumentError if there is none."""
     name = pb.PeopleAction.Name(action) if action in pb.PeopleAction.values() else str(action)
     with contextlib.suppress(ValueError):
         return PeopleAction(name.removeprefix("PEOPLE_ACTION_").lower())
@@ -249,7 +249,7 @@ def decision_message(decision: Decision | None) -> str:
 
 
 def decision_action(number: int) -> DecisionAction:
-    """Translates an action; InvalidArgumentError if it is unspecified or unknown."""
+    """Translates an action; raises InvalidArgumentError if it is unspecified or unknown."""
     names = {f"DECISION_ACTION_{known.name}": known for known in DecisionAction}
     name = pb.DecisionAction.Name(number) if number in pb.DecisionAction.values() else ""
     if name not in names:
@@ -275,7 +275,7 @@ def entry_message(entry: DecisionEntry, *, is_in_force: bool) -> pb.DecisionEntr
 
 
 def entry_value(message: pb.DecisionEntry) -> DecisionEntry:
-    """Translates an entry of another log; InvalidArgumentError if a field is missing."""
+    """Translates an entry of another log; raises InvalidArgumentError if a field is missing."""
     photos = [*message.photos, *([message.target] if message.HasField("target") else [])]
     if not message.id or not message.HasField("create_time"):
         raise InvalidArgumentError("entries", "an entry has no id or no create_time")
@@ -327,7 +327,7 @@ def addition_message(
 
 
 def filter_value(number: int) -> ImageFilter:
-    """Translates a filter; InvalidArgumentError if it is unspecified or unknown."""
+    """Translates a filter; raises InvalidArgumentError if it is unspecified or unknown."""
     names = {f"IMAGE_FILTER_{known.value}": known for known in ImageFilter}
     name = pb.ImageFilter.Name(number) if number in pb.ImageFilter.values() else ""
     if name not in names:
@@ -345,7 +345,7 @@ def score_range(message: pb.ScoreRange) -> ScoreRange:
 
 
 def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
-    """Translates the transfer of selected photos; InvalidArgumentError if it is unknown."""
+    """Translates how selected photos are transferred; raises InvalidArgumentError if unknown."""
     number = request.selected_transfer
     names = {f"FILE_TRANSFER_{known.name}": known for known in FileTransfer}
     if number == pb.FILE_TRANSFER_UNSPECIFIED:
@@ -356,7 +356,7 @@ def file_transfer(request: pb.ExportRunRequest) -> FileTransfer | None:
 
 
 def download_format(number: int) -> DownloadFormat:
-    """Translates a download format; InvalidArgumentError if it is unspecified or unknown."""
+    """Translates a download format; raises InvalidArgumentError if unspecified or unknown."""
     names = {f"DOWNLOAD_FORMAT_{known.name}": known for known in DownloadFormat}
     name = pb.DownloadFormat.Name(number) if number in pb.DownloadFormat.values() else ""
     if name not in names:

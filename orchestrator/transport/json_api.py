@@ -64,9 +64,9 @@ from services.common.rpc.status import HTTP_STATUS
 CHUNK_BYTES = 2**20
 MAX_INT = 2**31 - 1
 _SERVICE = "/bestshot.orchestrator.v1.OrchestratorService"
-_DESCRIPTION = """Albums, runs, results and decisions. Everything that the gRPC API offers, with the
-same names. POST and PATCH take application/json, uploads multipart/form-data. Changes take a
-`request_id`, a UUID that makes it safe to repeat them. Pages of other web sites may not call it."""
+_DESCRIPTION = """Albums, runs, results and decisions: everything that the gRPC API offers, with
+the same names. POST and PATCH take application/json, uploads multipart/form-data. Changes take a
+`request_id`, a UUID that makes it safe to repeat them. Other web sites cannot call this API."""
 _UPLOAD_BODY = {
     "required": True,
     "content": {
@@ -208,7 +208,7 @@ class JsonApi:
         }
 
     async def people_questions(self, page_size: PageSize = 0) -> object:
-        """The few uncertain faces that matter most, as questions with yes or no as answer."""
+        """Lists the few uncertain faces that matter most, as yes-or-no questions."""
         asked = await self._reader.people_questions(page_size)
         return {
             "questions": [
@@ -276,7 +276,7 @@ class JsonApi:
         return models.make_evaluated_run(await self._reader.evaluation(run_id))
 
     async def pairs(self, run_id: str, query: Annotated[PageQuery, Query()]) -> object:
-        """Lists the unanswered pairs of shots, beginning with those that are the least certain."""
+        """Lists the unanswered pairs of shots, the least certain first."""
         found = await self._reader.pairs(run_id, _page_request(query))
         return models.make_pairs(found)
 
@@ -359,7 +359,7 @@ def _person_fields(found: PersonSummary) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class _Route:
-    """A path, its handler, and the gRPC method that authorizes the same callers."""
+    """A path, its handler, and the gRPC method whose authorization applies."""
 
     path: str
     handler: Callable[..., Awaitable[object]]
@@ -401,14 +401,14 @@ _ROUTES = (
 
 
 class LimitRequests:
-    """ASGI middleware that refuses requests while all places are taken."""
+    """ASGI middleware that rejects requests while all places are taken."""
 
     def __init__(self, app: ASGIApp, places: Places) -> None:
         self._app = app
         self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves the request in a place of its own, or answers 429."""
+        """Serves the request if a place is free; otherwise answers 429."""
         with contextlib.ExitStack() as stack:
             try:
                 if scope["type"] == "http":
@@ -443,7 +443,7 @@ def build_json_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
-        servers=[{"url": "/", "description": "The server that this document is from."}],
+        servers=[{"url": "/", "description": "The server that serves this document."}],
     )
     app.add_middleware(LimitRequests, places=Places(max_concurrent_calls))
     bodies = Bodies()
@@ -512,7 +512,7 @@ def _page_request(query: PageQuery) -> PageRequest:
 
 
 def _check(authorize: Authorize, method: str) -> Callable[[Request], None]:
-    """Authorizes callers like the gRPC method of that name."""
+    """Makes a dependency that authorizes callers as for a gRPC method, and checks the query."""
 
     def check(request: Request) -> None:
         headers = request.headers.getlist(AUTHORIZATION_KEY)

@@ -90,7 +90,7 @@ class JsonCall:
         return answer_model(_METHODS[self.method].output_type)
 
     def describe(self) -> dict[str, Any]:
-        """Returns the parameters and the body for OpenAPI; `schemas_of` has what it refers to."""
+        """Returns the parameters and the body for OpenAPI, without the schemas they refer to."""
         found: dict[str, Any] = {
             "summary": self.summary,
             "description": self.summary,
@@ -172,7 +172,7 @@ CALLS = (
         "GET",
         "/albums/{album_id}/decisions/watch",
         "WatchDecisions",
-        "Streams additions to an album's log as server-sent events, without an end.",
+        "Streams additions to an album's log as server-sent events, indefinitely.",
     ),
     JsonCall("POST", "/albums/{album_id}/decisions/undo", "UndoDecision", "Undoes a decision."),
     JsonCall(
@@ -199,7 +199,7 @@ class Bodies:
     async def read(self, request: Request, *, is_large: bool) -> AsyncIterator[bytes]:
         """Reads a JSON body, which may stay in memory within the block.
 
-        A form on another site can send a body of another type without asking this server first.
+        Rejects other content types, which a form on another site could send without a preflight.
         """
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise HTTPException(415, "send the body with the content type application/json")
@@ -244,7 +244,7 @@ def _peer_of(request: Request) -> str:
 def make_handler(
     call: JsonCall, servicer: OrchestratorServicer, bodies: Bodies
 ) -> Callable[[Request], Awaitable[object]]:
-    """Builds the handler of a call. It is already authorized when it reads the body."""
+    """Builds the handler of a call, which is authorized before the handler reads the body."""
     request_type = message_factory.GetMessageClass(_METHODS[call.method].input_type)
     answers = TypeAdapter(call.answer) if call.is_stream else None
 
@@ -261,7 +261,7 @@ def make_handler(
             answer = getattr(servicer, call.method)(message, None)
             if answers is None:
                 return json_value(await answer)
-            first = await anext(answer)  # an error is still a problem document
+            first = await anext(answer)  # an error here still becomes a problem document
             return StreamingResponse(
                 _events(first, answer, answers),
                 media_type=EVENT_STREAM,

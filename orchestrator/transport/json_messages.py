@@ -1,8 +1,8 @@
 """Derives bodies and answers of the JSON API from the messages of orchestrator.proto.
 
-Names are those of the messages. Enum values lose their prefix and are lower case ("keep" for
-DECISION_KEEP), and the unspecified one is null. Albums, runs and photos look as they do in the
-calls that read them.
+Names are those of the messages. Enum values are in lower case and without their prefix ("keep" for
+DECISION_KEEP); the unspecified value is null. Albums, runs and photos have the same fields as in
+the calls that read them.
 """
 
 from __future__ import annotations
@@ -104,12 +104,12 @@ def read_message(request: Message, content: Mapping[str, Any]) -> None:
         field = fields[name]
         try:
             _set_field(request, field, value)
-        except ValueError as error:  # such as a number that is too large
+        except ValueError as error:  # for example, a number is too large
             raise InvalidArgumentError(name, str(error)) from error
 
 
 def json_value(message: Message) -> Any:  # noqa: ANN401
-    """Returns a message as values of `answer_model`."""
+    """Converts a message to values for its `answer_model`."""
     kind: Any = message.DESCRIPTOR  # two types of descriptors share an interface
     if kind.full_name in _RECORDS:
         return _RECORDS[kind.full_name][1](message)
@@ -158,7 +158,7 @@ def _item_type(field: FieldDescriptor, derive: Callable[[Descriptor], Any]) -> A
 
 
 def _default_of(field: FieldDescriptor) -> Any:  # noqa: ANN401
-    """Returns what an absent field means; REQUIRED ones are checked like those of gRPC."""
+    """Returns the default of an absent field; required fields are checked as they are for gRPC."""
     if field.is_repeated:
         return Field(default_factory=dict if _is_map(field) else list)
     if field.has_presence or field.enum_type is not None:

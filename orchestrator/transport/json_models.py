@@ -1,4 +1,4 @@
-"""Response models of the JSON mirror that are not already dataclasses elsewhere."""
+"""Response models of the JSON API, except those that are dataclasses elsewhere."""
 
 from __future__ import annotations
 

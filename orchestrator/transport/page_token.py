@@ -14,7 +14,7 @@ MAX_OFFSET = 2**31 - 1
 
 
 def page_size(requested: int) -> int:
-    """Returns the page size: 0 = default, capped at the maximum; InvalidArgumentError below 0."""
+    """Caps a page size, and replaces 0 with the default; raises InvalidArgumentError below 0."""
     if requested < 0:
         raise InvalidArgumentError("page_size", f"must not be negative (got {requested})")
     return min(requested or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)

@@ -64,7 +64,7 @@ class Page(Generic[ItemT]):
 
     Attributes:
         items: In order.
-        next_page_token: Empty at the end.
+        next_page_token: Empty on the last page.
         total_count: Number of items on all pages; None if not counted.
     """
 
@@ -230,7 +230,7 @@ class Reader:
         face_box: Box | None = None,
         tile: Tile | None = None,
     ) -> bytes:
-        """A JPEG of a photo, its faces in a row, the face in a box or a tile; 0 = thumbnail size.
+        """Returns a JPEG of a photo, its faces in a row, one face, or a tile; 0 px = thumbnail.
 
         Raises:
             InvalidArgumentError: `long_side_px`, the box or the tile is out of bounds.
@@ -351,7 +351,7 @@ class Reader:
         return Page(found, _next_token(total - offset, size, offset, "people"), total)
 
     async def people_questions(self, count: int) -> list[PeopleQuestion]:
-        """The uncertain faces that matter most; 0 = as many as fit on a page, at most 100.
+        """Returns the uncertain faces that matter most: `count`, at most 100; 0 means 5.
 
         Raises:
             InvalidArgumentError: `count` is negative.

@@ -62,7 +62,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     ),
     "NOT_FOUND": ProblemType(
         "The album, run, photo or person does not exist",
-        "Check the id; it may have been deleted since.",
+        "Check the id or path; what it names may have been deleted.",
     ),
     "PRECONDITION_FAILED": ProblemType(
         "The current state does not allow this",
@@ -81,7 +81,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     ),
     "INTERNAL": ProblemType("Something failed on the server", "See the server's log."),
     "NON_FINITE": ProblemType(
-        "A model returned NaN or infinity", "Report it with the model and the photo."
+        "A model returned NaN or infinity", "Report the problem, naming the model and the photo."
     ),
     "HOST_UNKNOWN": ProblemType(
         "The request names an unknown host",
@@ -101,7 +101,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """Answers an error of ours."""
+    """Answers one of our own errors."""
     assert isinstance(error, BestshotError)
     status = HTTP_STATUS.get(error.code, 500)
     field = error.field if isinstance(error, InvalidArgumentError) else ""
@@ -109,7 +109,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 
 async def answer_invalid(request: Request, error: Exception) -> Response:
-    """Answers parameters or a body that do not fit their schema."""
+    """Answers a request whose parameters or body do not fit their schema."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = first["loc"][1:] if first["loc"][:1] in _PLACES else first["loc"]
@@ -119,11 +119,11 @@ async def answer_invalid(request: Request, error: Exception) -> Response:
 
 
 async def answer_http(request: Request, error: Exception) -> Response:
-    """Answers an error of the protocol, such as an unknown path."""
+    """Answers an HTTP error, such as an unknown path."""
     assert isinstance(error, HTTPException)
     answer = _problem(error.status_code, str(error.detail), HTTP_REASON)
     answer.headers.update(error.headers or {})
-    if error.status_code == 405:  # one route answers, but others have the same path
+    if error.status_code == 405:  # from one route, but others may have the same path
         answer.headers["Allow"] = ", ".join(sorted(_find_methods(request)))
     return answer
 

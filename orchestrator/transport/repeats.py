@@ -47,7 +47,7 @@ class Repeats:
     async def run_once(
         self, method: str, request: Message, request_id: str, work: Callable[[], Awaitable[AnswerT]]
     ) -> AnswerT:
-        """Answers a request.
+        """Returns the stored answer to a request; if there is none, runs `work` and stores its own.
 
         Args:
             method: Name of the rpc.
@@ -94,7 +94,7 @@ class Repeats:
 
 
 def deduplicate(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awaitable[AnswerT]]:
-    """Wraps a mutating servicer method with a single request."""
+    """Wraps a mutating servicer method that takes one request, not a stream."""
 
     @functools.wraps(handler)
     async def run_once(self: Repeatable, request: Any, context: Any) -> AnswerT:  # noqa: ANN401
@@ -110,7 +110,7 @@ def deduplicate(handler: Callable[..., Awaitable[AnswerT]]) -> Callable[..., Awa
 
 
 def new_id(request_id: str) -> str:
-    """Makes the id of an object created by a request; the same if the request is repeated."""
+    """Makes the id of an object that a request creates; a repeated request gets the same id."""
     return uuid.uuid5(_IDS, _check_id(request_id)).hex if request_id else uuid.uuid4().hex
 
 

@@ -1,4 +1,4 @@
-"""bestshot.orchestrator.v1: validates, delegates, translates."""
+"""The gRPC service bestshot.orchestrator.v1: validates, delegates and translates."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def UpdateAlbum(
         self, request: pb.UpdateAlbumRequest, context: grpc.aio.ServicerContext
     ) -> pb.UpdateAlbumResponse:
-        """Changes an album: its name, which is all that can be changed."""
+        """Renames an album; nothing else can be changed."""
         for field in request.update_mask.paths:
             if field not in ("display_name", "*"):
                 raise InvalidArgumentError(
@@ -576,7 +576,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
             known = await asyncio.to_thread(self._log.find, album_id, entry_id)
             if known is not None:
                 return known
-        decided_by = getattr(request, "decided_by", "")  # SetDecision is older, and has none
+        decided_by = getattr(request, "decided_by", "")  # SetDecision is older and lacks it
         return await asyncio.to_thread(
             new_entry, self._store, album_id, entry_id, action, paths, target_path, decided_by
         )
@@ -676,7 +676,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     async def ErasePeople(
         self, request: pb.ErasePeopleRequest, context: grpc.aio.ServicerContext
     ) -> pb.ErasePeopleResponse:
-        """Deletes all identity vectors; active runs store no more of them."""
+        """Deletes all identity vectors; active runs can no longer store any."""
         count = await asyncio.to_thread(self._people.erase)
         return pb.ErasePeopleResponse(photo_count=count)
 

@@ -63,7 +63,7 @@ def run_value(message: pb.Run) -> Run:
         state=RunState(pb.RunState.Name(message.state).removeprefix("RUN_STATE_")),
         profile=message.profile,
         config=overrides_value(message.config),
-        # a map has no order, so sort it like stored runs
+        # maps are unordered, so restore the order of stored runs
         models={role: _model_value(message.models[role]) for role in _by_role(message.models)},
         versions=dict(message.versions),
         create_time=_time(message.create_time),

@@ -69,7 +69,7 @@ class Calls(Protocol):
         ...
 
     async def close(self) -> None:
-        """Releases its resources."""
+        """Releases all resources."""
         ...
 
 
@@ -186,7 +186,7 @@ class Api:
         Raises:
             NotFoundError: There is no such run.
             FailedPreconditionError: There are no runs at all.
-            ConfigError: Several ids start with it.
+            ConfigError: Several ids start with `prefix`.
         """
         if prefix == LATEST:
             newest = self.call(pb.ListRunsRequest(page_size=1)).runs
@@ -205,7 +205,7 @@ class Api:
 
         Raises:
             NotFoundError: There is no such album.
-            ConfigError: The folder is in several albums, none of which consists of it alone.
+            ConfigError: The folder is in several albums, and each of them has other folders too.
         """
         if folder == LATEST:
             return self.album(self.find_run(LATEST).album_id)
@@ -268,7 +268,7 @@ class Api:
         return answer
 
     def count_pairs(self, run_id: str) -> pb.ListPairsResponse:
-        """Returns how many pairs are answered and how many are left, with the first of those."""
+        """Returns how many pairs are answered and how many are left, with the first one left."""
         answer: pb.ListPairsResponse = self.call(pb.ListPairsRequest(run_id=run_id, page_size=1))
         return answer
 
@@ -278,7 +278,7 @@ class Api:
         return answer
 
     def keep_weights(self, run: Run, learned: pb.ProposeWeightsResponse, name: str) -> None:
-        """Stores proposed weights as a profile that starts from the run's own."""
+        """Stores proposed weights as a profile that is based on the run's profile."""
         request = pb.KeepProfileRequest(
             name=name, base_profile=run.profile, description=learned.profile_description
         )
@@ -357,7 +357,7 @@ def open_api(
             invalid.
     """
     configs = config_dir(config_folder)
-    data_folder(data)  # first, because profiles are in it
+    data_folder(data)  # first, because it contains profiles
     shared = load_section(configs, default_profile(), "shared", SharedSettings)
     check_places(orchestrator, data)
     with asyncio.Runner() as runner:

@@ -1,4 +1,4 @@
-"""The `bestshot` command: its commands in the order in which `bestshot --help` lists them."""
+"""The `bestshot` command, with its subcommands in the order in which --help lists them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from services.common.errors import EXIT_CONFIG, EXIT_FAILED, BestshotError, Conf
 
 
 class _Commands(TyperGroup):
-    """All commands. Describes wrong values in our words, while Typer uses those of pydantic."""
+    """All commands. Describes invalid values in our own words; Typer would use pydantic's."""
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         try:

@@ -99,10 +99,10 @@ class Request:
     """Arguments of `curate`, named after the command's options.
 
     Without `out`, nothing is exported. Without `profile`, a running orchestrator's own profile
-    applies; if one is started, `standard`, or `builtin` if its networks are unavailable. With
-    `is_offline`, nothing is fetched. With `album_id`, a running orchestrator curates that album;
-    otherwise the album for the folders `photos`. Without `reference_run_id`, the run keeps picks of
-    the newest run that fits; if it is empty, of none.
+    applies; one that is started uses `standard`, or `builtin` if the networks of `standard` are
+    unavailable. With `is_offline`, nothing is fetched. With `album_id`, a running orchestrator
+    curates that album; otherwise the album for the folders `photos`. If `reference_run_id` is None,
+    the run keeps picks of the newest run that fits; if it is empty, the run keeps none.
     """
 
     photos: Sequence[Path]
@@ -124,8 +124,8 @@ def folder_for_results(photos: Path) -> Path:
     """Chooses where results go if the user names no folder: `PHOTOS-best`, beside the photos.
 
     Raises:
-        ConfigError: The folder exists already and has the user's files, or `photos` is the root of
-            a file system.
+        ConfigError: The folder already contains files that bestshot did not write, or `photos` is
+            the root of a file system.
     """
     folder = photos.resolve()
     if not folder.name:
@@ -133,7 +133,7 @@ def folder_for_results(photos: Path) -> Path:
             f"--out is required, because the default folder cannot be created next to {folder}"
         )
     chosen = folder.with_name(f"{folder.name}-best")
-    if _is_of_others(chosen):
+    if _has_foreign_files(chosen):
         raise ConfigError(
             f"{chosen}, where results go without --out, already has files that bestshot did not "
             f"write; name a folder with --out"
@@ -141,11 +141,11 @@ def folder_for_results(photos: Path) -> Path:
     return chosen
 
 
-def _is_of_others(folder: Path) -> bool:
+def _has_foreign_files(folder: Path) -> bool:
     """Whether a folder has files and no manifest; hidden files, such as .DS_Store, do not count."""
     try:
         names = os.listdir(folder)
-    except OSError:  # it does not exist, or writing to it reports the problem
+    except OSError:  # it does not exist, or writing to it will report the problem
         return False
     return MANIFEST_NAME not in names and not all(name.startswith(".") for name in names)
 
@@ -193,7 +193,7 @@ def _check_request(request: Request) -> Iterator[None]:
             open_output(request.out, photos, albums, lock=EXPORT_LOCK) as output,
             translate_write_errors(output.path),
         ):
-            # Check all photos, as any may be selected: better to fail now than after scoring.
+            # Check all photos, because any may be selected: better to fail now than after scoring.
             selected = [path for photo in found for path in (photo.path, *photo.companion_paths)]
             selected = [path for path in selected if not is_sidecar(path)]  # never replaced
             transferred = selected if request.copy_selected else []
@@ -206,7 +206,7 @@ def _check_request(request: Request) -> Iterator[None]:
 
 
 def _check_services(request: Request) -> None:
-    """Refuses settings of services that this command would not apply."""
+    """Rejects service settings that this command would not apply."""
     if request.orchestrator is not None and request.is_offline:
         raise ConfigError(
             f"--offline has no effect on the orchestrator at {request.orchestrator}; leave it out"
@@ -294,7 +294,7 @@ async def _call(
     console: Console,
     supervisor: Supervisor | None,
 ) -> pb.Run:
-    """Curates by calling an orchestrator; `supervisor` keeps it running, if any."""
+    """Curates by calling an orchestrator, which `supervisor`, if any, keeps running."""
     try:
         async with open_channel(address, service_name("orchestrator"), options) as channel:
             stub = orchestrator_pb2_grpc.OrchestratorServiceStub(channel)
@@ -361,7 +361,7 @@ def _own_orchestrator(
 def _create_secret() -> Iterator[tuple[str, Path]]:
     """Creates a token that only the parts of this command accept and send.
 
-    So if a call reaches a part of another command by mistake, that part refuses it. And other users
+    A call that reaches a part of another command by mistake is therefore rejected, and other users
     of this machine cannot call this orchestrator, which can read all of the user's files.
 
     Yields:
@@ -380,7 +380,7 @@ def _create_secret() -> Iterator[tuple[str, Path]]:
 
 
 def start_all(supervisor: Supervisor, request: Request) -> str:
-    """Starts the four services and the orchestrator on free ports; returns its address."""
+    """Starts the four services and the orchestrator on free ports; returns the latter's address."""
     for name in MODEL_SERVICES:
         supervisor.start(name, ["--address", LOCAL_ADDRESS])
     roots = [str(path.resolve()) for path in (*request.photos, request.out) if path is not None]
@@ -486,8 +486,8 @@ async def _snapshots(
 ) -> AsyncIterator[pb.WatchRunResponse]:
     """Yields snapshots of a run until it ends, even if the orchestrator is replaced.
 
-    If the orchestrator was already running, its replacement resumes the run. If we started it, it
-    has no replacement, so the run is resumed here.
+    If the orchestrator was already running, its replacement resumes the run. If this command
+    started it, it has no replacement, so the run is resumed here.
     """
     watching = Watching()
     resume_count = 0
@@ -510,7 +510,7 @@ async def _snapshots(
             continue
         if supervisor is None or run.state != pb.RUN_STATE_INTERRUPTED:
             return
-        if resume_count == MAX_RESUMES:  # the run itself may be crashing it, however slowly
+        if resume_count == MAX_RESUMES:  # the run itself may be what crashes it
             raise _add_resume_advice(InternalError(supervisor.last_words("orchestrator")))
         resume_count += 1
         resume = pb.ResumeRunRequest(run_id=run_id)

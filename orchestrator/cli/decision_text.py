@@ -11,7 +11,7 @@ UNDOS_SPELLED_OUT = 3
 
 
 def describe_log(log: Sequence[DecisionEntry]) -> dict[str, str]:
-    """Describes every entry, by ID."""
+    """Returns a description of every entry, keyed by ID."""
     return {entry_id: _describe(*origin) for entry_id, origin in find_origins(log).items()}
 
 

@@ -50,7 +50,7 @@ Task = tuple[Callable[..., None], Sequence[Any]]
 
 
 class LaunchedProcess:
-    """A process forked by the launcher; has the parts of multiprocessing.Process that callers use.
+    """A process forked by the launcher; has the members of multiprocessing.Process that we use.
 
     Attributes:
         pid: Process id.
@@ -69,21 +69,21 @@ class LaunchedProcess:
 
     @property
     def exitcode(self) -> int | None:
-        """Exit code, or minus the signal that killed it; None while it runs."""
+        """The exit code, or minus the number of the signal that killed it; None while it runs."""
         with self._reading:
             if self._exit_code is None and self._channel.poll():
                 self._read_exit_code()
             return self._exit_code
 
     def join(self) -> None:
-        """Waits until it ends."""
+        """Waits until the process ends."""
         wait([self._channel])
         with self._reading:
             if self._exit_code is None:
                 self._read_exit_code()
 
     def kill(self) -> None:
-        """Kills it."""
+        """Kills the process."""
         if self.exitcode is None:
             kill(self.pid)
 
@@ -101,7 +101,7 @@ class Launcher:
     would wait for forever.
 
     Attributes:
-        preloaded: Modules that the helper process imports, if they are set before it starts.
+        preloaded: Modules that the helper process imports; can be changed until it starts.
         pid: Process id of the helper process, or 0.
     """
 
@@ -122,7 +122,7 @@ class Launcher:
             return
         preload(self.preloaded)
         for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()  # otherwise, the helper would inherit and write unflushed output again
+            stream.flush()  # otherwise, the helper would write the unflushed output again
         ours, theirs = socket.socketpair()
         with theirs, defer_signals():
             self.pid = os.fork()
@@ -135,11 +135,11 @@ class Launcher:
         """Runs a task in a new process.
 
         Args:
-            task: What to run; its last argument is `stdin` in that process.
+            task: What to run; the function's last argument is the process's copy of `stdin`.
             stdin: A connection, of which the process gets a copy.
 
         Raises:
-            OSError: It cannot be started.
+            OSError: The process cannot be started.
         """
         channel, theirs = multiprocessing.Pipe()
         with theirs, self._sending:
@@ -203,7 +203,7 @@ def serve(control: socket.socket) -> None:
     """Forks a process for each request, and reports exit codes, until the command closes `control`.
 
     A request is a byte with two descriptors: a channel, and the standard input of the process. The
-    task comes through the channel; the process id and then the exit code go back.
+    task arrives through the channel; the process id and then the exit code are sent back.
     """
     set_name("bs-launcher")
     running: dict[int, tuple[ForkProcess, Connection]] = {}
@@ -233,7 +233,7 @@ def _fork(
     channel: Connection,
     stdin: Connection,
 ) -> ForkProcess | None:
-    """Forks one process; None if the command ended before it sent the task."""
+    """Forks one process; returns None if the command ended before it sent the task."""
     try:
         function, arguments = channel.recv()
     except (EOFError, OSError):
@@ -265,20 +265,20 @@ def _run_task(
     function: Callable[..., None],
     arguments: Sequence[Any],
 ) -> None:
-    # The copies of other processes' descriptors would keep their ends open.
+    # Left open, these copies would keep the channels of other processes from closing.
     control.close()
     for _, other in running.values():
         other.close()
     channel.close()
     for number in STOP_SIGNALS:
-        if callable(signal.getsignal(number)):  # a handler of the command
+        if callable(signal.getsignal(number)):  # a handler that the command has set
             signal.signal(number, signal.SIG_DFL)
     receive_signals()
     function(*arguments, stdin)
 
 
 launcher = Launcher()
-"""The one that all parts of this process's supervisors share."""
+"""The launcher that all supervisors in this process share."""
 
 
 def main() -> None:

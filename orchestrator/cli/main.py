@@ -1,8 +1,9 @@
 """Entry point of the `bestshot` command.
 
-Imports next to nothing, so that Ctrl-C ends it without a traceback a few milliseconds after this
-module is imported; see `run_interruptible`. Before that, Python's own start-up and the script that
-pip generates run for about 20 ms, and only a launcher not written in Python could prevent one then.
+Imports almost nothing, so that a few milliseconds after Python loads this module, Ctrl-C already
+ends the command without a traceback; see `run_interruptible`. Before that, Python's own start-up
+and the script that pip generates run for about 20 ms, during which only a launcher that is not
+written in Python could prevent a traceback.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from services.common.process.interrupts import run_interruptible
 
 def main() -> None:
     """Runs the command."""
-    # Otherwise OpenBLAS's threads, in this process and the parts, spin for up to 0.1 s before they
-    # sleep, also after they have just been created; with this, about 2**16 cycles of the clock.
+    # By default, OpenBLAS's threads, here and in the parts, spin for up to 0.1 s before they sleep,
+    # even right after they are created. With this setting, they spin for about 2**16 clock cycles.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")
     try:
         run_interruptible(_load)
     finally:
-        gc.freeze()  # or Python would search everything imported for garbage on exit
+        gc.freeze()  # otherwise, Python would search all imported objects for garbage
 
 
 def _load() -> Callable[[], object]:

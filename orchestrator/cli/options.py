@@ -102,7 +102,7 @@ GoalShare = Annotated[
 
 
 def check_places(orchestrator: str | None, data: Path | None) -> None:
-    """Refuses a data folder together with the address of an orchestrator."""
+    """Checks that a data folder and an orchestrator's address are not both given."""
     if orchestrator is not None and data is not None:
         raise ConfigError(
             "--data cannot be combined with --orchestrator, which has its own data folder"

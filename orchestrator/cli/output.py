@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 PIPE_WIDTH = 10_000
-"""Columns of a table that is not shown on a terminal: nothing is wrapped or cut."""
+"""Width, in columns, of output that does not go to a terminal: nothing is wrapped or cut."""
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON, with the field names of the JSON API.")
@@ -58,7 +58,7 @@ def print_report(
     as_json: bool,
     is_quiet: bool,
 ) -> None:
-    """Prints an answer as JSON, or describes it: a heading, which may contain markup, and lines."""
+    """Prints an answer as JSON, or a heading, which may contain markup, and lines."""
     if as_json:
         print_json(answer) if isinstance(answer, Mapping) else print_message(answer)
         return
@@ -76,7 +76,7 @@ def print_lines(lines: Iterable[object]) -> None:
 
 
 def print_json(fields: Mapping[str, object]) -> None:
-    """Prints an object whose values are plain, dataclasses, or lists of them."""
+    """Prints an object whose values are plain values, dataclasses, or lists of these."""
     from pydantic_core import to_json
 
     print(to_json(fields, indent=2).decode())

@@ -1,4 +1,4 @@
-"""A part's process."""
+"""Runs a part of bestshot in its own process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PartProcess:
         log: File to which its output is appended.
 
     Raises:
-        OSError: It cannot be started.
+        OSError: The process cannot be started.
     """
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
@@ -61,17 +61,20 @@ class PartProcess:
         return pid
 
     def poll(self) -> int | None:
-        """Returns its exit code, or minus the signal that killed it; None while it runs."""
+        """Returns the exit code, or minus the number of the signal that killed the process.
+
+        None while the process runs.
+        """
         return self._process.exitcode
 
     @property
     def is_lost(self) -> bool:
-        """Whether its exit code is unknown because the launcher was killed first."""
+        """Whether the exit code is unknown because the launcher was killed first."""
         self.poll()
         return isinstance(self._process, LaunchedProcess) and self._process.is_lost
 
     def wait(self) -> int:
-        """Waits until it ends; returns the same as `poll`."""
+        """Waits until the process ends; returns the same as `poll`."""
         self._process.join()
         self.close_stdin()
         if self.is_lost:
@@ -80,17 +83,17 @@ class PartProcess:
         return self._process.exitcode
 
     def close_stdin(self) -> None:
-        """Asks it to stop, just as the end of this process would."""
+        """Asks the process to stop, as it also does when this process ends."""
         with self._closing:  # `wait`, in another thread, also closes it once the process has ended
             self._stdin.close()
 
     def kill(self) -> None:
-        """Kills it."""
+        """Kills the process."""
         self._process.kill()
 
 
 def _spawn(task: Task, stdin: Connection) -> SpawnProcess:
-    """Runs a task in a new interpreter, where processes cannot be forked."""
+    """Runs a task in a new interpreter; for systems that cannot fork processes."""
     # otherwise the current folder, which often holds someone else's photos, comes first on the
     # module path, and a yaml.py there would be executed
     os.environ["PYTHONSAFEPATH"] = "1"
@@ -119,11 +122,11 @@ def run_part(
     set_name(f"bs-{name}")  # the command line may be that of the process it was forked from
     module = part_module(name)
     receive_signals()
-    os.environ.clear()  # the launcher has those from when it started
+    os.environ.clear()  # these are from when the launcher started
     os.environ.update(variables)
-    tempfile.tempdir = None  # TMPDIR is among them
-    # The command's own streams may have been closed. Then their objects are None, and files opened
-    # since may have their descriptors.
+    tempfile.tempdir = None  # TMPDIR may have changed
+    # If the command's own streams were closed, their objects are None, and files opened since may
+    # have their descriptors.
     source = descriptor_of(stdin)
     opened = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     output = duplicate_above_streams(opened)

@@ -29,7 +29,7 @@ class Reproduction:
     """The result of repeating a run.
 
     Attributes:
-        diff: From the stored run to the new one, under the stored run's settings.
+        diff: Differences between the stored run and the new one, which uses the same settings.
         settings_now: Differences between the stored run's settings and the current settings, which
             were not used.
         decisions_now: Differences between the decisions and persons that the two runs used.
@@ -67,7 +67,7 @@ def reproduce(
 
     Raises:
         FailedPreconditionError: The run has no results to compare with.
-        BestshotError: It cannot be computed, for example because its photos are gone.
+        BestshotError: The run cannot be repeated, for example because its photos are gone.
     """
     check_completed(run, "reproduced")
     album = api.album(run.album_id)
@@ -122,7 +122,7 @@ def _open_second_api(api: Api, data: Path, config_folder: Path) -> Iterator[Api]
 
 
 def _diff_decisions(first: Run, second: Run, records: list[ImageRecord]) -> tuple[Change, ...]:
-    """Lists differences between the decisions of two runs, for photos of the first."""
+    """Lists differences between the decisions of two runs on photos in the first run."""
     found = [
         Change(record.path, "decision", before, after)
         for record in records

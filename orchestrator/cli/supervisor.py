@@ -1,4 +1,4 @@
-"""The parts of bestshot as child processes of one command."""
+"""Runs the parts of bestshot as child processes of one command."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class _Part:
     Attributes:
         address: Its current or last address; empty until it first serves.
         death_count: Number of its processes that have ended.
-        last_end: How the last of them ended; empty if none has.
+        last_end: How the last process ended; empty if none has.
         failure: Why it will not be restarted; None while it is running or restarting.
     """
 
@@ -81,7 +81,7 @@ class _Part:
         self.thread: threading.Thread
 
     def launch(self) -> None:
-        """Starts a process on the previous address; OSError if that fails."""
+        """Starts a process on the previous address; raises OSError if that fails."""
         # private, so that no part of another command can report its address here
         self._runtime = tempfile.TemporaryDirectory(prefix="bestshot-")
         arguments = [*self._arguments, "--exit-with-parent", "--port-file", str(self._port_file)]
@@ -119,7 +119,7 @@ class _Part:
         return f"the {self.name} process ended{when} ({self.last_end}); {end}"
 
     def start_error(self) -> BestshotError:
-        """Explains why it never served, with its own error message if it printed one."""
+        """Explains why the part never served, with its own error message if it printed one."""
         lines = _tail(self.log)
         failed = self.process.poll() == EXIT_FAILED
         for number, line in enumerate(lines):
@@ -185,8 +185,8 @@ class Supervisor:
         Raises:
             ConfigError: Its settings are invalid; the message is the part's own.
             FailedPreconditionError: Something it needs is in use; the message is the part's own.
-            InternalError: It died too often.
-            UnavailableError: It did not serve within two minutes.
+            InternalError: The part died too often.
+            UnavailableError: The part did not serve within two minutes.
         """
         part = self._parts[name]
         with self._changed:
@@ -200,7 +200,7 @@ class Supervisor:
         )
 
     def wait_for_failure(self) -> BestshotError | None:
-        """Waits until it gives up on a part, and returns why; None once the parts are stopped."""
+        """Waits until the supervisor gives up on a part, and returns why; None once stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure() or self._stopping.is_set())
             return self._failure()
@@ -216,7 +216,7 @@ class Supervisor:
         return self._parts[name].death_count
 
     def has_died_since(self, name: str, death_count: int) -> bool:
-        """Whether a part has died more often than that, or does so within two seconds."""
+        """Whether a part has died more than `death_count` times, or does so within two seconds."""
         part = self._parts[name]
         with self._changed:
             return self._changed.wait_for(lambda: part.death_count > death_count, NOTICE_S)

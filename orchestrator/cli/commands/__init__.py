@@ -1,4 +1,4 @@
-"""The commands, by noun or verb.
+"""The commands, in one module per noun or verb.
 
 Slow modules are imported inside functions, so that `bestshot --help` responds at once.
 """

@@ -87,7 +87,7 @@ def _names(photos: list[str]) -> list[str]:
 
 
 def _find(api: Api, run: Run, album: Album, name: str) -> str:
-    """Finds the path in the album of a photo, which may also be named as a file on this machine."""
+    """Finds a photo's path in the album; `name` may also be a file on this machine."""
     from orchestrator.storage.album_folders import AlbumFolders
 
     path = Path(name).absolute()

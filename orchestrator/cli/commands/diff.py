@@ -1,4 +1,4 @@
-"""`bestshot diff` and `reproduce`: two runs compared, or one with its repetition."""
+"""`bestshot diff` and `reproduce`: compare two runs, or a run with its repetition."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class ExportedAs(enum.StrEnum):
 
 
 class ExportedBy(enum.StrEnum):
-    """What `export` makes a folder for."""
+    """What `export --by` makes folders for."""
 
     PERSON = "person"
 
@@ -124,7 +124,8 @@ def export(
             for line in skipped:
                 warnings.print(f"[yellow]skipped {escape(line)}[/yellow]")
             return
-        done = (_export_here if api.is_served else _export_there)(api, found, out, options)
+        export_files = _download_and_write if api.is_served else _write_directly
+        done = export_files(api, found, out, options)
     for path in done.paths:
         console.print(escape(f"  {out / path}"))
     if selected and done.copied_count:
@@ -137,7 +138,7 @@ def export(
         warnings.print(f"[yellow]... and {done.warning_count - len(done.warnings)} more[/yellow]")
 
 
-def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
+def _write_directly(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
     """Exports using the orchestrator, which runs in this process and has access to the photos."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
@@ -157,7 +158,9 @@ def _export_there(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.E
     return answer
 
 
-def _export_here(api: Api, run: Run, out: Path, options: ExportOptions) -> pb.ExportRunResponse:
+def _download_and_write(
+    api: Api, run: Run, out: Path, options: ExportOptions
+) -> pb.ExportRunResponse:
     """Downloads the files and writes them on this machine."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.cli.api import Api
 
 ID_LENGTH = 8
-"""Characters of an id that are shown."""
+"""Number of characters of an id that are shown."""
 
 app = typer.Typer(
     help="The people found in all albums by runs with people.enabled=true.",
@@ -70,7 +70,7 @@ def list_(
 def show(
     person: Name,
     as_json: AsJson = False,
-    quiet: OnlyPaths = False,  # nothing else is printed in any case
+    quiet: OnlyPaths = False,  # no effect: only paths are printed anyway
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
@@ -254,7 +254,7 @@ def _find(api: Api, person: str) -> pb.Person:
     """Finds a person by name or by the start of the ID.
 
     Raises:
-        ConfigError: There is no such person, or several.
+        ConfigError: No person matches, or several do.
     """
     if not person:
         raise ConfigError("give a person's name, or the start of the ID")
@@ -271,7 +271,7 @@ def _find_faces(api: Api, person: pb.Person, photos: list[str]) -> list[pb.FaceP
     """Finds where a person's faces are in photos.
 
     Raises:
-        ConfigError: The person is not in one of them.
+        ConfigError: The person is not in one of the photos.
     """
     by_photo: dict[str, list[pb.FacePlace]] = {}
     for face in api.person_faces(person.id):

@@ -159,7 +159,7 @@ def _start_time(run: Run) -> str:
 
 
 def _group(records: list[ImageRecord]) -> Iterator[tuple[str, list[ImageRecord]]]:
-    """Yields the moments, then everything else, with their titles."""
+    """Yields the moments, then all other photos, each group with its title."""
     from orchestrator.export.gallery import moments
 
     for moment in moments(records):

@@ -1,4 +1,4 @@
-"""`bestshot evaluate` and `tune`: the algorithm's choices compared with yours."""
+"""`bestshot evaluate` and `tune`: compare the algorithm's choices with yours."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _learn_from_pairs(
     orchestrator: str | None,
     data: Path | None,
 ) -> None:
-    """Shows what the answers say about a run's weights; saves the proposal if it gets a name."""
+    """Shows what the answers say about a run's weights; saves proposed ones as profile `keep`."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:

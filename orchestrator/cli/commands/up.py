@@ -21,8 +21,8 @@ from services.common.platform.processes import defer_signals
 from services.common.rpc.scopes import ScopeName
 
 MAX_DEATHS = 8
-"""Because of the pauses, this many deaths take a minute. By then a photo that crashes a service has
-made its run fail (`service_wait_s`), and everything else continues."""
+"""Because of the pauses between restarts, this many deaths take a minute. By then, a photo that
+crashes a service has made its run fail (`service_wait_s`), and everything else continues."""
 
 app = typer.Typer()
 

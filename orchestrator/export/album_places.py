@@ -1,7 +1,7 @@
-"""Locations of albums, by identity (device and inode) as well as by path.
+"""Locates albums by identity (device and inode) as well as by path.
 
 Two paths may lead to the same folder: through links, through mounts, or because a file system
-ignores case. The list of mounts reveals this for every folder in an album, without visiting them.
+ignores case. The list of mounts reveals this for all folders in an album, without visiting any.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class AlbumPlace:
     places: frozenset[Place] = frozenset()
 
     def find_around(self, folder: Path) -> Path | None:
-        """Returns whichever of `folder` and its parents is the album; None if none of them is."""
+        """Returns the album if it is `folder` or one of its parents; otherwise None."""
         for place in (folder, *folder.parents):
             if place in (self.path, self.resolved):
                 return place
@@ -96,7 +96,7 @@ def _locate_all(waiting: deque[Path], found: dict[Path, AlbumPlace]) -> None:
     while waiting:
         try:
             album = waiting.popleft()
-        except IndexError:  # a stalled thread has resumed
+        except IndexError:  # a stalled thread has resumed and taken the last album
             return
         resolved = Path(os.path.realpath(album))
         for place in resolved.parents:

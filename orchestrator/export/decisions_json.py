@@ -60,7 +60,7 @@ def parse_decisions(text: str) -> list[DecisionEntry]:
     """Reads the output of `decisions_json`.
 
     Raises:
-        InvalidArgumentError: It is not a valid log; the message names the location.
+        InvalidArgumentError: The text is not a valid log; the message names the location.
     """
     try:
         entries = _File.model_validate_json(text).entries

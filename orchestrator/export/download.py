@@ -1,4 +1,4 @@
-"""A run's results as one file."""
+"""Writes a run's results as one file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def download(
 ) -> IO[bytes]:
     """Writes a temporary file and returns it, positioned at the start.
 
-    Links in the album are followed only if they point into it or into `roots` (resolved). Links
+    Links are followed only if they point into the album or into `roots` (resolved). Links
     that point elsewhere, and photos that have changed since they were scored, are left out of a zip
     and listed in its SKIPPED.txt.
 
@@ -98,7 +98,7 @@ def read_skipped(archive: zipfile.ZipFile) -> list[str]:
 
 
 def zipped_records(records: Sequence[ImageRecord], wanted: DownloadFormat) -> list[ImageRecord]:
-    """Returns the photos covered by a zip, which determine the names in it."""
+    """Returns the photos that a zip covers; they determine the names in the zip."""
     if wanted is DownloadFormat.SELECTED_ZIP:
         return [record for record in records if record.is_selected]
     return [record for record in records if record.is_readable]
@@ -126,7 +126,7 @@ def _write_zip(
     *,
     has_photos: bool = False,
 ) -> None:
-    """Writes sidecars, and photos if requested; does not compress: photos would not shrink."""
+    """Writes sidecars, and photos if requested; uncompressed, because photos would not shrink."""
     folders = AlbumFolders(album)
     sidecars, names = sidecar_paths(records), zip_names(records)
     skipped: list[str] = []
@@ -160,7 +160,7 @@ def _write_zip(
 
 
 def _add(archive: zipfile.ZipFile, name: str, opened: IO[bytes]) -> None:
-    """Like `ZipFile.write`, but for an open file, because a path could change in the meantime."""
+    """Like `ZipFile.write`, but for an open file, because a path may now lead elsewhere."""
     status = os.fstat(opened.fileno())
     modified = time.localtime(status.st_mtime)[:6]
     entry = zipfile.ZipInfo(name, min(max(_EPOCH, modified), _LAST))

@@ -60,13 +60,13 @@ class DownloadedSource:
             return opened.read()
 
     def thumbnails(self, records: Mapping[str, ImageRecord]) -> Iterator[tuple[str, bytes]]:
-        """Yields the names, which are paths below the folder, with the photos' thumbnails."""
+        """Yields each name, which is a path below the folder, with the photo's thumbnail."""
         return ((name, self._read(DownloadFormat.RESULTS_ZIP, name)) for name in records)
 
     def find_changed(
         self, records: Sequence[ImageRecord], options: ExportOptions
     ) -> Collection[str]:
-        """Finds them in the lists of skipped files in the zips that this export needs."""
+        """Finds changed photos in the lists of skipped files in the zips that this export needs."""
         zips = []
         if options.write_xmp:
             zips.append(DownloadFormat.XMP_ZIP)
@@ -79,7 +79,7 @@ class DownloadedSource:
         """Unpacks a selected photo or one of its companions into a temporary file.
 
         Raises:
-            InvalidImageError: The orchestrator left it out; the message says why.
+            InvalidImageError: The orchestrator left the file out; the message says why.
         """
         archive = self._zip(DownloadFormat.SELECTED_ZIP)
         try:

@@ -57,7 +57,7 @@ class ExportSource(Protocol):
         ...
 
     def thumbnails(self, records: Mapping[str, ImageRecord]) -> Iterator[tuple[str, bytes]]:
-        """Yields the names, which are paths below the folder, with the photos' thumbnails."""
+        """Yields each name, which is a path below the folder, with the photo's thumbnail."""
         ...
 
     def find_changed(
@@ -70,8 +70,8 @@ class ExportSource(Protocol):
         """Opens a photo or one of its companions.
 
         Raises:
-            InvalidImageError: It is left out; the message says why.
-            OSError: It cannot be read.
+            InvalidImageError: The file is left out; the message says why.
+            OSError: The file cannot be read.
         """
         ...
 
@@ -95,31 +95,31 @@ class StoredSource:
     roots: Sequence[Path]
 
     def tables(self) -> Mapping[str, bytes]:
-        """Renders them."""
+        """Renders the tables."""
         return tables(self.album, self.run, self.records)
 
     def parquet(self) -> bytes:
-        """Renders it."""
+        """Renders the Parquet table."""
         return metrics_parquet(self.records)
 
     def thumbnails(self, records: Mapping[str, ImageRecord]) -> Iterator[tuple[str, bytes]]:
-        """Reads them from the cache."""
+        """Reads the thumbnails from the cache."""
         return read_thumbnails(self.cache, records)
 
     def find_changed(
         self, records: Sequence[ImageRecord], options: ExportOptions
     ) -> Collection[str]:
-        """Reads the photos."""
+        """Compares the photos' files with their digests."""
         folders = AlbumFolders(self.album)
         return {record.path for record in records if has_changed(folders, record, self.roots)}
 
     def open_photo(self, path: str) -> IO[bytes]:
-        """Opens it in the album."""
+        """Opens the file in the album."""
         photos, within = AlbumFolders(self.album).locate(path)
         return open_inside(photos / within, photos, self.roots)
 
     def sidecar(self, record: ImageRecord, sidecar_path: str) -> bytes:
-        """Merges it with the one beside the photo."""
+        """Merges the sidecar with the one beside the photo."""
         return merged_sidecar_of(AlbumFolders(self.album), record, sidecar_path, self.roots)
 
 
@@ -190,7 +190,7 @@ def export_run(
         roots: Resolved folders that links in the album may point into.
 
     Raises:
-        FailedPreconditionError: The run is not completed, or as in `write_export`.
+        FailedPreconditionError: The run has not completed; for other causes, see `write_export`.
         InvalidArgumentError: See `write_export`.
     """
     check_completed(run, "exported")
@@ -208,7 +208,7 @@ def write_export(
 ) -> Exported:
     """Writes the files of an export.
 
-    Each file is replaced atomically, and if one cannot be written the folder is unchanged. Photos
+    Each file is replaced atomically, and if one cannot be written, the folder is unchanged. Photos
     that have changed since they were scored are not copied and get no sidecars; `Exported.warnings`
     names them.
 
@@ -341,7 +341,7 @@ def _stage_photos(
     """Stages copies or links of photos; yields those left out, with reasons.
 
     A sidecar that another program has changed in the folder stays, because it holds somebody's
-    edits; with `write_xmp` sidecars are merged instead.
+    edits; with `write_xmp`, sidecars are merged instead.
     """
     folders = AlbumFolders(source.album)
     digests = {record.path: record.content_digest for record in source.records}
@@ -377,7 +377,7 @@ def _stale(
     records: Sequence[ImageRecord],
     photos_by_folder: Mapping[str, Sequence[ImageRecord]],
 ) -> list[str]:
-    """Finds files from earlier exports whose photos no longer belong into the folder."""
+    """Finds files from earlier exports whose photos no longer belong in the folder."""
     names = sidecar_paths(records)
     current = {
         f"{folder}/{name}"

@@ -1,4 +1,4 @@
-"""Where the named persons' faces are in the stored picture, which orientation does not rotate."""
+"""Locates named persons' faces in the stored picture, before any rotation by its orientation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def find_regions(
         roots: Resolved folders that links in the album may point into.
 
     Returns:
-        None if they are unclear, because the photo cannot be read or its orientation is unclear.
+        None if they are unknown, because the photo cannot be read or its orientation is unclear.
     """
     named = _find_named(record)
     if not named:
@@ -86,7 +86,7 @@ def _region(name: str, face: FaceScores, orientation: int) -> FaceRegion:
 
 
 def _to_stored(x: float, y: float, orientation: int) -> tuple[float, float]:
-    """Finds the place in the stored picture of a point in the upright one."""
+    """Converts a point in the upright picture to the same point in the stored picture."""
     return {
         1: (x, y),
         2: (1 - x, y),

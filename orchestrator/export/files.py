@@ -113,6 +113,6 @@ def _partial(target: Path) -> Path:
 
 
 def _remove(partial: Path) -> None:
-    """Removes a leftover partial file; on a read-only disk, even a missing one raises an error."""
+    """Removes a leftover partial file; ignores errors, which a read-only disk always raises."""
     with contextlib.suppress(OSError):
         partial.unlink()

@@ -55,7 +55,7 @@ def _template() -> jinja2.Template:
 
 
 def moments(records: Sequence[ImageRecord]) -> list[Moment]:
-    """Gathers the clusters, ordered by id."""
+    """Groups the photos by cluster, ordered by id."""
     members: dict[int, list[ImageRecord]] = {}
     for record in records:
         if record.cluster_id is not None and record.cluster_id != NOISE:

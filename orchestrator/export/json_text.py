@@ -13,14 +13,14 @@ _CONTAINERS = frozenset({dict, list, tuple})
 def indented_json(data: object) -> str:
     """Writes the text of `json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False)`.
 
-    That function encodes every single value in Python as soon as it indents, which takes seconds
-    for the grids of thousands of photos; here, C encodes all lists and objects of plain values.
+    If it indents, that function encodes every value in Python, which takes seconds for the grids of
+    thousands of photos; here, C code encodes all lists and objects that hold only plain values.
     """
     return _encode(data, "\n")
 
 
 def _encode(data: Any, line: str) -> str:  # noqa: ANN401
-    """Encodes a value; `line` begins each line of the value that holds it."""
+    """Encodes a value; `line` is the line break and indentation of the value that contains it."""
     if not data or type(data) not in _CONTAINERS:
         return _encoder("").encode(data)
     is_object, inner = isinstance(data, dict), line + _STEP

@@ -1,4 +1,4 @@
-"""Finds where a folder is in its file system: one place for all its paths, even bind mounts."""
+"""Finds a folder's location in its file system, which all its paths share, even bind mounts."""
 
 from __future__ import annotations
 

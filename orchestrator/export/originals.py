@@ -18,7 +18,7 @@ _CHUNK_BYTES = 2**20
 
 
 def is_unchanged(opened: IO[bytes], record: ImageRecord) -> bool:
-    """Whether an open photo has the content that was scored; rewinds it."""
+    """Whether an open photo has the content that was scored; rewinds the file."""
     digest = hashlib.sha256()
     while chunk := opened.read(_CHUNK_BYTES):
         report_progress()
@@ -30,7 +30,7 @@ def is_unchanged(opened: IO[bytes], record: ImageRecord) -> bool:
 def has_changed(folders: AlbumFolders, record: ImageRecord, roots: Sequence[Path]) -> bool:
     """Whether a photo's file no longer has the content that was scored.
 
-    False if it cannot be read, because then there are no other pixels to apply its scores to.
+    False if the file cannot be read, because its scores then cannot end up with other pixels.
     """
     folder, within = folders.locate(record.path)
     try:

@@ -1,7 +1,7 @@
 """The folder that an export writes to: one writer at a time, and only our own files are replaced.
 
-A manifest in the folder lists the files that bestshot wrote, with digests. A file that is not in
-it, or has changed since, belongs to somebody else. Every path is opened one component at a time
+A manifest in the folder lists the files that bestshot wrote, with digests. A file that is not
+listed, or has changed since, belongs to somebody else. Every path is opened one component at a time
 without following links, so nothing outside the folder can be reached, whatever is planted inside.
 """
 
@@ -50,12 +50,12 @@ _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def check_location(folder: Path, albums: Iterable[AlbumPlace]) -> Path:
-    """Resolves an output folder and refuses one that is, contains or is inside an album.
+    """Resolves an output folder, and checks that it has no folder in common with an album.
 
-    The same folder mounted under another path counts too.
+    Folders that are mounted under another path are recognized too.
 
     Raises:
-        InvalidArgumentError: It is, contains or is inside an album; the message names the album.
+        InvalidArgumentError: The folder is, contains or is inside an album (see the message).
     """
     resolved = Path(os.path.realpath(folder))
     places = find_places(resolved, read_mounts())
@@ -92,7 +92,7 @@ def open_output(
 
     Raises:
         InvalidArgumentError: The folder is not writable, or is, contains or is inside an album.
-        FailedPreconditionError: Another bestshot command is writing to it.
+        FailedPreconditionError: Another bestshot command is writing to the folder.
     """
     albums = locate_albums([album, *other_albums])
     resolved = check_location(folder, albums)
@@ -186,7 +186,7 @@ class OutputFolder:
         self._entries = found or {}
 
     def guard(self, folders: Iterable[Path]) -> None:
-        """Refuses these album folders by identity, because a mount gives one another path.
+        """Rejects these album folders by identity, because a mount can give them other paths.
 
         Raises:
             InvalidArgumentError: The output folder is one of them.
@@ -194,7 +194,7 @@ class OutputFolder:
         self._guard({identity_of(folder): self.album for folder in folders})
 
     def guard_albums(self, albums: Iterable[AlbumPlace]) -> None:
-        """Refuses the folders of these albums, also by identity."""
+        """Rejects the folders of these albums in the same way."""
         self._guard({album.identity: album.path for album in albums})
 
     def _guard(self, albums: dict[Identity | None, Path]) -> None:
@@ -213,14 +213,14 @@ class OutputFolder:
     # Ownership of files
 
     def check_names(self, names: Iterable[str], *, force: bool) -> None:
-        """Refuses to replace files that are not ours, or that were changed afterwards.
+        """Checks that only files that we wrote, and nobody has changed since, will be replaced.
 
         Args:
             names: Paths below the folder that will be written.
-            force: Replace them anyway; folders and paths that lead outside are still refused.
+            force: Allow other files too; folders and paths that lead outside are still rejected.
 
         Raises:
-            InvalidArgumentError: There are such files; the message names the first.
+            InvalidArgumentError: Other files would be replaced; the message names the first.
         """
         foreign = [name for name in names if self._is_foreign(name)]
         if not self._is_marked and self._status(MANIFEST_NAME) is not None:
@@ -257,11 +257,11 @@ class OutputFolder:
             return None
 
     def _is_ours(self, name: str) -> bool:
-        """Whether an existing file is the one that we wrote according to the manifest."""
+        """Whether an existing file is, according to the manifest, the one that we wrote."""
         return self._look(name)[1]
 
     def _look(self, name: str) -> tuple[os.stat_result | None, bool]:
-        """Returns the status of a file, None if it does not exist, and whether it is ours."""
+        """Returns a file's status (None if it does not exist), and whether the file is ours."""
         try:
             with self._parent(name) as (parent, leaf):
                 status = parent.status(leaf)
@@ -281,13 +281,13 @@ class OutputFolder:
         if not stat.S_ISREG(status.st_mode):
             return False
         if "hardlink" in entry:
-            # Ours only while the photo's own name exists too; otherwise this is its last name.
+            # Ours only while the photo still has its own name; otherwise this is its last one.
             try:
                 source = os.stat(entry["hardlink"], follow_symlinks=False)
             except (OSError, ValueError, TypeError):
                 return False
             return os.path.samestat(source, status) and status.st_nlink > 1
-        # A log has no digest, and a manifest may be forged, so only log names count.
+        # A log has no digest, and a manifest may be forged, so accept only names of logs.
         if entry.get("log") is True and _LOG_NAME.fullmatch(name):
             return True
         if status.st_size != entry.get("size"):
@@ -295,7 +295,7 @@ class OutputFolder:
         return self._sha256(parent, leaf, status) == entry.get("sha256")
 
     def _sha256(self, parent: Folder, leaf: str, status: os.stat_result) -> str:
-        """Hashes a file, unless it has not changed since this process last did."""
+        """Hashes a file, or returns the hash from last time if the file has not changed since."""
         stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
         if stamp not in self._hashed:
             digest = hashlib.sha256()
@@ -309,7 +309,7 @@ class OutputFolder:
         """Reads a file in the folder; None if it does not exist.
 
         Raises:
-            OSError: It cannot be read; ELOOP for a symbolic link.
+            OSError: The file cannot be read; ELOOP for a symbolic link.
         """
         try:
             with (
@@ -323,7 +323,7 @@ class OutputFolder:
     # Staging
 
     def is_shared(self, name: str) -> bool:
-        """Whether the file exists and was created by others, even if we merged into it since."""
+        """Whether the file exists and another program created it, even if we merged into it."""
         if self._status(name) is None:
             return False
         entries = self._entries.get(name, [])
@@ -335,7 +335,7 @@ class OutputFolder:
         Args:
             name: Its path below the folder.
             content: Content of the file.
-            is_shared: It also contains data from other programs, so it is never removed.
+            is_shared: Whether it also contains data from other programs, so is never removed.
         """
         entry = _entry(content)
         if is_shared:
@@ -353,7 +353,7 @@ class OutputFolder:
     def is_current(self, name: str, content: bytes) -> bool:
         """Whether we wrote this content to the file, and it still has the same size.
 
-        It does not read the file, so a file changed to other content of the same size is kept.
+        The file is not read, so one that was changed to other content of the same size is kept.
         """
         if self._entries.get(name) != [_entry(content)]:
             return False
@@ -391,14 +391,14 @@ class OutputFolder:
         """Stages a link to a file in the album.
 
         Args:
-            name: Its path below the folder.
+            name: Path of the link below the folder.
             source: The file, opened.
-            path: Its path.
+            path: Path of the file.
             transfer: HARDLINK or SYMLINK.
             roots: Resolved; `path` must lead into one of them or into the album.
 
         Raises:
-            FailedPreconditionError: The file system refuses such links.
+            FailedPreconditionError: The file system does not support such links.
         """
         real = check_inside(path, self.album, roots)
         is_hard = transfer is FileTransfer.HARDLINK
@@ -508,10 +508,10 @@ class OutputFolder:
             staging.close()
 
     def _put(self, name: str, place: str, staging: Folder) -> str | None:
-        """Renames a staged file into place; returns where the old one is kept, "" if it is not.
+        """Renames a staged file into place; returns a second name of the old file.
 
-        The old file gets a second name first. On a file system without hard links it cannot be put
-        back, because moving it away first would leave a moment with no file at all.
+        Returns None if there was no old file, and "" if it got no second name. Without hard links,
+        an old file cannot be put back: moving it away first would leave a moment without any file.
         """
         old: str | None = f"old{self._count}"
         self._count += 1
@@ -567,7 +567,7 @@ class OutputFolder:
         return [name for name in self._entries if name.startswith(f"{folder}/")]
 
     def claim_logs(self, names: Sequence[str], *, force: bool) -> None:
-        """Makes room for log files, which change after they are listed, and marks them as ours.
+        """Removes old log files and lists the new ones as ours, without digests, as logs change.
 
         Raises:
             InvalidArgumentError: Files with these names exist but are not ours.

@@ -1,4 +1,4 @@
-"""Renders pictures of photos for viewing."""
+"""Renders photos for viewing."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ MAX_FACE_COUNT, MAX_FACE_PX = 24, 512
 """Limits for a row of faces: their number, and the side of each."""
 _BYTES_PER_PIXEL = 3
 _READ_COUNT = 100
-"""Thumbnails in memory at a time, up to 100 kB each."""
+"""Number of thumbnails in memory at a time, each of up to 100 kB."""
 
 
 def thumbnail(cache: FeatureCache, photo: Photo) -> bytes:
-    """Returns the JPEG made by the score stage; NotFoundError if the photo was unreadable."""
+    """Returns the JPEG made by the score stage; raises NotFoundError for an unreadable photo."""
     key = thumbnail_key(photo.content_digest)
     found = cache.get([key])
     if key not in found:
@@ -70,10 +70,10 @@ class PhotoPictures:
 
     Every method decodes the photo unless the picture is stored, and raises:
         FailedPreconditionError: The file is missing, or has changed since it was scored.
-        NotFoundError: The photo was unreadable when it was scored, too.
+        NotFoundError: The photo was already unreadable when it was scored.
 
     Args:
-        threads: The threads for it, and the limits on memory.
+        threads: The threads that read and decode, and the limits on memory.
         kept: Stores pictures.
     """
 
@@ -114,10 +114,10 @@ class PhotoPictures:
     ) -> bytes:
         """Returns a JPEG with faces of a photo in a row, each in a square, in order of `boxes`.
 
-        They are cut from the photo itself, decoded only as large as its smallest face needs.
+        They are cut from the photo itself, decoded only as large as the smallest face requires.
 
         Raises:
-            NotFoundError: It has no faces.
+            NotFoundError: The photo has no faces.
         """
         faces = boxes[:MAX_FACE_COUNT]
         if not faces:
@@ -189,7 +189,7 @@ class PhotoPictures:
         long_side_px: int,
         encode: Callable[[RgbImage], dict[str, bytes]],
     ) -> dict[str, bytes]:
-        """Decodes a photo at a size, and stores what `encode` makes of it, by key.
+        """Decodes a photo at a size, and stores the pictures that `encode` makes from it, by key.
 
         Callers with the same `call` at the same time share one decode.
         """
@@ -222,7 +222,7 @@ def _faces_key(photo: Photo, faces: Sequence[FaceScores | Box], side_px: int) ->
 
 
 def _long_side_for(photo: Photo, faces: Sequence[FaceScores | Box], side_px: float) -> int:
-    """How large a photo must be decoded so that the square of its smallest face has all pixels."""
+    """Returns the size to decode a photo at, so that its smallest face fills `side_px` pixels."""
     width, height = photo.width_px, photo.height_px
     smallest = min(max(face.width * width, face.height * height) for face in faces)
     needed = side_px / max(1.0, FACE_MARGIN * smallest) * max(width, height)
@@ -230,7 +230,7 @@ def _long_side_for(photo: Photo, faces: Sequence[FaceScores | Box], side_px: flo
 
 
 def cut_face(pixels: RgbImage, face: FaceScores | Box, side_px: int) -> RgbImage:
-    """Cuts a square around a face, which stays within the picture.
+    """Cuts a square around a face; the square stays within the picture.
 
     Args:
         pixels: uint8, (height, width, 3), the upright photo at any size.

@@ -1,4 +1,4 @@
-"""Writes profiles that the user keeps."""
+"""Writes profiles that the user saves."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from services.common.user_files import read_user_text
 
 
 def write_profile(path: Path, base: Layer, description: str, overrides: dict[str, Any]) -> None:
-    """Writes a profile: another one with changed pipeline settings.
+    """Writes a profile that is based on another one, with changed pipeline settings.
 
     Args:
-        path: The file. One with the same content is left alone, as by a repeated call.
-        base: The profile that it starts from, including its models.
-        description: Its purpose.
-        overrides: Settings that differ from it.
+        path: The file. If it already has the same content, the call is a repetition, and succeeds.
+        base: The profile that the new one is based on, including its models.
+        description: Purpose of the profile.
+        overrides: Settings that differ from those of `base`.
 
     Raises:
-        InvalidArgumentError: The file exists with different content, or cannot be written, or
-            could not be read: settings files have limits that requests do not have.
+        InvalidArgumentError: The file exists with different content, cannot be written, or could
+            not be read back, because settings files have limits that requests do not have.
     """
     pipeline = merge([base.data.get("pipeline") or {}, overrides])
     sections = {**base.data, "description": description, "pipeline": pipeline}

@@ -23,7 +23,7 @@ class SharedCalls(Generic[ResultT]):
         self._calls: dict[str, _Call[ResultT]] = {}
 
     async def run(self, key: str, start: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
-        """Awaits the call in progress for a key, or starts one; cancels it with its last caller."""
+        """Awaits the call in progress for a key, or starts one; cancelled once no caller waits."""
         call = self._calls.get(key)
         if call is None:
             call = self._calls[key] = _Call(asyncio.create_task(start()))

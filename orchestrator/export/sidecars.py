@@ -25,8 +25,8 @@ _SUFFIXES = (".xmp", ".XMP")
 def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
     """Lists the paths of each photo's sidecars: those that the run found, otherwise one.
 
-    By default, it is named like the photo, with the suffix replaced, as in Adobe's programs. If the
-    names of photos differ only in the suffix, ".xmp" is appended instead.
+    That one is named like the photo, with the suffix replaced, as in Adobe's programs. If the names
+    of photos differ only in the suffix, ".xmp" is appended instead.
     """
     stems = Counter(PurePosixPath(record.path).with_suffix("") for record in records)
     names: dict[str, tuple[str, ...]] = {}
@@ -43,7 +43,7 @@ def sidecars_beside(album: Path, record: ImageRecord, sidecar_paths: Sequence[st
     Args:
         album: Folder of the album.
         record: The photo.
-        sidecar_paths: Their paths, as returned by the function `sidecar_paths`.
+        sidecar_paths: Paths of its sidecars, as returned by the function `sidecar_paths`.
     """
     stems = {
         record.path,
@@ -100,8 +100,8 @@ def stage_sidecars(
         output: The output folder.
         folder: Name of the folder below it.
         make: Makes a photo's sidecar, given its path from `sidecar_paths`. If another program has
-            changed the sidecar in the folder, only its face regions are used.
-        left_out: Paths of photos that get none; their names still affect those of the others.
+            changed the sidecar in the folder, only the face regions that `make` writes are used.
+        left_out: Paths of photos that get no sidecar, but whose names affect other sidecars' names.
 
     Yields:
         Sidecars that could not be written, with reasons; existing files are left unchanged.
@@ -138,9 +138,9 @@ def write_sidecars_beside(
     """Writes sidecars beside the photos themselves, merging into existing ones.
 
     Args:
-        album: Folder of the album; if the album has several, one of them, with its photos.
-        records: The photos, with paths relative to it.
-        left_out: Paths of photos that get none; their names still affect those of the others.
+        album: Folder of the album, or one of its folders.
+        records: The photos in this folder, with paths relative to it.
+        left_out: Paths of photos that get no sidecar, but whose names affect other sidecars' names.
         roots: Resolved folders that links to photos may lead into; links to sidecars may not.
 
     Yields:

@@ -36,7 +36,7 @@ PERSONS_KEY = "Iptc4xmpExt:PersonInImage"
 LAST_PERSONS_KEY = "bestshot:PersonInImage"
 """The names that we wrote last, one per line; we may replace them."""
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot contain; a file name may, and so may a reason that names it."""
+"""Characters that XML 1.0 cannot contain, but file names, and reasons that quote them, can."""
 LAST_REGIONS_KEY = "bestshot:Regions"
 """The face regions that we wrote last, one per line; we may replace them."""
 _UNSET = ("", "0")
@@ -54,13 +54,13 @@ def sidecar(
 
     Args:
         record: The photo.
-        existing: Sidecar to merge them into. A rating or label in it that bestshot did not write is
-            kept; if bestshot's differs, it goes only into `bestshot:Rating` or `bestshot:Label`.
-            If both are equal in a sidecar, bestshot wrote both, and `read_sidecar` does not
-            attribute them to the owner.
+        existing: Sidecar to merge these into. A rating or label in it that bestshot did not write
+            is kept; if bestshot's own value differs, it is written only to `bestshot:Rating` or
+            `bestshot:Label`. If the two are equal in a sidecar, bestshot wrote both, and
+            `read_sidecar` does not attribute them to the owner.
         regions: The named faces; None leaves the face regions in `existing` unchanged.
-        is_copy: Whether the result goes elsewhere and `existing` stays as it is. Stars and a label
-            that the user set in bestshot then replace those in `existing`.
+        is_copy: Whether the result is written elsewhere and `existing` stays as it is. Stars and a
+            label that the user set in bestshot then replace those in `existing`.
 
     The user's stars and label take precedence over a rating or label that the owner set in the
     photo itself or in another sidecar, and these take precedence over the selection's.
@@ -103,7 +103,7 @@ def regions_in(content: bytes) -> FaceRegions:
 
 
 def find_overruled(record: ImageRecord, existing: bytes) -> list[str]:
-    """Lists values that an existing sidecar keeps although the user set others in bestshot.
+    """Lists values that an existing sidecar keeps although the user set different ones in bestshot.
 
     Raises:
         InvalidArgumentError: `existing` is not XMP.

@@ -11,7 +11,7 @@ from orchestrator.metadata.xmp_packet import NAMESPACES, qualify
 
 _NSMAP = {prefix: NAMESPACES[prefix] for prefix in ("rdf", "mwg-rs", "stArea", "stDim")}
 _MAX_SHAPE_DIFFERENCE = 0.02
-"""Programs may round the size, or leave out a RAW file's border."""
+"""Relative tolerance: programs may round the size, or leave out a RAW file's border."""
 
 
 def merge_regions(
@@ -19,14 +19,14 @@ def merge_regions(
 ) -> list[str]:
     """Replaces the regions that we wrote last, and keeps those of other programs.
 
-    A face that another program has marked with the same name is not added again. None are added if
-    the existing regions apply to a picture of another shape, such as a crop.
+    A face that another program has marked with the same name is not added again. No faces are added
+    if the existing regions apply to a picture of another shape, such as a crop.
 
     Args:
         rdf: The element that holds the properties.
-        description: Gets the regions if there are none yet.
-        wanted: The regions that the sidecar is to have.
-        last: The lines that were returned last.
+        description: The element that regions are added to if there are none yet.
+        wanted: The regions that the sidecar should have.
+        last: The lines that the last call returned.
 
     Returns:
         A line for each of our regions in the sidecar.

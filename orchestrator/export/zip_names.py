@@ -29,7 +29,7 @@ def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
 
     Characters that Windows forbids become "_", as do trailing dots and spaces; "_" is appended
     to a device name such as CON. If names differ only in case or Unicode form, later ones get
-    " (2)", " (3)", ..., applied to all files of a photo.
+    " (2)", " (3)", ..., the same number for all files of a photo.
 
     Returns:
         Names by path; the paths of sidecars are those from `sidecar_paths`.
@@ -37,7 +37,7 @@ def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
     sidecars = sidecar_paths(records)
     groups = {
         record.path: dict.fromkeys((record.path, *record.companion_paths, *sidecars[record.path]))
-        for record in sorted(records, key=lambda record: record.path)  # the same for all callers
+        for record in sorted(records, key=lambda record: record.path)  # whatever order callers use
     }
     taken = {
         _fold(str(folder))

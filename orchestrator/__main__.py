@@ -43,14 +43,14 @@ SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 def main() -> None:
     """Runs the orchestrator in this process.
 
-    If a setting is invalid or the database unusable, it ends with a one-line error and exit code 2;
-    if the data folder is in use, with exit code 1.
+    If a setting is invalid or the database unusable, the process ends with a one-line error and
+    exit code 2; if the data folder is in use, with exit code 1.
     """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--data", type=Path, help="data folder: database, lock")
     parsed, _ = own.parse_known_args()
     try:
-        folder = data_folder(parsed.data)  # first, because profiles are in it
+        folder = data_folder(parsed.data)  # first, because it contains profiles
         invocation = parse_arguments("orchestrator", own=[own])
         shared = invocation.settings("shared", SharedSettings)
         settings = invocation.settings("orchestrator", OrchestratorSettings)
@@ -107,7 +107,7 @@ async def serve_json(
     """Serves the JSON API within the block, if it has an address.
 
     Raises:
-        ConfigError: It cannot listen on the address, or it would be reachable by anyone.
+        ConfigError: The server cannot listen on the address, or would be reachable by anyone.
     """
     if address is None:
         yield
@@ -201,7 +201,7 @@ async def serve(
         if webhooks is not None:
             await webhooks.close()
     if not working.cancelled():
-        working.result()  # raises the error that ended it, if any
+        working.result()  # raises the error that ended the worker, if any
 
 
 if __name__ == "__main__":

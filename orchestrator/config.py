@@ -50,14 +50,14 @@ WebhookUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 
 
 class HostedEmbedding(Settings):
-    """An embedding model on another server: id in models.yaml, and the graph's name there."""
+    """An embedding model on another server: its id in models.yaml, and the graph's name there."""
 
     model: str
     graph: str
 
 
 class HostedSiamese(Settings):
-    """A Siamese model on another server: id in models.yaml, and the graphs' names there."""
+    """A Siamese model on another server: its id in models.yaml, and the graphs' names there."""
 
     model: str
     describe: str
@@ -150,7 +150,7 @@ class PipelineSettings(Settings):
         return self
 
     def find_use_of_people(self) -> str:
-        """Returns the setting that the selection cannot follow without persons; empty if none."""
+        """Returns the setting that has no effect without persons; empty if there is none."""
         if self.select_best.goal.pick == "everybody":
             return "the goal `everybody`"
         return "people.split_moments" if self.people.split_moments else ""
@@ -208,7 +208,7 @@ class PipelineConfig:
     """Loads the pipeline settings of a run: file, profile, environment, then the given layers.
 
     Args:
-        folder: Config folder; all its profiles are checked at once, but not the user's own.
+        folder: Config folder; all its profiles, but not the user's own, are checked at once.
         profile: Default profile of runs.
         layers: From --config files and --set flags; applied last.
     """
@@ -232,7 +232,7 @@ class PipelineConfig:
         return found
 
     def profile_names(self) -> list[str]:
-        """Lists all profiles; the file of one may be invalid."""
+        """Lists all profiles, including those whose file is invalid."""
         return profile_names(self._folder)
 
     def read_profile(self, name: str) -> Layer:

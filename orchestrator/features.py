@@ -1,4 +1,4 @@
-"""Converts scores to bytes and back for the feature cache and the results: lossless, and finite."""
+"""Converts finite scores to bytes and back, losslessly, for the feature cache and the results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMBEDDING_ROLE, THUMBNAIL_ROLE, MINIATURE_ROLE = "embedding", "thumbnail", "mini
 
 
 def pack_embedding(embedding: Embedding) -> bytes:
-    """Packs the components as little-endian float32; NonFiniteError if one is not finite."""
+    """Packs the components as little-endian float32; raises NonFiniteError if one is not finite."""
     check_finite(embedding, "the embedding model")
     return embedding.astype("<f4").tobytes()
 
@@ -44,7 +44,7 @@ def unpack_miniature(payload: bytes) -> Miniature:
 
 
 def pack_identities(faces: Sequence[IdentifiedFace]) -> bytes:
-    """Packs faces with their vectors; NonFiniteError if a number is not finite."""
+    """Packs faces with their vectors; raises NonFiniteError if a number is not finite."""
     return pack_json(
         [
             {
@@ -100,7 +100,7 @@ def faces_from_json(data: list[dict[str, Any]]) -> tuple[FaceScores, ...]:
 
 
 def pack_json(data: object) -> bytes:
-    """Packs data as compact JSON with sorted keys; NonFiniteError if a number is not finite."""
+    """Packs data as compact JSON with sorted keys; raises NonFiniteError for NaN and infinity."""
     check_finite(data, "a model")
     return json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
 
@@ -116,6 +116,6 @@ def is_finite(role: str, payload: bytes) -> bool:
         return bool(np.isfinite(unpack_embedding(payload)).all())
     if role in (THUMBNAIL_ROLE, MINIATURE_ROLE):
         return True
-    if b"NaN" not in payload and b"Infinity" not in payload:  # avoids parsing nearly all of them
+    if b"NaN" not in payload and b"Infinity" not in payload:  # avoids parsing nearly all payloads
         return True
     return non_finite_place(unpack_json(payload)) is None

@@ -11,7 +11,7 @@ class RunMetrics:
     """The counters of runs and of the feature cache.
 
     Args:
-        registry: Registry to add them to.
+        registry: Registry that the counters are added to.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -20,8 +20,8 @@ Miniature = NDArray[np.float32]
 """float32, (32, 32): a grid over the photo, with the mean 8-bit level of each cell."""
 
 SETTLE_NS = 10 * 10**9
-"""Age from which a file's times are trusted: FAT counts in steps of 2 s, and the clock of a file
-server may be some seconds behind."""
+"""Age at which a file's times can be trusted: FAT counts in steps of 2 s, and a file server's clock
+may be some seconds behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class ModelPort(Protocol):
     """
 
     async def model(self) -> ModelIdentity:
-        """Asks which model the service uses; UnavailableError if it cannot be reached."""
+        """Asks which model the service uses; raises UnavailableError if it cannot be reached."""
         ...
 
 
 class Embedder(ModelPort, Protocol):
-    """Scene embeddings."""
+    """Computes scene embeddings."""
 
     async def embed(
         self, images: Sequence[RgbImage], model: ModelIdentity
@@ -72,7 +72,7 @@ class Embedder(ModelPort, Protocol):
 
 
 class QualityScorer(ModelPort, Protocol):
-    """Quality scores."""
+    """Computes quality scores."""
 
     async def score(
         self, images: Sequence[RgbImage], model: ModelIdentity
@@ -99,7 +99,7 @@ class FoundFaces:
 
     Attributes:
         faces: Largest first.
-        identified: Those that have a vector.
+        identified: The faces that have a vector.
     """
 
     faces: tuple[FaceScores, ...]
@@ -107,7 +107,7 @@ class FoundFaces:
 
 
 class FaceAnalyzer(ModelPort, Protocol):
-    """Faces."""
+    """Finds and scores faces."""
 
     async def identity_model(self) -> IdentityModel | None:
         """Asks which model recognizes people; None if the service has none."""
@@ -127,7 +127,7 @@ class FaceAnalyzer(ModelPort, Protocol):
 
 
 class PhotoComparer(ModelPort, Protocol):
-    """Pairwise comparison."""
+    """Compares photos in pairs."""
 
     async def compare(
         self,
@@ -156,9 +156,9 @@ class PhotoFile:
     Attributes:
         path: Relative to the album.
         size_bytes: Size of the file.
-        companion_paths: Files that go with it: the RAW file of a pair, the video of a Live Photo,
-            sidecars.
-        version_of_path: The photo that it is an edited copy of, judging by names; empty if none.
+        companion_paths: Files that belong to the photo: the RAW file of a pair, the video of a Live
+            Photo, sidecars.
+        version_of_path: The photo that this is an edited copy of, judging by names; empty if none.
     """
 
     path: str
@@ -185,11 +185,11 @@ class FileStamp:
     """What the system says about a file; any change to its content changes the stamp.
 
     Attributes:
-        size_bytes: Its size.
-        modify_ns: When its content was last changed; programs may set that.
-        change_ns: When its status was last changed, which also happens whenever it is written,
-            replaced or renamed; the system sets that (Windows: when it was created).
-        inode: Its number in the file system.
+        size_bytes: Size of the file.
+        modify_ns: When the content was last changed; programs can set this time.
+        change_ns: When the status was last changed, as it is whenever the file is written, replaced
+            or renamed; only the system sets this time (on Windows, when the file was created).
+        inode: Number of the file in its file system.
     """
 
     size_bytes: int
@@ -198,10 +198,10 @@ class FileStamp:
     inode: int
 
     def is_settled(self, now_ns: int) -> bool:
-        """Whether a file with this stamp would have a different one if it were changed now.
+        """Whether a file with this stamp would get a different one if it were changed now.
 
-        Stamps are only as fine as the clock of the file system: a file that is written twice in
-        the same two seconds can have the same stamp twice on FAT ("racy" in the words of Git).
+        Stamps are only as precise as the file system's clock: on FAT, a file that is written twice
+        within two seconds can keep its stamp (Git calls such a file "racy").
         """
         return now_ns - max(self.modify_ns, self.change_ns) >= SETTLE_NS
 
@@ -220,7 +220,7 @@ class PhotoSource(Protocol):
     def read(self, path: str, size: int | None = None) -> bytes:
         """Reads a whole photo, unless it is larger than `size`.
 
-        InvalidImageError if that fails; UnavailableError if the whole album is gone.
+        Raises InvalidImageError if that fails, and UnavailableError if the whole album is gone.
         """
         ...
 
@@ -237,7 +237,7 @@ class PhotoSource(Protocol):
         ...
 
     def decode(self, content: bytes) -> CanonicalImage:
-        """Decodes a photo; InvalidImageError if that fails."""
+        """Decodes a photo; raises InvalidImageError if that fails."""
         ...
 
 

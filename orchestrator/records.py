@@ -132,8 +132,8 @@ class Run:
     Attributes:
         config: Pipeline settings in force, with the resolved values of `auto` under `resolved`.
         models: Identity of each model by role.
-        versions: Versions of the software that computed it.
-        reference_run_id: The earlier run whose moments and picks it keeps; empty if none.
+        versions: Versions of the software that computed the run.
+        reference_run_id: The earlier run whose moments and picks this one keeps; empty if none.
         decisions: The user's decisions on its photos at the last selection, by content digest.
         corrections: The user's corrections of moments at the last grouping; see `Correction`.
         notes: Sentences about how the results were made, for the user.
@@ -169,7 +169,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class FacePerson:
-    """The person whose face it is; fields as in FaceSigns of orchestrator.proto."""
+    """The person that a face belongs to; fields as in FaceSigns of orchestrator.proto."""
 
     id: str
     name: str
@@ -240,25 +240,25 @@ class ImageRecord:
 
     @property
     def frame_set(self) -> SetPlace | None:
-        """Its place in a set of photos that belong together; None if it is not in a set."""
+        """The photo's place in a set of photos that belong together; None if not in a set."""
         if self.set_id is None or self.set_place is None or self.set_size is None:
             return None
         return SetPlace(SetKind(self.set_kind), self.set_id, self.set_place, self.set_size)
 
     @property
     def alteration(self) -> Alteration | None:
-        """How it was made from another photo; None if it was not."""
+        """How the photo was made from another one; None if it was not."""
         if not self.alterations:
             return None
         return Alteration(self.altered_from_path, self.alterations)
 
     @property
     def face_caption(self) -> str:
-        """Describes its faces in words; empty if it has none."""
+        """Describes the photo's faces in words; empty if there are none."""
         return face_caption(self.faces, self.face_faults)
 
     def face_signs(self, penalties: PersonPenalties) -> tuple[FaceSigns, ...]:
-        """What is known about each face, with the thresholds of the run."""
+        """Returns what is known about each face, according to the run's thresholds."""
         signs = read_signs(self.faces, penalties, self.judged_faces)
         if not self.face_people:
             return signs
@@ -276,7 +276,7 @@ class ImageRecord:
 
     @property
     def exposure_caption(self) -> str:
-        """Describes its exposure; empty if nothing is known."""
+        """Describes the photo's exposure; empty if nothing is known."""
         return exposure_caption(self.camera_facts)
 
     @property
@@ -292,7 +292,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class StoredPhoto:
-    """What it takes to show a photo in a run; other fields as in ImageRecord."""
+    """What is needed to show a photo in a run; other fields as in ImageRecord."""
 
     album: Album
     path: str
@@ -337,7 +337,7 @@ def moments_of(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
 
 
 def check_completed(run: Run, purpose: str) -> None:
-    """Refuses a run without results; `purpose` completes the message "can be ...".
+    """Checks that a run has results; `purpose` completes the error message "can be ...".
 
     Raises:
         FailedPreconditionError: The run is not completed.
@@ -349,5 +349,5 @@ def check_completed(run: Run, purpose: str) -> None:
 
 
 def utc_now() -> datetime.datetime:
-    """Returns the current time, with its zone."""
+    """Returns the current time in UTC, with its time zone."""
     return datetime.datetime.now(datetime.UTC)

@@ -66,7 +66,7 @@ class Curator:
         ports: Model services.
         config: Source of run settings.
         worker: Executes the runs.
-        threads: Room for the results of runs; None = its own.
+        threads: Limits the memory for the results of runs; None = separate limits.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Curator:
     ) -> Run:
         """Checks settings and services and queues a run; if the id exists, returns that run.
 
-        `reference_run_id` is the run whose picks it keeps; None = the newest one that fits.
+        `reference_run_id` is the run whose picks the new run keeps; None = the newest that fits.
 
         Raises:
             InvalidArgumentError: A setting is invalid.
@@ -163,8 +163,8 @@ class Curator:
         """Queues an unfinished run again, under its own settings.
 
         Raises:
-            FailedPreconditionError: It is in progress or completed, or a model service no longer
-                serves its model.
+            FailedPreconditionError: The run is in progress or completed, or a model service no
+                longer serves the run's model.
         """
         run = await self.run(run_id)
         check_models(run, await find_services(self._ports, read_settings(run)))
@@ -198,7 +198,7 @@ class Curator:
         await asyncio.to_thread(self._queue.cancel, run_id)
         self._worker.stop_cancelled(run_id)
         run = await self.run(run_id)
-        if run.state.is_final:  # it was waiting, so no worker ends it
+        if run.state.is_final:  # it was still queued, so no worker announces its end
             self._worker.announce(run)
         return run
 
@@ -225,7 +225,7 @@ class Curator:
         """Compares two completed runs with their results.
 
         Raises:
-            FailedPreconditionError: One of them is not completed.
+            FailedPreconditionError: One of the runs is not completed.
         """
         first, second = await self.run(run_id), await self.run(other_run_id)
         for run in (first, second):
@@ -244,8 +244,8 @@ class Curator:
     ) -> tuple[int, list[ImageRecord]]:
         """Adds decisions to the album's log; see `decision_entries.add_decisions`.
 
-        Pairs that the run's selection then needs are compared if the Siamese service serves the
-        run's model, so that the result equals that of a new run.
+        If the Siamese service serves the run's model, pairs that the selection then needs are
+        compared, so the result equals that of a new run.
 
         Returns:
             Number of entries added, and the photos in the run whose result changed.
@@ -271,7 +271,7 @@ class Curator:
         return self._watch.watch(album_id, known_count, run_id)
 
     async def ask_models(self) -> dict[str, ModelIdentity | BestshotError]:
-        """Asks every model service which model it serves; by role, the model or the error."""
+        """Asks every model service which model it serves; returns the model or error by role."""
         return await ask_models(self._ports)
 
     async def compare(self, run: Run, first_path: str, second_path: str) -> float:
@@ -322,10 +322,10 @@ class Curator:
         """Stores settings as a user's profile, which later runs can name.
 
         Args:
-            name: Its name, which no other profile may have.
-            base: The profile that it starts from; empty = the default one.
-            description: Its purpose.
-            overrides: Settings that differ from it.
+            name: Name of the profile, which no other profile may have.
+            base: The profile that it is based on; empty = the default one.
+            description: Purpose of the profile.
+            overrides: Settings that differ from those of `base`.
 
         Raises:
             InvalidArgumentError: The name is taken or invalid, there is no such base, or a setting
@@ -368,7 +368,7 @@ def _describe_missing_identity(settings: PipelineSettings, services: Services) -
 
 
 def check_profile(name: str, known: Iterable[str]) -> None:
-    """Refuses an unknown profile.
+    """Checks that a profile exists.
 
     Raises:
         InvalidArgumentError: There is no such profile; the message names the nearest one.

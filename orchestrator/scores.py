@@ -12,7 +12,7 @@ SCORES = read_scores(pb.ImageResult.DESCRIPTOR)
 
 
 def score_value(record: ImageRecord, score: Score) -> float | None:
-    """Returns a photo's score; None if it has none."""
+    """Returns a photo's score; None if the photo does not have that score."""
     owner = getattr(record, score.parent) if score.parent else record
     value: float | None = getattr(owner, score.name) if owner is not None else None
     return value

@@ -70,7 +70,7 @@ class ServiceCaller:
     """A channel to one service.
 
     Args:
-        name: For messages: "quality".
+        name: Name of the service for messages, such as "quality".
         address: "host:port" or a gRPC target.
         service_name: Full name of the gRPC service.
         patience: How long to wait for it.
@@ -120,7 +120,7 @@ class ServiceCaller:
             raise translated from error
 
     def check(self, response: Any, wanted: int, model: ModelIdentity) -> None:  # noqa: ANN401
-        """Refuses a response with the wrong number of results, or from a different model."""
+        """Rejects a response with the wrong number of results, or from a different model."""
         if len(response.results) != wanted:
             raise InternalError(
                 f"{self.target} returned {len(response.results)} results for {wanted} items"
@@ -154,9 +154,9 @@ class ServiceCaller:
 class _RetryLimit:
     """Decides when the attempts of one call end.
 
-    The wait for a full queue counts from the call's start, the wait for a service that is down from
-    its first failure: a hang is only noticed after the deadline or keepalive, which can be longer
-    than the whole wait.
+    The wait for a full queue counts from the start of the call. The wait for a service that is down
+    counts from the first failure, because a hang is noticed only after the deadline or keepalive,
+    which can take longer than the whole wait.
     """
 
     def __init__(self, patience: Patience) -> None:

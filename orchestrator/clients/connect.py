@@ -34,8 +34,8 @@ def connect(
         The callers, which must be closed, and the ports that use them.
 
     Raises:
-        ConfigError: A hosted model is composed or not in models.yaml, or a TLS or token file is
-            invalid.
+        ConfigError: A hosted model is composed of several or not in models.yaml, or a TLS or token
+            file is invalid.
     """
     options = client_options(shared)
     patience = Patience(settings.call_timeout_s, settings.service_wait_s)

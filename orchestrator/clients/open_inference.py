@@ -1,4 +1,4 @@
-"""An embedder and a comparer that use any Open Inference Protocol server that hosts our ONNX files.
+"""Embeds and compares photos using any Open Inference Protocol server that hosts our ONNX files.
 
 The protocol only transfers tensors: pictures are preprocessed here, as models.yaml defines.
 """
@@ -67,7 +67,7 @@ class OpenInferenceClient:
         self.reject_non_finite = caller.reject_non_finite
 
     async def model(self) -> ModelIdentity:
-        """Checks every graph; the digest covers their metadata in models.yaml and on the server.
+        """Checks every graph; the digest covers all metadata in models.yaml and on the server.
 
         Raises:
             UnavailableError: The server cannot be reached.
@@ -106,7 +106,7 @@ class OpenInferenceClient:
         """Runs a graph.
 
         Args:
-            graph: Its name in models.yaml.
+            graph: Name of the graph in models.yaml.
             items: Inputs of each item in the graph's order; each array's first axis has length 1.
             model: The model that the caller expects.
 

@@ -1,6 +1,6 @@
 """Notifies other programs over HTTP when a run has ended.
 
-Requests are signed as https://www.standardwebhooks.com describes, whose libraries verify them.
+Requests are signed according to https://www.standardwebhooks.com, whose libraries can verify them.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Webhooks:
 
     Args:
         urls: Addresses to send to.
-        secret_file: File with the key of the signatures; a new one in it is used at once.
+        secret_file: File with the key for the signatures; a change takes effect at once.
         delays_s: Pauses between attempts.
 
     Raises:
-        ConfigError: The file is missing or wrong.
+        ConfigError: The file is missing or invalid.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Webhooks:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def announce(self, run: Run) -> None:
-        """Tells all addresses that a run has ended, in the background."""
+        """Notifies all addresses, in the background, that a run has ended."""
         event_id, body = f"msg_{uuid.uuid4().hex}", _event(run)
         for url in self._urls:
             task = asyncio.ensure_future(self._send(url, event_id, body))
@@ -116,10 +116,10 @@ def sign(key: bytes, event_id: str, timestamp: int, body: bytes) -> dict[str, st
 
 
 def read_key(path: Path) -> bytes:
-    """Reads the key on a file's first line: any text, or `whsec_` and its base64.
+    """Reads the key on a file's first line: any text, or `whsec_` followed by base64.
 
     Raises:
-        ConfigError: There is none, or it is too short to be safe.
+        ConfigError: There is no valid key, or it is too short to be safe.
     """
     source = "orchestrator.webhook_secret_file"
     lines = read_user_text(path, source).splitlines()

@@ -1,1 +1,1 @@
-"""What files, sidecars and file names state about photos."""
+"""Reads what files, sidecars and file names state about photos."""

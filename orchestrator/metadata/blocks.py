@@ -22,7 +22,7 @@ _PHOTOSHOP_IPTC, _PHOTOSHOP_EXIF, _PHOTOSHOP_XMP = 1028, 1058, 1060
 """Ids of Photoshop's image resources in PSD and JPEG files."""
 _EXIF_HEADER = b"Exif\0\0"
 _TIFF_LIKE = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR")
-"""Magic numbers of TIFF files, and of RAW files that differ from TIFF only in theirs."""
+"""Magic numbers of TIFF files, and of RAW files that differ from TIFF only in the magic number."""
 _PANASONIC_RAW = b"IIU\0"
 _XMP_START, _XMP_END = b"<x:xmpmeta", b"</x:xmpmeta>"
 _CANON_BOXES = (b"CMT1", b"CMT2", b"CMT3", b"CMT4")
@@ -36,8 +36,8 @@ _SEARCH_BYTES = 2**22
 _IROT = re.compile(rb"\0\0\0\x09irot(.)", re.DOTALL)
 _IMIR = re.compile(rb"\0\0\0\x09imir(.)", re.DOTALL)
 _BY_QUARTER_TURNS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
-"""EXIF orientations by the number of counterclockwise quarter turns, and the mirroring after them:
-none, top to bottom, left to right."""
+"""EXIF orientations for 0 to 3 counterclockwise quarter turns, by the mirroring that follows: none,
+top to bottom (0) or left to right (1)."""
 _SECONDS_TO_1970 = 2082844800
 """Seconds from 1904, the epoch of QuickTime, to 1970."""
 
@@ -147,8 +147,8 @@ def _picture_blocks(content: bytes) -> Blocks:
 def _heif_orientation(content: bytes, exif_orientation: int | None) -> int | None:
     """Finds how a HEIF rotates or mirrors its stored picture; None if that is unclear.
 
-    Its `irot` and `imir` decide, and its EXIF has no effect; but programs that use the EXIF would
-    disagree.
+    Its `irot` and `imir` decide. Its EXIF should have no effect, but some programs use it, so the
+    result is unclear if the EXIF disagrees.
     """
     head = content[:_SEARCH_BYTES]
     turns = {match[1][0] & 3 for match in _IROT.finditer(head)} or {0}
@@ -168,7 +168,7 @@ def _raw_blocks(content: bytes) -> Blocks:
         xmp = content[start : end + len(_XMP_END)] if end > 0 else b""
     if content[4:8] == b"ftyp":
         return _canon_blocks(content, xmp)
-    # Fujifilm, Panasonic and Sigma keep a JPEG with the whole EXIF; Minolta a TIFF
+    # Fujifilm, Panasonic and Sigma embed a JPEG with the whole EXIF; Minolta embeds a TIFF
     for header in (_EXIF_HEADER, b"\0TTW"):
         start = content.find(header, 0, _SEARCH_BYTES)
         if start >= 0:
@@ -228,7 +228,7 @@ def _exif_blocks(
 
 
 def contains_video(content: bytes) -> bool:
-    """Whether an MP4 file follows the picture; programs that remove it may leave its XMP."""
+    """Whether an MP4 file follows the picture; programs that remove the video may keep its XMP."""
     return content.find(b"ftyp", 16) > 0  # a HEIF has its own at offset 4
 
 
@@ -252,11 +252,11 @@ def _parse_iptc(data: bytes) -> dict[int, bytes]:
 
 
 def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields name and content of the outermost boxes of a box-structured file (ISO 14496-12)."""
+    """Yields the known outermost boxes of a box-structured file (ISO 14496-12): name, content."""
     place = 0
     while content[4:8] in _BOX_FILES and place + 16 <= len(content):
         size, name = struct.unpack_from(">I4s", content, place)
-        if size == 1:  # its size follows, in 64 bits
+        if size == 1:  # the size follows, in 64 bits
             (size,) = struct.unpack_from(">Q", content, place + 8)
         if size < 8:  # 0: up to the end of the file
             return

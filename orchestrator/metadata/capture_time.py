@@ -1,4 +1,4 @@
-"""Reads capture times as programs write them, and chooses among those of one photo."""
+"""Parses capture times in the forms that programs write, and chooses one of a photo's times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TIME = (
     r"\s*([aApP][mM])?\s*(Z|[+-]\d\d:?\d\d)?"
 )
 _SEPARATED = re.compile(rf"\s*{_DATE}(?:[T,\s]\s*{_TIME})?")
-"""EXIF, XMP, and what programs made of them: other separators, blanks in place of zeros."""
+"""EXIF and XMP, and programs' variants of them: other separators, blanks in place of zeros."""
 _COMPACT = re.compile(
     r"\s*(\d{4})(\d\d)(\d\d)(?:[T\s]?(\d\d)()(\d\d)(?:(\d\d)(?:[.,](\d+))?)?()(Z|[+-]\d\d:?\d\d)?)?"
 )
@@ -24,10 +24,10 @@ _COMPACT = re.compile(
 _MAX_FRACTION_DIGITS = 9
 _OFFSET = re.compile(r"\s*([+-])(\d\d):?(\d\d)")
 _MAX_OFFSET_MINUTES = 15 * 60
-"""Beyond the 14 hours of Kiribati."""
+"""More than the 14 hours of Kiribati."""
 _OFFSET_STEP_MINUTES, _MAX_DRIFT_MINUTES = 15, 5
-"""Offsets of time zones are multiples of the first; a GPS fix may be older than the shot by less
-than the second value. Both together are a heuristic."""
+"""Offsets of time zones are multiples of the first value; a GPS fix may be older than the shot by
+up to the second. The two together are a heuristic."""
 
 
 def parse_time(text: str, source: str, *, fraction: str = "", offset: str = "") -> CaptureTime:
@@ -41,7 +41,7 @@ def parse_time(text: str, source: str, *, fraction: str = "", offset: str = "") 
         offset: Offset from UTC, if it is stated elsewhere.
 
     Returns:
-        The time; one without values if the text is not a time, or one that does not exist, such as
+        The time; without values if the text is not a time, or is one that does not exist, such as
         the "0000:00:00 00:00:00" of cameras whose clock was never set.
     """
     match = _SEPARATED.match(text) or _COMPACT.match(text)

@@ -35,8 +35,8 @@ _MAX_TEXT = 200
 def capture_times(blocks: Blocks) -> list[CaptureTime]:
     """Returns the times in the EXIF data, the most reliable first; unknown ones have no values.
 
-    The offset from UTC comes from the time's own tag; otherwise from the last change, if the file
-    has not changed since.
+    The offset from UTC comes from the time's own tag; otherwise from that of the last change, if
+    the file has not changed since the photo was taken.
     """
     changed = blocks.image.text(_MODIFY_DATE)
     found = []
@@ -113,7 +113,7 @@ def _f_number(exif: Directory) -> float | None:
 
 
 def _apex(exif: Directory, tag: int) -> float | None:
-    """Reads a base-2 logarithm; None if there is none, for which scanners write 0."""
+    """Reads a base-2 logarithm; None if there is none, in which case scanners write 0."""
     value = exif.number(tag)
     return value if value and abs(value) <= _MAX_APEX else None
 
@@ -127,7 +127,7 @@ def _iso(exif: Directory) -> int | None:
 
 
 def _count(value: int | None) -> int | None:
-    """Returns a count if it is above 0 and fits into 32 bits."""
+    """Returns a count if it is above 0 and fits into 32 bits; otherwise None."""
     return value if value is not None and 0 < value < 2**31 else None
 
 

@@ -28,7 +28,7 @@ def time_in_name(name: str) -> CaptureTime:
         name: Name of the file, without folders.
 
     Returns:
-        The time; one without values if the name has none.
+        The time; without values if the name has none.
     """
     for match in _STAMP.finditer(name):
         day = "".join(filter(str.isdecimal, match["date"]))

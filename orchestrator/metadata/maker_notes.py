@@ -1,6 +1,6 @@
 """Bursts and brackets in the maker notes of cameras.
 
-No maker documents them; places and values are those that ExifTool's tables give
+Manufacturers do not document them; locations and values are from ExifTool's tables
 (https://exiftool.org/TagNames/), under the tag names in the comments.
 """
 
@@ -53,7 +53,7 @@ _NOT_APPLICABLE = 65535
 
 
 def read_maker_note(note: MakerNote, make: str) -> Sequence:
-    """Reads the known parts of a maker note; notes from unsupported makers give nothing.
+    """Reads the known parts of a maker note; the result is empty for unsupported makers.
 
     Args:
         note: The maker note.
@@ -148,9 +148,9 @@ def _whole(tags: Directory, tag: int) -> int | None:
 
 
 def _shorts(tags: Directory, tag: int) -> Callable[[int], int | None]:
-    """Looks up signed 16-bit numbers in one of Canon's arrays; None beyond its end.
+    """Makes a lookup of signed 16-bit numbers in one of Canon's arrays; None beyond its end.
 
-    The first number is the array's size in bytes; what arrays without it mean is unknown.
+    The first number is the array's size in bytes; the layout of arrays without it is unknown.
     """
     raw = tags.raw(tag)
     values = struct.unpack(f"{tags.order}{len(raw) // 2}h", raw[: len(raw) // 2 * 2])

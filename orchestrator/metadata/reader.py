@@ -34,7 +34,7 @@ from orchestrator.metadata.xmp_packet import find_rdf, get_items, get_property, 
 from services.common.errors import InvalidArgumentError
 
 METADATA_VERSION = "4"
-"""Keys the feature cache: raise it whenever `read_metadata` returns something else."""
+"""Part of the cache key: raise it whenever `read_metadata` returns different results."""
 
 IN_FILE = "the file"
 """Source of a mark stored in the photo itself."""
@@ -53,7 +53,7 @@ _PICKS = {
 _DARKTABLE_LABELS = {"0": "Red", "1": "Yellow", "2": "Green", "3": "Blue", "4": "Purple"}
 _MIN_RATING, _MAX_RATING = -1, 5
 _MOTION_PHOTO = ("MotionPhoto", "MicroVideo")
-"""Flags of motion photos, now and before 2019; Samsung writes the first too."""
+"""Flags of motion photos, since 2019 and before; Samsung also writes the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class FileMetadata:
     Attributes:
         capture_times: Known times, the most reliable first.
         camera: Make, model and serial number of the camera; empty if unknown.
-        camera_facts: About the shot.
+        camera_facts: Facts about the shot.
         owner_mark: The owner's mark, without a source.
     """
 
@@ -104,7 +104,7 @@ def read_metadata(content: bytes) -> FileMetadata:
 def read_orientation(content: bytes) -> int | None:
     """Reads how the stored picture of an image file is turned, as an EXIF orientation, 1 to 8.
 
-    The container of a HEIF or AVIF decides, and the EXIF or XMP of other formats.
+    In a HEIF or AVIF, the container decides; in other formats, the EXIF or XMP.
 
     Args:
         content: The whole file.
@@ -130,7 +130,7 @@ def read_sidecar(content: bytes, path: str) -> FileMetadata:
         path: Its path, for the sources.
 
     Raises:
-        InvalidArgumentError: It is not XMP.
+        InvalidArgumentError: The content is not XMP.
     """
     rdf = find_rdf(parse_xmp(content))
     times = [
@@ -163,7 +163,7 @@ def assemble_facts(
     Args:
         path: Path of the photo.
         embedded: What the file states.
-        sidecars: What its sidecars state, by path, the one that counts first.
+        sidecars: What its sidecars state, by path, in order of precedence.
         companions: What its RAW files state, by path.
     """
     stated = [embedded, *sidecars.values()]
@@ -256,14 +256,14 @@ def _owner_mark(rdf: etree._Element) -> OwnerMark:
     """Reads the owner's mark; values that bestshot wrote itself are left out."""
     picks = [flags.get(get_property(rdf, key), "") for key, flags in _PICKS.items()]
     return OwnerMark(
-        rating=_rating(_of_others(rdf, "xmp:Rating")),
+        rating=_rating(_foreign_property(rdf, "xmp:Rating")),
         pick=next(filter(None, picks), ""),
-        label=clean_text(_of_others(rdf, "xmp:Label")) or _darktable_label(rdf),
+        label=clean_text(_foreign_property(rdf, "xmp:Label")) or _darktable_label(rdf),
     )
 
 
-def _of_others(rdf: etree._Element, key: str) -> str:
-    """Returns a property, unless bestshot wrote it, which it repeats under its own name."""
+def _foreign_property(rdf: etree._Element, key: str) -> str:
+    """Returns a property unless bestshot wrote it, and so repeated it in its own namespace."""
     value = get_property(rdf, key)
     return "" if value == get_property(rdf, f"bestshot:{key.partition(':')[2]}") else value
 
@@ -276,7 +276,7 @@ def _darktable_label(rdf: etree._Element) -> str:
 
 
 def _rating(text: str) -> int | None:
-    """Reads the stars or -1; None if there are none, which some programs write as 0."""
+    """Reads a rating in stars, or -1; None if there is none, which some programs write as 0."""
     try:
         value = float(text)
     except ValueError:
@@ -287,7 +287,7 @@ def _rating(text: str) -> int | None:
 
 
 def _merge_marks(marks: Mapping[str, OwnerMark]) -> OwnerMark:
-    """Takes rating and pick from the first source with either, and the label from its first."""
+    """Takes rating and pick from the first source with either, and the first label."""
     verdicts = [
         (name, mark) for name, mark in marks.items() if mark.rating is not None or mark.pick
     ]

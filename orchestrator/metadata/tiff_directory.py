@@ -1,7 +1,7 @@
 """Directories of tags, as in TIFF, EXIF and the maker notes of cameras.
 
-Pillow reads EXIF too, but drops everything after the first damaged tag, and has no way to read the
-maker notes, whose offsets count from elsewhere.
+Pillow reads EXIF too, but drops everything after the first damaged tag, and has no way to read
+maker notes, whose offsets count from other positions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SIZES = {kind: struct.calcsize(f"={code}") for kind, code in _FORMATS.items()}
 _RATIONAL, _SIGNED_RATIONAL = 5, 10
 _ENTRY_BYTES = 12
 _MAX_NUMBERS = 4096
-"""For one tag. The longest one that is read here, Canon's settings, has a few hundred."""
+"""Limit for one tag. The longest one that we read, Canon's settings, has a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Directory:
     """The tags of one directory; damaged ones are missing.
 
     Attributes:
-        block: What its offsets count in.
+        block: The data that its offsets refer to.
         order: Byte order.
-        base: Where in `block` offsets count from.
+        base: The position in `block` that offsets count from.
         entries: Type, count and place in `block` of each tag's data.
     """
 
@@ -39,7 +39,7 @@ class Directory:
     entries: dict[int, tuple[int, int, int]]
 
     def numbers(self, tag: int) -> tuple[float, ...]:
-        """Returns a numeric tag's values, NaN for a fraction without one; empty if no such tag."""
+        """Returns a numeric tag's values, NaN for a division by zero; empty if no such tag."""
         kind, count, place = self.entries.get(tag, (2, 0, 0))
         code = _FORMATS[kind]
         if code == "s":
@@ -102,10 +102,10 @@ def read_directory(block: bytes, order: ByteOrder, offset: int, base: int = 0) -
     """Reads a directory; tags that are damaged or reach beyond the block are left out.
 
     Args:
-        block: What the offsets count in.
+        block: The data that the offsets refer to.
         order: Byte order.
         offset: Where in `block` the directory begins.
-        base: Where in `block` the offsets of its tags count from.
+        base: The position in `block` that the offsets of its tags count from.
     """
     entries: dict[int, tuple[int, int, int]] = {}
     if 0 <= offset <= len(block) - 2:

@@ -1,4 +1,4 @@
-"""Properties of XMP (ISO 16684-1), in files and in sidecars."""
+"""Reads XMP properties (ISO 16684-1) in files and sidecars."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree
 
     Args:
         content: The packet or sidecar.
-        is_damaged: Whether to read as much as possible. The rest is lost, so do not write it back.
+        is_damaged: Whether to read as much as possible. The rest is lost, so the result must not be
+            written back.
 
     Raises:
-        InvalidArgumentError: It is not XMP.
+        InvalidArgumentError: The content is not XMP.
     """
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, recover=is_damaged
@@ -63,7 +64,7 @@ def parse_xmp(content: bytes, *, is_damaged: bool = False) -> etree._ElementTree
 
 
 def _strip(content: bytes) -> bytes:
-    """Removes padding, unless it could be half of a character."""
+    """Removes padding, except in wide encodings, where it could be half of a character."""
     return content if content.startswith(_WIDE) else content.strip(b"\0 \t\r\n")
 
 
@@ -71,7 +72,7 @@ def find_rdf(tree: etree._ElementTree) -> etree._Element:
     """Returns the element that holds the properties.
 
     Raises:
-        InvalidArgumentError: There is none.
+        InvalidArgumentError: There is no such element.
     """
     rdf = next(tree.iter(qualify("rdf:RDF")), None)
     if rdf is None:
@@ -80,7 +81,7 @@ def find_rdf(tree: etree._ElementTree) -> etree._Element:
 
 
 def get_property(rdf: etree._Element, key: str) -> str:
-    """Returns a simple property, an attribute or element of any description; "" if none."""
+    """Returns a simple property, an attribute or child of any description; "" if there is none."""
     for description in iterate_descriptions(rdf):
         if (value := description.get(qualify(key))) is not None:
             return str(value)
@@ -103,6 +104,6 @@ def iterate_descriptions(rdf: etree._Element) -> Iterator[etree._Element]:
 
 
 def qualify(key: str) -> str:
-    """Returns the name of "xmp:Rating" and the like as lxml writes it."""
+    """Expands a prefixed name, such as "xmp:Rating", to the form that lxml uses."""
     prefix, _, local = key.partition(":")
     return f"{{{NAMESPACES[prefix]}}}{local}"

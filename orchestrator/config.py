@@ -150,7 +150,7 @@ class PipelineSettings(Settings):
         return self
 
     def find_use_of_people(self) -> str:
-        """Returns the setting that has no effect without persons; empty if there is none."""
+        """Returns a setting in use that requires persons; empty if there is none."""
         if self.select_best.goal.pick == "everybody":
             return "the goal `everybody`"
         return "people.split_moments" if self.people.split_moments else ""

@@ -380,7 +380,7 @@ def _create_secret() -> Iterator[tuple[str, Path]]:
 
 
 def start_all(supervisor: Supervisor, request: Request) -> str:
-    """Starts the four services and the orchestrator on free ports; returns the latter's address."""
+    """Starts all services and the orchestrator on free ports; returns the latter's address."""
     for name in MODEL_SERVICES:
         supervisor.start(name, ["--address", LOCAL_ADDRESS])
     roots = [str(path.resolve()) for path in (*request.photos, request.out) if path is not None]

@@ -83,7 +83,7 @@ class PartProcess:
         return self._process.exitcode
 
     def close_stdin(self) -> None:
-        """Asks the process to stop, as it also does when this process ends."""
+        """Asks the process to stop, which it also does when this process ends."""
         with self._closing:  # `wait`, in another thread, also closes it once the process has ended
             self._stdin.close()
 

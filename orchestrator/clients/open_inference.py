@@ -67,7 +67,7 @@ class OpenInferenceClient:
         self.reject_non_finite = caller.reject_non_finite
 
     async def model(self) -> ModelIdentity:
-        """Checks every graph; the digest covers all metadata in models.yaml and on the server.
+        """Checks every graph; the digest covers the models.yaml entry and the server's metadata.
 
         Raises:
             UnavailableError: The server cannot be reached.

@@ -1,4 +1,4 @@
-"""Finds a folder's location in its file system, which all its paths share, even bind mounts."""
+"""Finds a folder's location in its file system: the same for all its paths, even in bind mounts."""
 
 from __future__ import annotations
 

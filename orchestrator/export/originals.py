@@ -30,7 +30,7 @@ def is_unchanged(opened: IO[bytes], record: ImageRecord) -> bool:
 def has_changed(folders: AlbumFolders, record: ImageRecord, roots: Sequence[Path]) -> bool:
     """Whether a photo's file no longer has the content that was scored.
 
-    False if the file cannot be read, because its scores then cannot end up with other pixels.
+    False if the file cannot be read: then there are no other pixels that its scores could apply to.
     """
     folder, within = folders.locate(record.path)
     try:

@@ -213,7 +213,7 @@ class OutputFolder:
     # Ownership of files
 
     def check_names(self, names: Iterable[str], *, force: bool) -> None:
-        """Checks that only files that we wrote, and nobody has changed since, will be replaced.
+        """Checks that the only files to be replaced are ours and have not been changed since.
 
         Args:
             names: Paths below the folder that will be written.
@@ -335,7 +335,7 @@ class OutputFolder:
         Args:
             name: Its path below the folder.
             content: Content of the file.
-            is_shared: Whether it also contains data from other programs, so is never removed.
+            is_shared: Whether it also contains data from other programs; then it is never removed.
         """
         entry = _entry(content)
         if is_shared:
@@ -567,7 +567,7 @@ class OutputFolder:
         return [name for name in self._entries if name.startswith(f"{folder}/")]
 
     def claim_logs(self, names: Sequence[str], *, force: bool) -> None:
-        """Removes old log files and lists the new ones as ours, without digests, as logs change.
+        """Removes old logs, and lists the new ones as ours without digests, because logs change.
 
         Raises:
             InvalidArgumentError: Files with these names exist but are not ours.

@@ -222,7 +222,7 @@ def _faces_key(photo: Photo, faces: Sequence[FaceScores | Box], side_px: int) ->
 
 
 def _long_side_for(photo: Photo, faces: Sequence[FaceScores | Box], side_px: float) -> int:
-    """Returns the size to decode a photo at, so that its smallest face fills `side_px` pixels."""
+    """Returns the long side at which the square around the smallest face has `side_px` pixels."""
     width, height = photo.width_px, photo.height_px
     smallest = min(max(face.width * width, face.height * height) for face in faces)
     needed = side_px / max(1.0, FACE_MARGIN * smallest) * max(width, height)

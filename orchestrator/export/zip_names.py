@@ -37,7 +37,7 @@ def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:
     sidecars = sidecar_paths(records)
     groups = {
         record.path: dict.fromkeys((record.path, *record.companion_paths, *sidecars[record.path]))
-        for record in sorted(records, key=lambda record: record.path)  # whatever order callers use
+        for record in sorted(records, key=lambda record: record.path)  # so names never vary
     }
     taken = {
         _fold(str(folder))

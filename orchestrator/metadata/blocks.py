@@ -252,7 +252,7 @@ def _parse_iptc(data: bytes) -> dict[int, bytes]:
 
 
 def _iterate_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the known outermost boxes of a box-structured file (ISO 14496-12): name, content."""
+    """Yields the name and content of each outermost box that we use (ISO 14496-12)."""
     place = 0
     while content[4:8] in _BOX_FILES and place + 16 <= len(content):
         size, name = struct.unpack_from(">I4s", content, place)

@@ -35,8 +35,8 @@ _MAX_TEXT = 200
 def capture_times(blocks: Blocks) -> list[CaptureTime]:
     """Returns the times in the EXIF data, the most reliable first; unknown ones have no values.
 
-    The offset from UTC comes from the time's own tag; otherwise from that of the last change, if
-    the file has not changed since the photo was taken.
+    The offset from UTC comes from the time's own tag; otherwise from the tag for the last change,
+    if the file has not changed since the photo was taken.
     """
     changed = blocks.image.text(_MODIFY_DATE)
     found = []

@@ -263,7 +263,7 @@ def _owner_mark(rdf: etree._Element) -> OwnerMark:
 
 
 def _foreign_property(rdf: etree._Element, key: str) -> str:
-    """Returns a property unless bestshot wrote it, and so repeated it in its own namespace."""
+    """Returns a property; empty if bestshot wrote it, and its own property has the same value."""
     value = get_property(rdf, key)
     return "" if value == get_property(rdf, f"bestshot:{key.partition(':')[2]}") else value
 

@@ -15,7 +15,7 @@ from services.common.imaging.decode import CanonicalImage
 
 
 def name_folders(folders: Sequence[Path]) -> dict[str, Path]:
-    """Chooses each folder's name, which its photos' paths begin with; "" for a single folder.
+    """Chooses a name for each folder, as a prefix of its photos' paths; "" for a single folder.
 
     A name is the last part of a folder's path, or as many parts as it takes to tell the folders
     apart, joined by "_". If the names do not sort in the order of the folders, each name is
@@ -61,7 +61,8 @@ class AlbumFolders:
     def locate(self, path: str) -> tuple[Path, str]:
         """Returns the folder that a photo's path leads into, and its path within that folder.
 
-        A path with none of the names comes from another album; it is looked up in the first folder.
+        A path that begins with none of the names comes from another album, and is looked up in the
+        first folder.
         """
         for name, folder in self.named.items():
             if not name or path.startswith(f"{name}/"):

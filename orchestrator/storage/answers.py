@@ -192,7 +192,7 @@ class SqlAnswers:
         """Calls a lock function on the one connection that holds all locks of this process.
 
         If each call held its own connection, concurrent calls could exhaust the pool and then wait
-        forever for the second connection that each one needs.
+        forever for the second connection that each of them needs.
         """
         with self._locks_guard:
             if self._locks is None:

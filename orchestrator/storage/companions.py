@@ -55,9 +55,10 @@ class FileGroup:
 def group_files(names: Sequence[str]) -> list[FileGroup]:
     """Finds the photos among the files of one folder, and what goes with each.
 
-    A RAW file or video belongs to the picture with the same name, ignoring case. Among several such
-    pictures, it belongs to one whose name matches in case too, otherwise to the first. Pixel phones
-    name the files of one shot differently (`PXL_1.RAW-01.COVER.jpg`, `PXL_1.RAW-02.ORIGINAL.dng`).
+    A RAW file or video belongs to the picture with the same name, ignoring case. If there are
+    several, it belongs to the one whose name also matches in case, otherwise to the first. Pixel
+    phones name the files of one shot differently (`PXL_1.RAW-01.COVER.jpg`,
+    `PXL_1.RAW-02.ORIGINAL.dng`).
 
     A photo counts as a version of another only if both are in the folder. A copy with a number in
     brackets does not count, because browsers and Google Takeout give such names to different

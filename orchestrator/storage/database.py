@@ -348,7 +348,7 @@ def _find_version(engine: Engine) -> str | None:
 
 
 def _upgrade(engine: Engine) -> None:
-    import alembic.command  # takes a quarter of a second, so is imported only when needed
+    import alembic.command  # imported only when needed, because it takes 0.25 s
     import alembic.config
     import alembic.util
 

@@ -42,7 +42,7 @@ class FolderListing:
 
 
 def list_folders(folder: str, allowed_roots: Sequence[Path]) -> FolderListing:
-    """Lists the folders in `folder`; if it is empty, lists the allowed roots.
+    """Lists the folders in `folder`, or the allowed roots if no folder is given.
 
     Raises:
         InvalidArgumentError: The folder is outside the allowed roots, or cannot be read.

@@ -231,7 +231,7 @@ class SqlPeople:
             return _summarize(connection, rows)
 
     def questions(self, limit: int) -> list[PeopleQuestion]:
-        """Asks about the uncertain faces that matter most, the most important first."""
+        """Returns questions about the uncertain faces that matter most, most important first."""
         with self._engine.connect() as connection:
             model = connection.execute(select(identity_models)).one_or_none()
             if model is None:
@@ -378,7 +378,7 @@ def _was_erased(connection: Connection, run_time: datetime.datetime | None) -> b
 
 
 def _erase(connection: Connection) -> int:
-    # first, so that this waits for a run that is just storing vectors
+    # first, so that this waits for any run that is storing vectors now
     connection.execute(update(identity_erasures).values(erase_time=utc_now()))
     gone = delete(features).where(features.c.role == IDENTITY_ROLE)
     count = connection.execute(gone).rowcount
@@ -483,7 +483,7 @@ def _select_persons() -> Select[Any]:
 
 
 def _summarize(connection: Connection, rows: Sequence[Row[Any]]) -> list[PersonSummary]:
-    """Adds to each person a cover and the best face."""
+    """Adds the cover and the best face to each person."""
     ids = [row.id for row in rows]
     covers = _find_covers(connection, ids)
     best = _find_best(connection, ids)
@@ -508,7 +508,7 @@ def _find_covers(connection: Connection, person_ids: Sequence[str]) -> dict[str,
 
 
 def _find_best(connection: Connection, person_ids: Sequence[str]) -> dict[str, PersonFace]:
-    """Returns each person's face in the photo of them with the highest composite score."""
+    """Returns each person's face in the highest-scoring photo that shows the person."""
     order = (images.c.composite_score.desc(), images.c.run_id, images.c.path, faces.c.place)
     rank = func.row_number().over(partition_by=faces.c.person_id, order_by=order)
     ranked = (

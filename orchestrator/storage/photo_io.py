@@ -35,7 +35,7 @@ MAX_PIXEL_BYTES = 256 * 10**6
 """Total size of decoded pictures that are being compared."""
 MAX_RESULT_BYTES = 500 * 10**6
 RESULT_BYTES = 12_000
-"""Memory per photo for an export or explanation, which loads a whole run; measured with 20,000."""
+"""Memory per photo, measured with 20,000, for an export or explanation, which loads a whole run."""
 EXPORT_STALL_S = 120.0
 """Like `STALL_S`, for exports, which build tables of all photos between two files."""
 MAX_THREADS = 8

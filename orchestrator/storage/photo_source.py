@@ -75,7 +75,7 @@ class FolderPhotoSource:
         Args:
             exclude: Patterns as in .gitignore, relative to the album. They are applied after those
                 in the album's .bestshotignore.
-            may_be_empty: Whether the folder may contain no photos.
+            may_be_empty: Whether the folder is allowed to have no photos.
 
         A RAW file beside a picture of the same name is that picture's companion, not a separate
         photo; so are the video of a Live Photo and sidecars. See `group_files`.
@@ -178,7 +178,7 @@ class FolderPhotoSource:
         """Returns the current stamps of photos, except links and those that cannot be opened.
 
         Each file is opened, because a network file system may otherwise return an outdated status.
-        That a folder is inside the album is checked only once, because no content is read.
+        Whether a folder is inside the album is checked only once, because no content is read.
         """
         by_folder: dict[str, list[str]] = {}
         for path in paths:

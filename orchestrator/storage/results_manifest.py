@@ -44,7 +44,7 @@ def read_manifest(folder: Folder, limit: int = _MAX_BYTES) -> dict[str, list[Ent
 
 
 def is_plain(name: str) -> bool:
-    """Whether this is a valid relative path without empty, "." and ".." parts."""
+    """Whether this is a valid relative path without empty, "." or ".." parts."""
     try:
         os.fsencode(name)
     except UnicodeEncodeError:

@@ -43,7 +43,8 @@ HEURISTIC_IN_0_1_0 = ("builtin-quality", "builtin-face")
 RUN_COLUMNS = [runs.c[field.name] for field in dataclasses.fields(Run)]
 """Columns that `run_from_row` needs."""
 MAX_NAMED_DIGESTS = 1000
-"""Above this number of photos, names are read for all photos, because SQL has a size limit."""
+"""Above this number of photos, names are read for all, because SQL statements are limited in size.
+"""
 
 
 def album_values(album: Album) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def add_images(connection: Connection, run_id: str, records: Sequence[ImageRecor
 
 
 KnownFaces = Sequence[tuple[FacePlace, FacePerson]]
-"""The faces in one photo whose person is known."""
+"""The faces of known persons in one photo."""
 
 
 def find_people(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, KnownFaces]:

@@ -64,8 +64,8 @@ class SqlRunQueue:
     Args:
         engine: The database.
         owner_id: Unique id of this orchestrator.
-        takes_over: Whether this one resumes runs whose orchestrator is gone; otherwise they become
-            INTERRUPTED.
+        takes_over: Whether this orchestrator resumes runs that another one has abandoned; otherwise
+            they become INTERRUPTED.
     """
 
     def __init__(self, engine: Engine, owner_id: str, *, takes_over: bool) -> None:

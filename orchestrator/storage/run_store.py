@@ -269,7 +269,7 @@ class SqlRunStore:
             _save_run(connection, run)
 
     def find_changed_images(self, run_id: str, known: Collection[str]) -> list[ImageRecord]:
-        """Returns the results that attempts of the current request changed, except `known`."""
+        """Returns the results that attempts at the current request changed, except `known`."""
         with self._engine.connect() as connection:
             paths = (earlier_change(connection) or {}).get("changed_paths", [])
         return [self.image(run_id, path) for path in paths if path not in known]
@@ -443,7 +443,7 @@ class SqlRunStore:
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            self.run(run_id)  # raises the error if it is the run that is missing
+            self.run(run_id)  # raises NotFoundError if the run itself is missing
             raise NotFoundError("photo", path)
         return StoredPhoto(
             album=album_from_row(row),

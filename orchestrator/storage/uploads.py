@@ -68,7 +68,7 @@ class Upload:
             raise self._not_stored(error) from error
 
     def begin(self, filename: str) -> None:
-        """Begins a photo or a sidecar, whose name may contain folders.
+        """Begins a photo or a sidecar; its name may contain folders.
 
         Raises:
             InvalidArgumentError: The name is not that of a photo or a sidecar.

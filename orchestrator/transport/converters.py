@@ -107,7 +107,7 @@ def run_message(run: Run, *, whole: bool) -> pb.Run:
 
 
 def people_action(action: int) -> PeopleAction:
-    """Translates a kind of correction; raises InvalidArgumentError if there is none."""
+    """Translates a kind of correction; raises InvalidArgumentError if it is unknown."""
     name = pb.PeopleAction.Name(action) if action in pb.PeopleAction.values() else str(action)
     with contextlib.suppress(ValueError):
         return PeopleAction(name.removeprefix("PEOPLE_ACTION_").lower())

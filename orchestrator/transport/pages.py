@@ -351,7 +351,7 @@ class Reader:
         return Page(found, _next_token(total - offset, size, offset, "people"), total)
 
     async def people_questions(self, count: int) -> list[PeopleQuestion]:
-        """Returns the uncertain faces that matter most: `count`, at most 100; 0 means 5.
+        """Returns up to `count` (at most 100; 0 = 5) questions about uncertain faces that matter.
 
         Raises:
             InvalidArgumentError: `count` is negative.

@@ -101,7 +101,7 @@ def _learn_from_pairs(
     orchestrator: str | None,
     data: Path | None,
 ) -> None:
-    """Shows what the answers say about a run's weights; saves proposed ones as profile `keep`."""
+    """Shows what the answers say about a run's weights; with `keep`, saves a proposed profile."""
     from orchestrator.cli.api import open_api
 
     with open_api(orchestrator, data) as api:

@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the log, filled from existing decisions, and columns for what runs took from it."""
+    """Adds the log, filled from existing decisions, and the columns for corrected moments."""
     op.create_table(
         "decision_log",
         sa.Column("album_id", sa.String(32), nullable=False),

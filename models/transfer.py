@@ -94,7 +94,7 @@ def _receive(
     there = _beginning(partial, size_bytes)
     if there == size_bytes:
         return report(there)
-    headers = {"Accept-Encoding": "identity"}  # ranges count encoded bytes
+    headers = {"Accept-Encoding": "identity"}  # a range would count compressed bytes
     if there:
         headers["Range"] = f"bytes={there}-"
     with _broken_transfers(), client.stream("GET", url, headers=headers) as response:

@@ -29,8 +29,9 @@ _TEMPORARY_PREFIX = ".wheel-"
 UNREACHABLE = "the package index cannot be reached"
 POLL_S = 0.2
 STALL_S = 60.0
-"""pip is stopped if it writes nothing for this long. It has its own limits, but tries each address
-six times, which takes minutes. uv has its own limits, and writes into a cache elsewhere."""
+"""pip is stopped if it writes nothing for this long. pip has its own limits, but tries each address
+six times, which takes minutes. uv is left to its own limits, because it writes to a cache that is
+elsewhere."""
 CHUNK_BYTES = 1 << 20
 
 _PIP_OPTIONS = ("--quiet", "--no-input", "--no-deps", "--only-binary", ":all:")

@@ -30,7 +30,7 @@ class TfliteWriter:
     def tensor(
         self, name: str, shape: Sequence[int], dtype: str = "float32", values: Array | None = None
     ) -> int:
-        """Adds a tensor; returns its index. Its first axis is the batch if it has no values."""
+        """Adds a tensor; returns its index. Without values, its first axis is the batch."""
         builder, title = self.builder, self.builder.CreateString(name)
         sizes = builder.CreateNumpyVector(np.array(shape, np.int32))
         signature = np.array(shape, np.int32)

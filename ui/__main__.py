@@ -38,7 +38,7 @@ def main() -> None:
             temporary_folder("bestshot-ui-") as folder,
             tracing("ui", shared.tracing_endpoint),
         ):
-            os.environ["GRADIO_TEMP_DIR"] = str(folder)  # uploads, until they are forwarded
+            os.environ["GRADIO_TEMP_DIR"] = str(folder)  # holds uploads until they are forwarded
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             # Gradio would compute usage statistics with pandas after every event
             os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)

@@ -24,7 +24,7 @@ class Control:
     Attributes:
         key: As in pipeline.yaml.
         label: Shown beside it.
-        kind: Kind of control; a distance is `auto`, a number, or none.
+        kind: Kind of control; for a distance, the user chooses `auto`, a number or no limit.
         maximum: Maximum of the slider, if the setting has no upper bound.
         help: Text below the label, for a setting whose own description names keys or CSV columns.
         words: Labels of the choices; a choice without one is shown as is.
@@ -174,7 +174,7 @@ COMPONENT_COUNT = sum(2 if control.kind == "distance" else 1 for control in CONT
 
 
 def build() -> list[gr.components.Component]:
-    """Adds the controls to the page, in the order of CONTROLS; a distance is two components."""
+    """Adds the controls to the page, in the order of CONTROLS; a distance has two components."""
     made: list[gr.components.Component] = []
     for control in MAIN:
         made += _components(control)
@@ -220,7 +220,7 @@ def fill(described: pb.DescribeSettingsResponse, config: Mapping[str, Any]) -> l
 def overrides(
     values: Sequence[Value], start: pb.Run | pb.DescribeSettingsResponse
 ) -> struct_pb2.Struct:
-    """Returns the components' changes to the config `start`, nested like it."""
+    """Returns the settings in which the components differ from `start`, nested like `start`."""
     config = config_of(start)
     remaining = list(values)
     changed: Config = {}

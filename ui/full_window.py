@@ -16,7 +16,7 @@ CONTENT_SECURITY_POLICY = (
 )
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _FRESH = {"Cache-Control": "no-cache"}
-"""The browser asks each time whether a file has changed."""
+"""Makes the browser check each time whether a file has changed."""
 
 
 def serve_file(folder: Path, name: str) -> Response:

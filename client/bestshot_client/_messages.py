@@ -43,7 +43,7 @@ def new_album(
 
 
 def batches(request: Callable[..., Any], pictures: Sequence[Picture]) -> Iterator[Any]:
-    """Yields requests for pictures, which it reads one after the other, in chunks that fit.
+    """Yields requests that fit into a message; reads the pictures one after the other.
 
     Raises:
         OSError: A file cannot be read.

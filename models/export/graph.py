@@ -65,7 +65,7 @@ class _Half(nn.Module):
 def write(graph: Graph, path: Path, precision: str, facts: dict[str, str]) -> None:
     """Writes an ONNX file with a dynamic batch and `facts` in its metadata, and checks it.
 
-    In half precision this converts the network itself.
+    Half precision also changes `graph.network` itself.
 
     Raises:
         ConfigError: The file's outputs differ from PyTorch's.

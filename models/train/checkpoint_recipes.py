@@ -79,7 +79,7 @@ def to_onnx(network: nn.Module, inputs: dict[str, torch.Tensor], output: str) ->
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
-        optimize=False,  # that would merge weights
+        optimize=False,  # optimizing would merge weights
     )
     assert program is not None
     optimizer.inline(program.model)

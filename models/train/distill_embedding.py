@@ -147,7 +147,7 @@ class ViewMaker:
             view.paste(other.crop(box), box[:2])
         if self.rng.uniform() < 0.5:
             bands = list(view.split())
-            self.rng.shuffle(bands)  # more variety of colours
+            self.rng.shuffle(bands)  # makes colours more varied
             view = Image.merge("RGB", bands)
         for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             view = enhance(view).enhance(float(self.rng.uniform(0.6, 1.4)))

@@ -119,7 +119,7 @@ def split_prelus(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def efficientnet_lite0(published: Path) -> onnx.ModelProto:
-    """Builds the network up to the classifier, with the padding of TensorFlow, which trained it."""
+    """Builds the network up to the classifier; pads as TensorFlow did when it was trained."""
     import torch
 
     state = torch.load(published, map_location="cpu", weights_only=True)

@@ -165,7 +165,7 @@ def make_pair(picture: RgbImage, name: str, rng: np.random.Generator) -> list[Rg
     picture = _shrink(picture, side)
     degrade = DEGRADATIONS[name]
     if rng.uniform() < 0.33:
-        seed = int(rng.integers(2**31))  # so that both have the same direction and sign
+        seed = int(rng.integers(2**31))  # gives both degradations the same direction and sign
         light, gross = np.random.default_rng(seed), np.random.default_rng(seed)
         better = degrade(picture, rng.uniform(-0.2, 0.2), light)
         worse = degrade(picture, rng.uniform(0.6, 1.0), gross)

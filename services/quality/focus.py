@@ -54,7 +54,7 @@ BLURRED, SHARP = 0.20, 0.60
 median of 0.59; blurred by Gaussians of 1, 1.5, 2 and 3 pixels, they have 0.34, 0.27, 0.24, 0.20."""
 
 _NOISE_KERNEL = np.array([1, -2, 1], np.float32)
-"""Along rows and columns it is the difference of two Laplacians (Immerkaer 1996)."""
+"""Applied along rows and columns, it is the difference of two Laplacians (Immerkaer 1996)."""
 _NOISE_BLOCK_PX = 16
 _FLAT_SHARE = 0.1
 

@@ -63,7 +63,7 @@ class Entry(BaseModel):
 
 
 class Batch(BaseModel):
-    """Entries to add, all or none.
+    """Entries to add; if one is refused, none is added.
 
     If the response to a batch is lost, the batch is sent again unchanged: its `request_id` and the
     ids of its entries ensure that nothing is stored twice.

@@ -40,11 +40,11 @@ PROFILE_KEYS = ("description", "pipeline", "services")
 SERVICE_NAMES = ("shared", "models", *MODEL_SERVICES, "orchestrator", "ui")
 
 PROBLEMS_SHOWN = 20
-"""Limit per set of settings, because a long list of wrong values usually comes from one mistake."""
+"""Limit per set of settings, because many wrong values usually come from one mistake."""
 
 Tree = dict[str, Any]
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
-"""A path in which `~` is the home of the process's user."""
+"""A path in which `~` is the home folder of the process's user."""
 
 
 class Settings(BaseModel):
@@ -83,7 +83,7 @@ def read_yaml(path: Path) -> Tree:
 
 @lru_cache(maxsize=16)
 def _parse_once(text: str, source: str) -> object:
-    """Parses a file; each start of a part reads the same few files some twenty times."""
+    """Parses a file; cached, because a part reads the same few files about 20 times at startup."""
     return parse_yaml(text, source)
 
 
@@ -370,7 +370,7 @@ def _annotations(settings: type) -> dict[str, Any]:
 def _model_within(annotation: object, data: Mapping[str, object]) -> type | None:
     """Finds the settings class in `X`, `X | None` or `dict[str, X]`.
 
-    If there are several, as in `X | Y`, it is the one whose `kind` matches the data.
+    If there are several, as in `X | Y`, returns the one whose `kind` matches the data.
     """
     models = _models_within(annotation)
     for model in models[1:]:

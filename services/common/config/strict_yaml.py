@@ -23,7 +23,7 @@ _brief.maxlevel = 3
 def quote(value: object) -> str:
     """`repr(value)`, short enough for a message.
 
-    Unlike `shorten(repr())`, it also limits the work.
+    Unlike `shorten(repr(value))`, it also takes little time for a huge value.
     """
     if isinstance(value, int) and value.bit_length() > INTEGER_BITS:
         return f"an integer of {value.bit_length()} bits"  # repr refuses more than 4,300 digits

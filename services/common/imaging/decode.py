@@ -69,12 +69,12 @@ photo."""
 _SMALL_PIXELS = 2**23
 """Photos of at most this size are rotated as a whole: the copy fits into `OVERHEAD_BYTES`."""
 _SRGB_TOLERANCE = 4
-"""Out of 255. The sRGB profiles of cameras and programs differ from sRGB by 1."""
+"""Out of 255. The sRGB profiles that cameras and programs use differ from sRGB by 1."""
 _END_OF_JPEG = b"\xff\xd9"
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 _MAX_BLANK_FRAMES = 100
 _BLANK_RANGE = 8
-"""Out of 255, because compression adds noise to a blank frame."""
+"""Out of 255; not 0, because compression adds noise to a blank frame."""
 _GARBAGE = 0.01
 """Share of a JPEG's pixels that libjpeg may make up if no data follows its header."""
 
@@ -101,7 +101,7 @@ class CanonicalImage:
 
     @functools.cached_property
     def picture(self) -> Image.Image:
-        """The pixels for Pillow, which copies them, so this is done once."""
+        """The pixels as a Pillow image; cached, because Pillow copies them."""
         return Image.fromarray(self.pixels)
 
     def fit(self, long_side_px: int) -> RgbImage:
@@ -238,7 +238,7 @@ def _fitted_size(size: tuple[int, int], long_side_px: int) -> tuple[int, int]:
 
 
 def _narrowed_width(size: tuple[int, int], long_side_px: int) -> int:
-    """Finds the width after rows are scaled; Pillow scales those of very tall pictures last."""
+    """Finds the width after rows are scaled; in very tall pictures, Pillow scales rows last."""
     is_very_tall = size[1] > _VERY_TALL * size[0]
     return size[0] if is_very_tall else _fitted_size(size, long_side_px)[0]
 
@@ -389,7 +389,7 @@ def _canonical(
 ) -> Image.Image:
     """Rotates upright, converts to sRGB and scales down; the stripes do not affect the pixels.
 
-    As in Pillow's own `resize`, rows are scaled first, because that does not depend on other rows.
+    As in Pillow's own `resize`, rows are scaled first; each row is independent of the others.
     """
     is_small = image.width * image.height <= _SMALL_PIXELS
     if convert.keeps(image) and (is_small or orientation not in _TRANSPOSE):
@@ -527,7 +527,7 @@ def _intent(profile: bytes, mode: str) -> ImageCms.Intent:
 
 
 def _is_srgb(profile: bytes) -> bool:
-    """Whether a profile with sRGB in its name leaves all colours visibly unchanged.
+    """Whether a profile with sRGB in its name leaves all colours visually unchanged.
 
     The name alone is not enough, because linear profiles can have it too. A profile that is sRGB
     under another name is applied, which changes a channel by at most 1.

@@ -16,7 +16,7 @@ MAX_LIGHT = 16.0
 
 
 def find_float_size(content: bytes) -> tuple[int, int] | None:
-    """Returns the width and height, as stored, of such a file; None for other files."""
+    """Returns the stored width and height of a float TIFF; None for other files."""
     if not content.startswith(TIFF_MAGICS):
         return None
     try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Convert = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""From and to uint8, (height, width, 3)."""
+"""Takes and returns uint8, (height, width, 3)."""
 
 _BOX = b"colrnclx"
 _BT2020, _DISPLAY_P3, _PQ, _HLG = 9, 12, 16, 18

@@ -135,7 +135,7 @@ class ModelHost:
         """
         providers, missing = (
             (self._sessions[0].providers, self._sessions[0].missing_providers)
-            if self._sessions  # if there are several graphs, reports those of the first
+            if self._sessions  # with several graphs, reports the providers of the first one
             else ((), ())
         )
         model = model or self.model

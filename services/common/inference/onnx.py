@@ -18,7 +18,7 @@ from services.common.errors import ConfigError
 
 try:
     import onnxruntime
-except ImportError:  # reported once a graph is loaded; models of formulas need none
+except ImportError:  # reported when a graph is loaded; models that are formulas do not need it
     onnxruntime = None
 
 DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")

@@ -88,7 +88,7 @@ def open_channel(address: str, service: str, options: ClientOptions) -> grpc.aio
         address: "host:port"; or for several replicas, which share the calls,
             "dns:///name:port" or "ipv4:host:port,host:port".
         service: Full name of the gRPC service; replicas that report it as not serving are skipped.
-        options: Options of its channel.
+        options: Options of the channel.
 
     Calls without side effects are tried four times within about a second if the service is
     unavailable; use `call_once` for all others. Every call needs its own `timeout`.
@@ -181,7 +181,7 @@ async def call_once(
         method: Method of a stub.
         request: A message; a stream of messages is sent once.
         timeout_s: Timeout of one attempt.
-        options: Options of its channel.
+        options: Options of the stub's channel.
     """
     is_repeatable = hasattr(request, "request_id")
     if is_repeatable and not request.request_id:

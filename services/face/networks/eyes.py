@@ -35,7 +35,7 @@ class Ocec:
     """Width of the crop. Wider crops include the brows and nose, and then closed eyes are mistaken
     for open ones."""
     MIN_EYE_DISTANCE = 0.25
-    """Lower limit, relative to the width of the face: in a profile the eyes overlap."""
+    """Lower limit, relative to the width of the face; in a profile the eyes nearly coincide."""
 
     def __init__(self, session: ModelSession) -> None:
         self._session = session

@@ -74,12 +74,12 @@ class LandmarkPose:
         ],
         np.float64,
     )
-    """The same points of a generic face: right, down, away from the camera; any unit."""
+    """The same points of a generic face, in any unit; axes: right, down, away from the camera."""
     LEVEL_DEGREES = 10.0
     """Correction to the pitch. Without it, the median of 698 portraits (UTKFace) looks down by 12
     degrees; with it, by 2."""
     FOCAL_LENGTH = 4.0
-    """Relative to the side of a square around the face. It is long so that there is little
+    """Relative to the side of a square around the face. A long focal length gives little
     perspective, as when the face is small compared with its distance from the camera."""
 
     def poses(self, faces: Sequence[Sighting], meshes: Sequence[Mesh]) -> list[Pose]:

@@ -30,7 +30,7 @@ UNREACHABLE = "the package index cannot be reached"
 POLL_S = 0.2
 STALL_S = 60.0
 """pip is stopped if it writes nothing for this long. pip has its own limits, but tries each address
-six times, which takes minutes. uv is left to its own limits, because it writes to a cache that is
+six times, which takes minutes. uv is not stopped: it has its own limits, and writes to a cache
 elsewhere."""
 CHUNK_BYTES = 1 << 20
 

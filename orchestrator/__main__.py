@@ -36,7 +36,7 @@ from services.common.rpc.server import Server, ServerOptions, serve_until_stoppe
 logger = logging.getLogger(__name__)
 
 SHARED_UPLOAD_S = 24 * 3600.0
-"""After this time, an upload cannot belong to another orchestrator that shares the data folder."""
+"""An upload that was idle this long cannot belong to another orchestrator with the same folder."""
 SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 
 

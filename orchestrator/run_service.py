@@ -173,7 +173,7 @@ class Curator:
         return pending
 
     def current(self, run: Run) -> Run:
-        """Adds the latest progress to a stored run, because it is stored only every two seconds."""
+        """Adds the latest progress to a stored run; progress is stored only every two seconds."""
         return self._worker.live(run.id) or run
 
     async def run(self, run_id: str) -> Run:
@@ -182,7 +182,7 @@ class Curator:
         return live if live else await asyncio.to_thread(self._store.run, run_id)
 
     async def watch(self, run_id: str) -> AsyncIterator[Run]:
-        """Yields the current state of a run, then later ones; a slow reader misses some."""
+        """Yields the current state of a run, then each later one; a slow reader misses some."""
         seen = -1
         while True:
             run = await self.run(run_id)
@@ -194,7 +194,7 @@ class Curator:
             await self._worker.wait_for_change(run_id, seen)
 
     async def cancel(self, run_id: str) -> Run:
-        """Asks a run to stop, on any orchestrator."""
+        """Asks a run to stop, whichever orchestrator executes it."""
         await asyncio.to_thread(self._queue.cancel, run_id)
         self._worker.stop_cancelled(run_id)
         run = await self.run(run_id)

@@ -61,7 +61,7 @@ class Calls(Protocol):
     """Calls methods of the API; every failure is a BestshotError."""
 
     async def call(self, request: Message) -> Any:  # noqa: ANN401
-        """Calls a method with one answer."""
+        """Calls a method that returns one answer."""
         ...
 
     def stream(self, request: Message) -> AsyncIterator[Any]:
@@ -83,7 +83,7 @@ class ServedCalls:
         self._target = f"the orchestrator at {address}"
 
     async def call(self, request: Message) -> Any:  # noqa: ANN401
-        """Calls a method with one answer."""
+        """Calls a method that returns one answer."""
         timeout_s = LONG_TIMEOUT_S if isinstance(request, _LONG_CALLS) else CALL_TIMEOUT_S
         try:
             return await call_once(
@@ -116,7 +116,7 @@ class LocalCalls:
         self._engine = engine
 
     async def call(self, request: Message) -> Any:  # noqa: ANN401
-        """Calls a method with one answer."""
+        """Calls a method that returns one answer."""
         check_message(request)
         return await getattr(self._orchestrator.servicer, _method(request))(request, None)
 
@@ -342,9 +342,9 @@ def open_api(
     config_folder: Path | None = None,
     writes_to: Sequence[Path] = (),
 ) -> Iterator[Api]:
-    """Opens the API of a served orchestrator, or of the runs in a local data folder.
+    """Opens the API of a served orchestrator, or one for the runs in a local data folder.
 
-    A `bestshot up` with the same data folder may run at the same time.
+    `bestshot up` may be running with the same data folder.
 
     Args:
         orchestrator: Address; None = the data folder.

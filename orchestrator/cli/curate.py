@@ -332,7 +332,7 @@ def _own_orchestrator(
     """Starts an orchestrator and its services; yields its address and the token that it expects."""
     common = ["--config-dir", str(request.config_folder), "--profile", profile]
     files = [read_config_file(path) for path in request.config_files]
-    common += config_flags(MODEL_SERVICES[0], files)  # pipeline settings travel in StartRun
+    common += config_flags(MODEL_SERVICES[0], files)  # pipeline settings are sent in StartRun
     logs = (request.out or request.data_folder).resolve() / LOG_FOLDER
     with contextlib.ExitStack() as stack:
         token = ""
@@ -388,7 +388,7 @@ def start_all(supervisor: Supervisor, request: Request) -> str:
         *("--address", LOCAL_ADDRESS),
         *("--data", str(request.data_folder)),
         *("--set", "resume_runs=false"),
-        *("--set", "database_url=null"),  # a shared database has other orchestrators' runs
+        *("--set", "database_url=null"),  # a shared database contains others' runs
         *("--set", "http_address=null"),
         *("--set", "webhook_urls=[]"),
         *("--set", f"allowed_roots={roots}"),

@@ -1,4 +1,4 @@
-"""Decisions in words, for the command line."""
+"""Describes decisions in words, for the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small album of real pictures that ship with scikit-learn, with variants of each."""
+"""Makes a small album of real pictures that ship with scikit-learn, with variants of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that starts the parts on Linux: it has imported their modules and has no threads.
+"""A process that starts the parts on Linux, has already imported their modules, and has no threads.
 
 Imports take up most of a part's start time; forked processes share them and their memory. A command
 forks this process from itself, because it needs most of these modules too.
@@ -33,7 +33,7 @@ from services.common.platform.processes import (
 )
 
 if TYPE_CHECKING:
-    from multiprocessing.context import ForkProcess  # Windows has none
+    from multiprocessing.context import ForkProcess  # does not exist on Windows
 
 PRELOADED = (
     "orchestrator.run_service",

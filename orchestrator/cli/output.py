@@ -1,4 +1,4 @@
-"""How the commands print: text for people, JSON for programs."""
+"""Prints the output of commands: text for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def print_report(
     as_json: bool,
     is_quiet: bool,
 ) -> None:
-    """Prints an answer as JSON, or a heading, which may contain markup, and lines."""
+    """Prints an answer as JSON, or as lines under a heading, which may contain markup."""
     if as_json:
         print_json(answer) if isinstance(answer, Mapping) else print_message(answer)
         return

@@ -84,7 +84,7 @@ class PartProcess:
 
     def close_stdin(self) -> None:
         """Asks the process to stop, which it also does when this process ends."""
-        with self._closing:  # `wait`, in another thread, also closes it once the process has ended
+        with self._closing:  # in another thread, `wait` also closes it once the process has ended
             self._stdin.close()
 
     def kill(self) -> None:
@@ -119,10 +119,10 @@ def run_part(
         stdin: Becomes its standard input.
     """
     leave_terminal()
-    set_name(f"bs-{name}")  # the command line may be that of the process it was forked from
+    set_name(f"bs-{name}")  # the command line may still be that of the parent
     module = part_module(name)
     receive_signals()
-    os.environ.clear()  # these are from when the launcher started
+    os.environ.clear()  # the launcher's variables may be outdated
     os.environ.update(variables)
     tempfile.tempdir = None  # TMPDIR may have changed
     # If the command's own streams were closed, their objects are None, and files opened since may

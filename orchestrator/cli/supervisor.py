@@ -31,7 +31,7 @@ FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 STEADY_S = 60.0
 """After running this long, a part counts as healthy again, and earlier deaths are forgotten."""
 NOTICE_S = 2.0
-"""A connection can break moments before the system reports that the process behind it died."""
+"""How long a death may take to be reported: a connection can break moments before that."""
 _POLL_S = 0.02
 _TAIL_BYTES, _TAIL_LINES = 16_384, 5
 
@@ -113,7 +113,7 @@ class _Part:
         self.last_end = "the launcher process was killed" if is_lost else _describe(code)
 
     def last_words(self, when: str = "") -> str:
-        """Describes how its last process ended, with the end of its log."""
+        """Describes how the last process ended, with the end of the log."""
         tail = "\n".join(_tail(self.log)[-_TAIL_LINES:])
         end = f"{self.log} ends with:\n{tail}" if tail else f"{self.log} is empty"
         return f"the {self.name} process ended{when} ({self.last_end}); {end}"

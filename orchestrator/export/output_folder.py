@@ -508,7 +508,7 @@ class OutputFolder:
             staging.close()
 
     def _put(self, name: str, place: str, staging: Folder) -> str | None:
-        """Renames a staged file into place; returns a second name of the old file.
+        """Renames a staged file into place; returns the old file's second name.
 
         Returns None if there was no old file, and "" if it got no second name. Without hard links,
         an old file cannot be put back: moving it away first would leave a moment without any file.
@@ -591,7 +591,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def _parent(self, name: str, *, makes: bool = False) -> Iterator[tuple[Folder, str]]:
-        """Opens the folder of a path below the root, one component at a time, without links.
+        """Opens the folder of a path below the root, component by component, following no links.
 
         Raises:
             InvalidArgumentError: A component is a link or not a folder, or the path leads outside.

@@ -83,7 +83,7 @@ class PhotoPictures:
         self._calls = SharedCalls[dict[str, bytes]]()
 
     async def whole(self, photo: Photo, source: Source, long_side_px: int) -> bytes:
-        """Returns a JPEG of a photo of at most `long_side_px`, from the pixels that were scored."""
+        """Returns a JPEG of a photo of up to `long_side_px`, from the pixels that were scored."""
         largest = max(photo.width_px, photo.height_px) or MAX_LONG_SIDE_PX
         wanted = min(long_side_px, largest)
         key = rendition_key(photo.content_digest, wanted)
@@ -112,7 +112,7 @@ class PhotoPictures:
         side_px: int,
         boxes: Sequence[FaceScores | Box],
     ) -> bytes:
-        """Returns a JPEG with faces of a photo in a row, each in a square, in order of `boxes`.
+        """Returns a JPEG of a photo's faces in a row, each in a square, in the order of `boxes`.
 
         They are cut from the photo itself, decoded only as large as the smallest face requires.
 

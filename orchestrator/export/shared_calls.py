@@ -17,7 +17,7 @@ class _Call(Generic[ResultT]):
 
 
 class SharedCalls(Generic[ResultT]):
-    """Runs at most one call per key at a time; for one event loop."""
+    """Runs at most one call per key at a time; for use in a single event loop."""
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call[ResultT]] = {}

@@ -23,10 +23,10 @@ _SUFFIXES = (".xmp", ".XMP")
 
 
 def sidecar_paths(records: Sequence[ImageRecord]) -> dict[str, tuple[str, ...]]:
-    """Lists the paths of each photo's sidecars: those that the run found, otherwise one.
+    """Lists the paths of each photo's sidecars: those that the run found, otherwise a new one.
 
-    That one is named like the photo, with the suffix replaced, as in Adobe's programs. If the names
-    of photos differ only in the suffix, ".xmp" is appended instead.
+    A new one is named like the photo, with the suffix replaced, as in Adobe's programs. If the
+    names of photos differ only in the suffix, ".xmp" is appended instead.
     """
     stems = Counter(PurePosixPath(record.path).with_suffix("") for record in records)
     names: dict[str, tuple[str, ...]] = {}

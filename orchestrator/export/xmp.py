@@ -26,7 +26,7 @@ from orchestrator.metadata.xmp_packet import (
 from orchestrator.records import ImageRecord
 
 RATING_BEST, RATING_FURTHER, RATING_LEFT = 5, 4, 1
-"""Stars."""
+"""Numbers of stars."""
 LABEL_SELECTED, LABEL_REJECTED = "Green", "Red"
 """Names from Lightroom's default set of colour labels; digiKam accepts them too."""
 KEYWORD_PREFIX = "bestshot:"

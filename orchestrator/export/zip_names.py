@@ -17,11 +17,11 @@ _RESERVED = re.compile(
     r"(?=\s*(\.|$))",
     re.IGNORECASE,
 )
-"""Reserved with any suffix. Source: "Naming Files, Paths, and Namespaces", Microsoft."""
+"""Reserved names, with any suffix. Source: "Naming Files, Paths, and Namespaces", Microsoft."""
 
 
 _MAX_FOLDER_BYTES = 200
-"""File systems allow 255; the rest is for a number."""
+"""File systems allow 255; the rest is reserved for a number."""
 
 
 def zip_names(records: Sequence[ImageRecord]) -> Mapping[str, str]:

@@ -229,7 +229,7 @@ def _exif_blocks(
 
 def contains_video(content: bytes) -> bool:
     """Whether an MP4 file follows the picture; programs that remove the video may keep its XMP."""
-    return content.find(b"ftyp", 16) > 0  # a HEIF has its own at offset 4
+    return content.find(b"ftyp", 16) > 0  # a HEIF has an `ftyp` at offset 4
 
 
 def _has_samsung_video(content: bytes) -> bool:

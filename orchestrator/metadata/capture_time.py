@@ -31,7 +31,7 @@ up to the second. The two together are a heuristic."""
 
 
 def parse_time(text: str, source: str, *, fraction: str = "", offset: str = "") -> CaptureTime:
-    """Reads a date with or without time of day.
+    """Parses a date with or without a time of day.
 
     Args:
         text: For example "2024:05:01 10:00:00", "2024: 5: 1 10:00: 0" or
@@ -66,7 +66,7 @@ def parse_time(text: str, source: str, *, fraction: str = "", offset: str = "") 
 
 
 def parse_offset(text: str) -> str:
-    """Reads an offset from UTC; returns it as "+02:00"; empty if it is not an offset."""
+    """Parses an offset from UTC; returns it in the form "+02:00"; empty if it is not an offset."""
     if text.strip() == "Z":
         return "+00:00"
     match = _OFFSET.match(text)
@@ -78,7 +78,7 @@ def parse_offset(text: str) -> str:
 
 
 def derive_offset(local: str, utc: str) -> str:
-    """Derives the offset from UTC from the local time and the GPS time; empty if they don't fit.
+    """Derives the offset from UTC from local time and GPS time; empty if they do not match.
 
     Args:
         local: ISO 8601 without zone.
@@ -99,7 +99,7 @@ def derive_offset(local: str, utc: str) -> str:
 
 
 def choose_time(candidates: Sequence[CaptureTime]) -> CaptureTime:
-    """Chooses the first time of a photo; if it is only a date, the first time on that date.
+    """Chooses the first known time; if that is only a date, the first time of day on that date.
 
     Args:
         candidates: Times that sources state, the most reliable source first; unknown ones are

@@ -1,4 +1,4 @@
-"""Capture times and camera facts in EXIF (CIPA DC-008)."""
+"""Reads capture times and camera facts from EXIF (CIPA DC-008)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times in the names that cameras, phones and messengers give to files."""
+"""Reads times in the names that cameras, phones and messengers give to files."""
 
 from __future__ import annotations
 

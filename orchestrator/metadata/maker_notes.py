@@ -1,4 +1,4 @@
-"""Bursts and brackets in the maker notes of cameras.
+"""Reads which shots belong to bursts and brackets from the maker notes of cameras.
 
 Manufacturers do not document them; locations and values are from ExifTool's tables
 (https://exiftool.org/TagNames/), under the tag names in the comments.

@@ -1,4 +1,4 @@
-"""Directories of tags, as in TIFF, EXIF and the maker notes of cameras.
+"""Reads directories of tags, as in TIFF, EXIF and the maker notes of cameras.
 
 Pillow reads EXIF too, but drops everything after the first damaged tag, and has no way to read
 maker notes, whose offsets count from other positions.

@@ -60,7 +60,7 @@ class LeftOut:
 
 
 class AlbumRules:
-    """Decides what is left out of one album, and counts it.
+    """Decides what is left out of one album, and keeps count.
 
     Args:
         patterns: In the syntax of .gitignore, relative to the album; later patterns win.

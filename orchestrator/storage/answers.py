@@ -59,7 +59,7 @@ def attribute_changes(request: Request) -> Iterator[None]:
 
 
 def earlier_change(connection: Connection) -> dict[str, Any] | None:
-    """Returns what an earlier attempt of the current request recorded; None if it changed nothing.
+    """Returns what an earlier attempt at the current request recorded; None if it changed nothing.
 
     Also None for a call without a request_id.
     """

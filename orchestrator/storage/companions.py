@@ -32,8 +32,8 @@ _EDIT_WORDS = "|".join(
 )
 _EDIT = re.compile(rf"(?P<stem>.+?)(?:~\d+|[-_ ](?:{_EDIT_WORDS})(?:-\d+)?(?P<number>\(\d+\))?)")
 """Names of edits from Pixel phones and Google Photos (`~2`), Lightroom (`-Edit-2`), and Google
-Takeout in the languages that GooglePhotosTakeoutHelper lists. Takeout puts the number that tells
-equal names apart at the end."""
+Takeout in the languages that GooglePhotosTakeoutHelper lists. Takeout puts the number that
+distinguishes equal names at the end."""
 _ORIGINAL = "_original"
 
 
@@ -53,7 +53,7 @@ class FileGroup:
 
 
 def group_files(names: Sequence[str]) -> list[FileGroup]:
-    """Finds the photos among the files of one folder, and what goes with each.
+    """Finds the photos among the files of one folder, and the files that go with each.
 
     A RAW file or video belongs to the picture with the same name, ignoring case. If there are
     several, it belongs to the one whose name also matches in case, otherwise to the first. Pixel

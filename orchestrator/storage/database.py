@@ -95,7 +95,7 @@ DATABASE_ERRORS = (DatabaseUnavailableError, DatabaseFullError, DatabaseUnusable
 def open_database(folder: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
     """Opens the SQLite database in `folder`; creates the folder and the tables if missing.
 
-    WAL with synchronous=FULL: a committed result survives power loss.
+    Uses WAL with synchronous=FULL, so a committed result survives a power loss.
 
     Args:
         folder: Contains the database file.
@@ -152,7 +152,7 @@ def open_postgresql(url: str, password_file: Path | None) -> Engine:
 
 
 def is_shared(engine: Engine) -> bool:
-    """Whether several orchestrators may work on the database."""
+    """Whether several orchestrators may share the database."""
     return engine.dialect.name == POSTGRESQL
 
 

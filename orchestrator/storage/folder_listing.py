@@ -27,7 +27,7 @@ class ListedFolder:
 
 @dataclass(frozen=True)
 class FolderListing:
-    """The folders in `folder`, or the allowed roots if that is None.
+    """The folders in `folder`, or the allowed roots if `folder` is None.
 
     `parent` is None if it is outside the allowed roots; `photo_count` is as in ListedFolder;
     `left_out_count` is the number of folders that are not in the listing because there are too

@@ -97,7 +97,7 @@ class PersonSummary:
 
     Attributes:
         cover: The clearest face.
-        best_face: The face on the best photo; see orchestrator.proto.
+        best_face: The face in the best photo; see orchestrator.proto.
     """
 
     person: Person

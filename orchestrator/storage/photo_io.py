@@ -37,7 +37,7 @@ MAX_RESULT_BYTES = 500 * 10**6
 RESULT_BYTES = 12_000
 """Memory per photo, measured with 20,000, for an export or explanation, which loads a whole run."""
 EXPORT_STALL_S = 120.0
-"""Like `STALL_S`, for exports, which build tables of all photos between two files."""
+"""Like `STALL_S`, but for exports, which build tables of all photos between two writes."""
 MAX_THREADS = 8
 MAX_STALLED_THREADS = 56
 
@@ -216,7 +216,7 @@ class PhotoThreads:
     results: Turns = field(default_factory=lambda: Turns(MAX_RESULT_BYTES))
 
     def hold_results(self, *runs: Run) -> contextlib.AbstractAsyncContextManager[None]:
-        """Reserves room for the results of these runs; over the limit, waits to be the only one."""
+        """Reserves room for these runs' results; if they exceed the limit, takes all room."""
         count = sum(run.summary.photo_count for run in runs if run.summary)
         return self.results.hold(count * RESULT_BYTES)
 

@@ -59,7 +59,7 @@ def album_values(album: Album) -> dict[str, Any]:
 
 
 def album_from_row(row: Row[Any]) -> Album:
-    """Builds an album from a row that has its columns, among others."""
+    """Builds an album from a row that contains its columns, and possibly others."""
     first, *others = album_folders(row.folder)
     created = utc(row.create_time)
     assert created is not None

@@ -175,7 +175,7 @@ def _safe_path(filename: str) -> Path:
     """Returns a path below the upload's folder, without "..", control characters or leading dots.
 
     Raises:
-        InvalidArgumentError: It is not the name of a photo or a sidecar, or is too deep.
+        InvalidArgumentError: The name is not that of a photo or a sidecar, or has too many folders.
     """
     parts = [_safe_name(part) for part in re.split(r"[/\\]", filename)]
     parts = [part for part in parts if part]
@@ -187,7 +187,8 @@ def _safe_path(filename: str) -> Path:
         )
     if len(parts) > _MAX_DEPTH:
         raise InvalidArgumentError(
-            "filename", f"{filename!r} is in {len(parts) - 1} folders; at most {_MAX_DEPTH - 1}"
+            "filename",
+            f"{filename!r} is in {len(parts) - 1} folders; at most {_MAX_DEPTH - 1} are allowed",
         )
     return Path(*parts)
 

@@ -510,7 +510,7 @@ def proposal_message(found: Proposal) -> pb.TuneRunResponse:
 def pair_message(
     pair: AskedPair, decisions: Mapping[str, Decision], penalties: PersonPenalties
 ) -> pb.ShotPair:
-    """Translates a pair; decisions by content digest."""
+    """Translates a pair; `decisions` are keyed by content digest."""
     left, right = (
         image_message(record, decisions.get(record.content_digest), penalties)
         for record in (pair.left, pair.right)

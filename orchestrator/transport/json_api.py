@@ -119,7 +119,7 @@ class SkippingQuery(PageQuery):
     """A page of a list that supports skipping items."""
 
     skip: Annotated[int, Field(le=MAX_INT, json_schema_extra={"minimum": 0})] = 0
-    """items to skip before the page; not together with page_token"""
+    """number of items to skip before the page; cannot be combined with page_token"""
 
 
 class ImagesQuery(SkippingQuery):
@@ -132,7 +132,7 @@ class ImagesQuery(SkippingQuery):
     search: str = ""
     """only photos whose path, reason, camera, capture time or a person's name contains this text"""
     camera: str = ""
-    """only photos of this camera"""
+    """only photos taken with this camera"""
     capture_date: str = ""
     """only photos taken on this day, such as 2024-05-01, or in this month or year"""
     person_id: str = ""
@@ -247,7 +247,7 @@ class JsonApi:
         return {"clusters": page.items, "next_page_token": page.next_page_token}
 
     async def statistics(self, run_id: str) -> object:
-        """Counts a run's photos: by filter, by score, by cluster size."""
+        """Counts a run's photos by filter, score, cluster size, camera, date and person."""
         return models.make_statistics(await self._reader.statistics(run_id))
 
     async def diff(self, run_id: str, other_run_id: str) -> object:

@@ -136,7 +136,7 @@ class OrchestratorServicer(orchestrator_pb2_grpc.OrchestratorServiceServicer):
     ) -> pb.UploadAlbumResponse:
         album_id = new_id(request_id)
         known = await asyncio.to_thread(self._store.find_album, album_id)
-        if known is not None:  # an earlier attempt at this request was complete
+        if known is not None:  # an earlier attempt at this request succeeded
             count = await asyncio.to_thread(count_photos, Path(known.folder))
             return pb.UploadAlbumResponse(album=converters.album_message(known), photo_count=count)
         display_name = ""

@@ -1,4 +1,4 @@
-"""`bestshot up`, `serve` and `token`: what an operator runs."""
+"""`bestshot up`, `serve` and `token`: commands for operators."""
 
 from __future__ import annotations
 

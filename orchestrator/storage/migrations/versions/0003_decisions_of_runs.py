@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the column; earlier runs recorded none."""
+    """Adds the column; earlier runs recorded no decisions."""
     op.add_column("runs", sa.Column("decisions", sa.JSON, nullable=False, server_default="{}"))
 
 

@@ -47,7 +47,7 @@ def main() -> None:
     exit code 2; if the data folder is in use, with exit code 1.
     """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    own.add_argument("--data", type=Path, help="data folder: database, lock")
+    own.add_argument("--data", type=Path, help="data folder, with the database and its lock")
     parsed, _ = own.parse_known_args()
     try:
         folder = data_folder(parsed.data)  # first, because it contains profiles

@@ -255,7 +255,7 @@ def _check_options(parsed: URL) -> None:
         except (ProgrammingError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"orchestrator.database_url: {name[:100]!r} is not a libpq option; "
-                f"an example of an option is ?sslmode=verify-full"
+                f"a valid example is ?sslmode=verify-full"
             ) from error
 
 

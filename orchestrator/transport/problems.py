@@ -47,7 +47,7 @@ class ProblemType:
 PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "ARGUMENT_INVALID": ProblemType(
         "A parameter or a field of the body is invalid",
-        "`field` names it and `detail` says what would be right.",
+        "`field` names it, and `detail` says what is expected.",
     ),
     "IMAGE_INVALID": ProblemType(
         "A picture cannot be read", "Check that the file opens in another program."

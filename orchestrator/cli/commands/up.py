@@ -147,7 +147,7 @@ def token(
         str, typer.Argument(help="Name of the token's owner: letters, digits, - and _.")
     ],
     scope: Annotated[
-        ScopeName, typer.Option(help="What it allows; each scope includes those before it.")
+        ScopeName, typer.Option(help="What the token allows; each scope includes those before it.")
     ],
     days: Annotated[
         int | None,

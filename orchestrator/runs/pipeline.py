@@ -75,7 +75,12 @@ from orchestrator.runs.stored_features import (
     stack_miniatures,
 )
 from orchestrator.runs.versions import find_versions
-from orchestrator.runs.who_is_where import WhoIsWhere, record_people, split_moments
+from orchestrator.runs.who_is_where import (
+    WhoIsWhere,
+    describe_people,
+    record_people,
+    split_moments,
+)
 from orchestrator.storage.companions import is_film, is_raw_file
 from orchestrator.storage.people_store import IDENTITY_ROLE
 from orchestrator.storage.photo_io import PhotoThreads, StalledError
@@ -279,6 +284,7 @@ class Pipeline:
         goal, picks = self._settings.select_best.goal, [one for one in selected if one.is_selected]
         self._notes.extend(describe_shortfall(goal, len(selected), len(picks)))
         shown = [record.person_ids for record in records]
+        self._notes.extend(describe_people(shown, known.persons))
         self._notes.extend(describe_everybody(goal, shown, missing, known.persons))
         await progress.advance(len(photos))
         await progress.report()

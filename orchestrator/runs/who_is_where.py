@@ -21,6 +21,7 @@ from orchestrator.domain.people.persons import Person, Persons, find_familiar, l
 from orchestrator.domain.people.sub_moments import Company, split_by_people
 from orchestrator.domain.scoring import find_shown, rate_trust
 from orchestrator.domain.sets import SetKind
+from orchestrator.domain.wording import pluralize
 from orchestrator.records import ImageRecord, Run, utc_now
 from orchestrator.runs.selection import Moments, family_pairs
 from orchestrator.storage.people_store import SqlPeople
@@ -68,6 +69,25 @@ def _find_persons(record: ImageRecord, known: Sequence[tuple[FacePlace, str]]) -
         if number is not None:
             people[number] = person
     return tuple(people) if any(people) else ()
+
+
+def describe_people(photos: Sequence[Sequence[str]], persons: Persons) -> list[str]:
+    """Returns a note on the people recognized; none if nobody was.
+
+    Args:
+        photos: Ids of the persons in each photo; "" for faces of nobody known.
+        persons: The persons.
+    """
+    present = {person for photo in photos for person in photo}
+    familiar = find_familiar(photos, persons) & present
+    if not familiar:
+        return []
+    photo_count = sum(not familiar.isdisjoint(photo) for photo in photos)
+    who = "1 person" if len(familiar) == 1 else f"{len(familiar)} people"
+    note = f"Recognized {who} in {pluralize(photo_count, 'photo')}"
+    unnamed = sum(not persons[person].name for person in familiar)
+    advice = "; name them under People, or with `bestshot people name`" if unnamed else ""
+    return [f"{note}{advice}."]
 
 
 def store_persons(records: Sequence[ImageRecord], persons: Persons) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from orchestrator.domain.people.persons import Person
 from orchestrator.records import ImageRecord, Run, RunState, utc_now
 from orchestrator.runs.who_is_where import (
     WhoIsWhere,
+    describe_people,
     people_log,
     read_persons,
     record_people,
@@ -73,3 +74,12 @@ def test_a_run_can_be_repeated_with_the_persons_that_it_recorded(
     ]
     assert read_persons(run) == {key: PERSONS[key] for key in known.persons}
     assert store_persons(again, known.persons) == run.persons
+
+
+def test_a_run_says_whom_it_recognized() -> None:
+    persons = {**PERSONS, "d": Person("d", "", is_ignored=False)}
+    passer_by = [("c",), ("", "d")]
+    assert describe_people(passer_by, persons) == []
+    assert describe_people([*passer_by, ("a", "b")], persons) == ["Recognized 1 person in 1 photo."]
+    (note,) = describe_people([*passer_by, ("c",), ("c", "a")], persons)
+    assert note.startswith("Recognized 2 people in 3 photos; name them")

@@ -15,9 +15,13 @@ from typing import IO, Any
 
 from sqlalchemy import (
     URL,
+    Column,
     Connection,
     Engine,
     ExceptionContext,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
     Table,
     create_engine,
     event,
@@ -41,6 +45,7 @@ from tenacity import (
 
 from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.records import utc_now
+from orchestrator.storage.tables import identity_erasures, metadata
 from services.common.errors import (
     BestshotError,
     ConfigError,
@@ -63,6 +68,13 @@ BUSY_TIMEOUT_S = 30.0
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 6_218_744_312
 """Key of PostgreSQL's advisory lock for migrations; an arbitrary number."""
+_VERSION = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""Alembic's own table, whose only row is the version of the others."""
 _CONNECT_ARGUMENTS = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -323,13 +335,24 @@ def _set_pragmas(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> Non
 
 
 def migrate(engine: Engine) -> None:
-    """Migrates the tables to the current version; concurrent migrations run one at a time.
+    """Creates or migrates the tables, in one transaction; simultaneous callers take turns.
 
     Raises:
         ConfigError: The tables are newer than the code.
     """
-    if _find_version(engine) != newest_version():
-        _upgrade(engine)
+    if _find_version(engine) == newest_version():
+        return
+    with engine.begin() as connection:
+        if is_shared(engine):
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        else:
+            # Python's driver would not start a transaction before statements that create tables
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        tables = inspect(connection).get_table_names()
+        if {*metadata.tables, _VERSION.name}.isdisjoint(tables):
+            _create(connection)
+        else:
+            _upgrade(connection)
 
 
 def newest_version() -> str:
@@ -339,28 +362,33 @@ def newest_version() -> str:
 
 
 def _find_version(engine: Engine) -> str | None:
-    """Returns the version of the tables; None before the first migration."""
+    """Returns the version of the tables; None if there are none yet."""
     with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
+        if not inspect(connection).has_table(_VERSION.name):
             return None
-        version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        version: str | None = connection.scalar(select(_VERSION.c.version_num))
         return version
 
 
-def _upgrade(engine: Engine) -> None:
+def _create(connection: Connection) -> None:
+    """Creates at once what the migrations would create step by step, which takes far longer."""
+    metadata.create_all(connection)
+    connection.execute(identity_erasures.insert().values(id=1))
+    _VERSION.create(connection)
+    connection.execute(_VERSION.insert().values(version_num=newest_version()))
+
+
+def _upgrade(connection: Connection) -> None:
     import alembic.command  # imported only when needed, because it takes 0.25 s
     import alembic.config
     import alembic.util
 
     config = alembic.config.Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    with engine.begin() as connection:
-        if is_shared(engine):
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-        config.attributes["connection"] = connection
-        try:
-            alembic.command.upgrade(config, "head")
-        except alembic.util.CommandError as error:
-            raise ConfigError(
-                f"the database was created by a newer version of bestshot ({error}); use that one"
-            ) from error
+    config.attributes["connection"] = connection
+    try:
+        alembic.command.upgrade(config, "head")
+    except alembic.util.CommandError as error:
+        raise ConfigError(
+            f"the database was created by a newer version of bestshot ({error}); use that one"
+        ) from error

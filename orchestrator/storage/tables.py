@@ -1,4 +1,4 @@
-"""The database tables. Migrations create them; a test checks that migrations and tables agree."""
+"""The database tables as new databases have them; a test checks that migrations create the same."""
 
 from __future__ import annotations
 

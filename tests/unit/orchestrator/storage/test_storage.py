@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import alembic.command
 import alembic.config
@@ -19,7 +20,8 @@ from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.domain.decisions import (
@@ -119,26 +121,64 @@ def image(path: str, **changes: object) -> ImageRecord:
     return ImageRecord(path=path, **values)  # type: ignore[arg-type]
 
 
-def test_current_tables_need_no_alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_database(tmp_path).dispose()
+def test_only_older_tables_need_alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "alembic.command", None)
-    open_database(tmp_path).dispose()
-    (tmp_path / DATABASE_NAME).unlink()
+    for _ in range(2):
+        engine = open_database(tmp_path)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0021'")
+    engine.dispose()
     with pytest.raises(ImportError):
         open_database(tmp_path)
 
 
-def test_migrations_create_the_tables_that_the_code_uses(engine: Engine) -> None:
-    with engine.connect() as connection:
+def describe_tables(connection: Connection) -> dict[str, Any]:
+    """Returns all that the database knows about its tables, and the rows that new ones have."""
+    inspector = inspect(connection)
+    tables: dict[str, Any] = {}
+    for name in inspector.get_table_names():
+        tables[name] = (
+            sorted(map(repr, inspector.get_columns(name))),
+            inspector.get_pk_constraint(name),
+            sorted(map(repr, inspector.get_foreign_keys(name))),
+            sorted(map(repr, inspector.get_indexes(name))),
+            sorted(map(repr, inspector.get_unique_constraints(name))),
+            connection.execute(text(f'SELECT * FROM "{name}"')).all(),
+        )
+    return tables
+
+
+def configure(connection: Connection) -> alembic.config.Config:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def test_new_databases_have_the_tables_that_migrations_create(engine: Engine) -> None:
+    with engine.begin() as connection:
+        created = describe_tables(connection)
+        alembic.command.downgrade(configure(connection), "base")
+        assert not set(metadata.tables) & set(inspect(connection).get_table_names())
+        alembic.command.upgrade(configure(connection), "head")
+        assert describe_tables(connection) == created
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_migration_that_fails_changes_nothing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        alembic.command.downgrade(configure(connection), "0015")
+        connection.execute(text("CREATE TABLE identity_erasures (id INTEGER)"))
+        before = describe_tables(connection)
+    with pytest.raises(DBAPIError, match="identity_erasures"):
+        migrate(engine)
+    with engine.connect() as connection:
+        assert describe_tables(connection) == before
 
 
 def test_decisions_from_before_the_log_are_in_the_log(engine: Engine) -> None:
     with engine.begin() as connection:
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
-        config.attributes["connection"] = connection
-        alembic.command.downgrade(config, "0003")
+        alembic.command.downgrade(configure(connection), "0003")
         connection.execute(metadata.tables["albums"].insert().values(album_values(album())))
         connection.execute(
             metadata.tables["decisions"]
@@ -160,10 +200,7 @@ def test_runs_stored_without_faults_get_faults_for_their_own_thresholds(engine: 
         one = dataclasses.replace(run(run_id), config=config)
         store.save_results(one, [image("a.jpg", **scores), image("b.jpg")])
     with engine.begin() as connection:
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(ROOT / "orchestrator/storage/migrations"))
-        config.attributes["connection"] = connection
-        alembic.command.downgrade(config, "0007")
+        alembic.command.downgrade(configure(connection), "0007")
     migrate(engine)
     assert store.image("lenient", "a.jpg").face_faults == (FaceFault.NOT_SMILING,)
     assert store.image("strict", "a.jpg").face_faults == (

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from orchestrator.cli.demo import make_album
+from orchestrator.cli.demo import VARIANTS, make_album
 from tests.integration.command import Curated, curate
 from tests.integration.parts import Part, model_services
 
@@ -17,6 +18,10 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two scenes of six shots each, a subfolder, and three files that are not pictures."""
     folder = tmp_path_factory.mktemp("album")
     make_album(folder)
+    for path in folder.iterdir():  # the cascades need three times as long for the demo's size
+        with Image.open(path) as opened:
+            small = opened.resize((opened.width * 6 // 10, opened.height * 6 // 10))
+        small.save(path, quality=VARIANTS[path.stem.partition("-")[2]][1])
     (folder / "more").mkdir()
     (folder / "flower-4-dark.jpg").rename(folder / "more" / "=2+5 flower.jpg")
     (folder / "empty.jpg").write_bytes(b"")

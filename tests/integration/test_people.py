@@ -65,7 +65,8 @@ def served(curated: Curated, tmp_path: Path) -> Iterator[Served]:
     for path, image in curated.images.items():
         if image["quality"]:
             digests.setdefault(image["content_digest"], path)
-    chosen = sorted(digests)[:5]
+    selected = {digest for digest, path in digests.items() if curated.images[path]["is_selected"]}
+    chosen = [*sorted(selected), *sorted(digests.keys() - selected)][:5]
     engine = open_database(tmp_path / "data")
     cache = SqlFeatureCache(engine, RunMetrics(CollectorRegistry()))
     for number, digest in enumerate(chosen):

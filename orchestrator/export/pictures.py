@@ -152,8 +152,11 @@ class PhotoPictures:
         if preview is None:
             return None
         with Image.open(io.BytesIO(preview)) as opened:
-            pixels = np.asarray(opened.convert("RGB"))
-        jpeg = encode_thumbnail(cut_face(pixels, box, side_px), 0, quality=90)
+            left, _, right, _ = _square(opened.size, box)
+            scale = min(1.0, side_px / (right - left))
+            opened.draft("RGB", (round(opened.width * scale), round(opened.height * scale)))
+            cut = _cut(opened, box, side_px)
+        jpeg = encode_thumbnail(np.asarray(cut.convert("RGB")), 0, quality=90)
         self._kept.keep(key, jpeg)
         return jpeg
 
@@ -240,13 +243,21 @@ def cut_face(pixels: RgbImage, face: FaceScores | Box, side_px: int) -> RgbImage
     Returns:
         uint8, (side_px, side_px, 3).
     """
-    height, width = pixels.shape[:2]
+    return np.asarray(_cut(Image.fromarray(pixels), face, side_px))
+
+
+def _cut(picture: Image.Image, face: FaceScores | Box, side_px: int) -> Image.Image:
+    size = (side_px, side_px)
+    return picture.resize(size, Image.Resampling.BICUBIC, box=_square(picture.size, face))
+
+
+def _square(size: tuple[int, int], face: FaceScores | Box) -> tuple[float, float, float, float]:
+    """Returns left, top, right and bottom of the square around a face, in pixels."""
+    width, height = size
     side = min(FACE_MARGIN * max(face.width * width, face.height * height), width, height)
     left = min(max(0.0, (face.left + face.width / 2) * width - side / 2), width - side)
     top = min(max(0.0, (face.top + face.height / 2) * height - side / 2), height - side)
-    box = (left, top, left + side, top + side)
-    cut = Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(cut)
+    return left, top, left + side, top + side
 
 
 def _pixel_bytes(photo: Photo, long_side_px: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -82,6 +83,10 @@ def test_people_are_named_merged_corrected_and_erased(page: Page, system: GridSy
     page.get_by_role("link", name="People", exact=True).click()
     persons = page.locator(".person")
     expect(persons).to_have_count(PERSON_COUNT)
+    covers = page.locator(".person img")
+    for cover in covers.all():
+        expect(cover).to_have_attribute("src", re.compile("data:image/jpeg"))
+        assert cover.evaluate("image => image.decode().then(() => image.naturalWidth)") == 256
     persons.nth(2).hover()
     first = page.get_by_label("Name of an unnamed person").first
     first.fill("Anna")
@@ -98,6 +103,7 @@ def test_people_are_named_merged_corrected_and_erased(page: Page, system: GridSy
     assert [person.name for person in people if person.is_important] == ["Anna"]
     page.get_by_role("button", name="Undo").click()
     expect(star).to_have_attribute("aria-pressed", "false")
+    expect(covers.first).to_have_attribute("src", re.compile("data:image/jpeg"))  # kept
     page.get_by_role("button", name="Yes").click()
     expect(persons).to_have_count(PERSON_COUNT - 1)
     page.get_by_role("button", name="Undo").click()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,7 +14,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ui.client import PAGE_SIZE, Orchestrator
+from ui.client import PAGE_SIZE, Orchestrator, OrchestratorError
 from ui.full_window import serve_file, serve_page
 from ui.http_errors import http_errors
 from ui.people.persons import face_json, person_json, question_json
@@ -20,8 +22,9 @@ from ui.people.persons import face_json, person_json, question_json
 STATIC = Path(__file__).parent / "static"
 PEOPLE_URL = "/people"
 _BOX_SIZE = 4
-SCREEN_COUNT = 40
+SCREEN_COUNT = 32
 """Persons on the first page of the list: enough to fill a screen, and quick to read."""
+Pixels = Annotated[int, Field(ge=0, le=512)]
 
 
 class Face(BaseModel):
@@ -102,17 +105,32 @@ class _PeopleView:
         """Serves the page."""
         return serve_page(STATIC / "people.html")
 
-    async def persons(self, token: str = "") -> dict[str, Any]:
-        """Returns a page of persons."""
+    async def persons(self, token: str = "", covers_px: Pixels = 0) -> dict[str, Any]:
+        """Returns a page of persons, with pictures of their faces if `covers_px` is not 0.
+
+        A first screen of pictures takes half as long in one response as in a request for each.
+        """
         size = PAGE_SIZE if token else SCREEN_COUNT
         request = pb.ListPeopleRequest(page_size=size, page_token=token)
         with http_errors():
             answer = await self._api.call(self._api.stub.ListPeople, request)
-        return {
-            "persons": list(map(person_json, answer.people)),
-            "next": answer.next_page_token,
-            "total": answer.total_count,
-        }
+        persons = list(map(person_json, answer.people))
+        if covers_px:
+            covers = [self._picture(person.cover, covers_px) for person in answer.people]
+            for person, picture in zip(persons, await asyncio.gather(*covers), strict=True):
+                person["cover"]["picture"] = picture
+        return {"persons": persons, "next": answer.next_page_token, "total": answer.total_count}
+
+    async def _picture(self, face: pb.PersonFace, side_px: int) -> str | None:
+        """Returns a data URL; None if there is no picture, for example because the file is gone."""
+        request = pb.GetThumbnailRequest(
+            run_id=face.run_id, path=face.path, long_side_px=side_px, face_box=face.place.box
+        )
+        try:
+            answer = await self._api.call(self._api.stub.GetThumbnail, request)
+        except OrchestratorError:
+            return None
+        return f"data:image/jpeg;base64,{base64.b64encode(answer.jpeg).decode()}"
 
     async def faces(self, person_id: str, token: str = "") -> dict[str, Any]:
         """Returns a page of a person's faces."""

@@ -1,7 +1,7 @@
 // Starts the People view and carries out the user's actions.
 
 import { byId, element, plural } from "/cull/files/elements.js";
-import { place } from "./faces.js";
+import { place, readPersons } from "./faces.js";
 import { empty, renderPersons, renderQuestions } from "./list.js";
 import { renderPerson } from "./person.js";
 import { read, send } from "./server.js";
@@ -27,7 +27,7 @@ class People {
     const loading = (this.loading = {}); // a later call replaces it
     let more = "";
     try {
-      const [first, faces] = await Promise.all([read("/people/persons"), id ? readFaces(id) : []]);
+      const [first, faces] = await Promise.all([readPersons(), id ? readFaces(id) : []]);
       Object.assign(this, { persons: first.persons, total: first.total, faces });
       if (id) await this.#loadMore(first.next);
       else more = first.next;

@@ -195,7 +195,10 @@ def test_a_run_is_cancelled_and_resumed_and_another_tab_follows(page: Page, syst
     page.get_by_role("button", name="Start run").click()
     newest = pb.ListRunsRequest(page_size=1)
     wait_until(
-        lambda: any(r.state == pb.RUN_STATE_RUNNING for r in system.stub.ListRuns(newest).runs)
+        lambda: any(
+            run.state == pb.RUN_STATE_RUNNING and len(run.stages) > 1
+            for run in system.stub.ListRuns(newest).runs
+        )
     )
     os.kill(quality, signal.SIGSTOP)  # the run cannot end before it is cancelled
     expect(page.locator(".progress.running .stage").nth(1)).to_be_visible()

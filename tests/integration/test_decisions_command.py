@@ -134,16 +134,18 @@ def test_answers_about_pairs_are_imported_counted_and_undone(done: Access, tmp_p
     answers = [
         entry("a1", "prefer", photos[0], photos[1], run_id="r"),
         entry("a2", "unsure", photos[1], photos[2]),
+        entry("a22", "unsure", photos[0], photos[2]),
     ]
     file.write_text(json.dumps({"entries": answers}))
-    assert "added 2 of 2 entries" in run(done, "decisions", "import", file)
+    assert "added 3 of 3 entries" in run(done, "decisions", "import", file)
     assert f"prefer {photos[0]['path']} to {photos[1]['path']}" in run(done, "decisions", "list")
-    assert "2 pairs answered" in progress()
+    assert "3 pairs answered" in progress()
     assert "Too few answers to learn from: 1 choice in 1 moment" in progress()
     assert "nothing to save" in run(done, "tune", "--pairs", "--keep", "mine", code=1)
     assert "--keep needs --pairs" in run(done, "tune", "--keep", "mine", code=2)
     run(done, "decisions", "undo", "a1")
-    run(done, "decisions", "undo", "a2")
+    run(done, "decisions", "undo", "a2")  # not the start of a22's ID
+    run(done, "decisions", "undo", "a22")
     assert "0 pairs answered" in progress()
 
 

@@ -72,7 +72,8 @@ def undo(
     with open_api(orchestrator, data) as api:
         album_id = api.find_album(album).id
         entries = api.decisions(album_id)
-        named = [known.id for known in entries if known.id.startswith(entry)] if entry else [""]
+        ids = ["", *(known.id for known in entries)]
+        named = [entry] if entry in ids else [one for one in ids if one.startswith(entry)]
         if not named:
             raise ConfigError(f"no entry starts with {entry!r}; run `bestshot decisions list`")
         if len(named) > 1:

@@ -35,9 +35,9 @@ class OrchestratorServiceStub(object):
     anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
     repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
     fewer if their answers exceed 64 MiB in total. An answer that was lost or exceeds 1 MiB is rebuilt
-    from the data stored at that time. The same id with a different request is INVALID_ARGUMENT. A
-    changing call without a request_id must not be repeated, because its first attempt may have
-    succeeded even if the answer was lost.
+    from the data stored when the call is repeated. The same id with a different request is
+    INVALID_ARGUMENT. A changing call without a request_id must not be repeated, because its first
+    attempt may have succeeded even if the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
@@ -282,9 +282,9 @@ class OrchestratorServiceServicer(object):
     anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
     repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
     fewer if their answers exceed 64 MiB in total. An answer that was lost or exceeds 1 MiB is rebuilt
-    from the data stored at that time. The same id with a different request is INVALID_ARGUMENT. A
-    changing call without a request_id must not be repeated, because its first attempt may have
-    succeeded even if the answer was lost.
+    from the data stored when the call is repeated. The same id with a different request is
+    INVALID_ARGUMENT. A changing call without a request_id must not be repeated, because its first
+    attempt may have succeeded even if the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field
@@ -881,9 +881,9 @@ class OrchestratorService(object):
     anything again (except that ExportRun writes again if the orchestrator died before it could answer). A
     repeated call waits while the first one is still running. The newest 10,000 calls are remembered, or
     fewer if their answers exceed 64 MiB in total. An answer that was lost or exceeds 1 MiB is rebuilt
-    from the data stored at that time. The same id with a different request is INVALID_ARGUMENT. A
-    changing call without a request_id must not be repeated, because its first attempt may have
-    succeeded even if the answer was lost.
+    from the data stored when the call is repeated. The same id with a different request is
+    INVALID_ARGUMENT. A changing call without a request_id must not be repeated, because its first
+    attempt may have succeeded even if the answer was lost.
 
     Every text has at most 4096 bytes and no NUL character, every list at most 1000 items unless its
     field says otherwise, config_overrides at most 64 KiB, every number is finite, and every field

@@ -54,7 +54,7 @@ MAIN = (
             "count": "a number of photos from the whole album",
             "share": "a share of the photos in the album",
             "all_but_failures": "all except failed shots",
-            "everybody": "the best of each moment, plus a good photo of everybody",
+            "everybody": "the best of each moment, plus a good photo of each person",
         },
     ),
     Control(
@@ -63,7 +63,7 @@ MAIN = (
         "count",
         1000,
         help="Only if the goal is a number of photos. Photos that you keep come first, and all of "
-        "them are picked even if there are more.",
+        "them are picked even if they exceed this number.",
     ),
     Control(
         "select_best.max_images_per_cluster",
@@ -152,8 +152,8 @@ ADVANCED: dict[str, tuple[Control, ...]] = {
             "select_best.person_penalties.eyes_closed",
             "Penalty: eyes closed",
             "number",
-            help="Added if the worst prominent face has its eyes closed: in full if all faces are "
-            "as bad, about half if the others are good.",
+            help="Added if the worst prominent face has closed eyes: in full if all faces are as "
+            "bad, by about half if the others are good.",
         ),
         Control(
             "select_best.person_penalties.face_turned",

@@ -28,8 +28,8 @@ class BestshotError(Exception):
         message: What happened, as a sentence.
         reason: Machine-readable reason, such as "ARGUMENT_INVALID" or "NOT_FOUND"; empty if the
             server could not be reached.
-        field: The field of the request that is wrong; empty if the error is not about one.
-        metadata: The names in the message, such as the kind and the id of a missing resource.
+        field: The request field that is wrong; empty if the error is not about one.
+        metadata: Values that the message mentions, such as the kind and id of a missing resource.
         retry_delay_s: Seconds to wait before trying again; None if the server named no delay.
     """
 
@@ -67,7 +67,7 @@ class ImageError(Exception):
 
 
 def error_of(error: grpc.RpcError) -> BestshotError:
-    """Translates a failed call, with the details that the server sent."""
+    """Converts a gRPC error, with the details that the server sent."""
     details = list(_details(error))
     info = _first(details, error_details_pb2.ErrorInfo())
     request = _first(details, error_details_pb2.BadRequest())
@@ -95,7 +95,7 @@ def _details(error: grpc.RpcError) -> Iterator[Any]:
 
 
 def _first(details: list[Any], wanted: Any) -> Any:  # noqa: ANN401
-    """Returns the first detail of the type of `wanted`; None if there is none."""
+    """Returns the first detail of the same type as `wanted`; None if there is none."""
     return next((wanted for detail in details if detail.Unpack(wanted)), None)
 
 

@@ -495,7 +495,7 @@ def _describe_company(
 def _describe_judged(candidate: Candidate, judged: Sequence[int], persons: Persons) -> str:
     """Says whose faces count, if not all do; empty otherwise."""
     words = describe_judged(candidate, judged, persons)
-    return f"; only the faces of {words} count" if words else ""
+    return f"; only these faces count: {words}" if words else ""
 
 
 def describe_judged(candidate: Candidate, judged: Sequence[int], persons: Persons) -> str:
@@ -503,7 +503,7 @@ def describe_judged(candidate: Candidate, judged: Sequence[int], persons: Person
     people = {candidate.person_ids[place] for place in judged if candidate.person_ids}
     named = list_persons(people - {""}, persons)
     is_unknown = bool(judged) and (not people or "" in people)
-    return list_words([*filter(None, [named]), *(["people not recognized"] if is_unknown else [])])
+    return list_words([*filter(None, [named]), *(["unrecognized people"] if is_unknown else [])])
 
 
 def _explain_for_person(verdict: Verdict, found: BroughtIn, persons: Persons) -> str:
@@ -548,7 +548,7 @@ def describe_everybody(
     if not missing:
         return ()
     who = list_persons(missing, persons)
-    return (f"No pick shows {who}, because none of their photos can be picked.",)
+    return (f"Not in any pick: {who}, because none of their photos can be picked.",)
 
 
 def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:
@@ -557,8 +557,8 @@ def _explain_for_goal(verdict: Verdict, parameters: SelectionParameters) -> str:
     if verdict.coverage is None:
         value, limit = format_comparison(score, parameters.min_score_threshold)
         return (
-            f"Also selected: it clears all floors (score {value}, minimum {limit}), and the goal "
-            f"leaves out only failures{faults}."
+            f"Also selected: it meets all minimums (score {value}, minimum {limit}), and the goal "
+            f"leaves out only failed shots{faults}."
         )
     others = pluralize(verdict.coverage.moment_count, "other pick")
     return (
@@ -587,7 +587,7 @@ def _explain_beyond_goal(verdict: Verdict, coverage: Coverage) -> str:
     if coverage.ahead is not None:
         return f"{start}, and {coverage.ahead}, which ranks higher, was not selected either."
     if coverage.last_value is None:
-        return f"{start}, and at least that many are always kept."
+        return f"{start}, and the photos that are always kept fill that number."
     cause = (
         f"this moment already has {pluralize(coverage.moment_count, 'pick')}"
         if coverage.moment_count
@@ -695,9 +695,9 @@ def _describe_win(verdict: Verdict) -> str:
     if not verdict.tied_count:
         return ""
     others = "another shot" if verdict.tied_count == 1 else f"{verdict.tied_count} other shots"
-    text = f", preferred in direct comparison to {others} with about the same score"
+    text = f", preferred in a direct comparison to {others} with about the same score"
     if verdict.uncompared_count:
-        text += f" ({verdict.uncompared_count} more were not compared: too many ties)"
+        text += f" (not compared: {verdict.uncompared_count} more, because of too many ties)"
     return text
 
 

@@ -9,8 +9,10 @@ _MAX_DIGITS = 15
 
 
 def pluralize(count: int, noun: str) -> str:
-    """Formats a count with its noun, for example "1 photo" or "2 photos"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """Formats a count with its noun, for example "1 photo", "2 photos" or "2 people"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} people" if noun == "person" else f"{count} {noun}s"
 
 
 def list_words(words: Sequence[str]) -> str:

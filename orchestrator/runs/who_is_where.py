@@ -83,8 +83,7 @@ def describe_people(photos: Sequence[Sequence[str]], persons: Persons) -> list[s
     if not familiar:
         return []
     photo_count = sum(not familiar.isdisjoint(photo) for photo in photos)
-    who = "1 person" if len(familiar) == 1 else f"{len(familiar)} people"
-    note = f"Recognized {who} in {pluralize(photo_count, 'photo')}"
+    note = f"Recognized {pluralize(len(familiar), 'person')} in {pluralize(photo_count, 'photo')}"
     unnamed = sum(not persons[person].name for person in familiar)
     advice = "; name them under People, or with `bestshot people name`" if unnamed else ""
     return [f"{note}{advice}."]

@@ -37,7 +37,7 @@ ORIENTATIONS = (
     *("Undefined", "TopLeft", "TopRight", "BottomRight", "BottomLeft"),
     *("LeftTop", "RightTop", "RightBottom", "LeftBottom"),
 )
-"""ImageMagick's names of the EXIF orientations 0 to 8."""
+"""ImageMagick's names for EXIF orientations 0 to 8."""
 SWAPPED = (5, 6, 7, 8)
 SRGB = "sRGB"
 TIMEOUT_S = 60
@@ -54,7 +54,7 @@ class Tried:
         is_turned: Whether its orientation is other than 1.
         has_profile: Whether it has a colour profile whose name does not include sRGB.
         is_marked: Whether it was read and marked as damaged.
-        is_size_same: Whether exiftool states the same size; None if it does not state a size.
+        is_size_same: Whether exiftool reports the same size; None if it reports none.
         difference: Largest difference of a patch, out of 255; None if it was not compared.
     """
 

@@ -40,7 +40,7 @@ def build(api: Orchestrator, album: gr.Textbox, limits: UploadLimits) -> gr.HTML
             with gr.Group():
                 folder = gr.Textbox(
                     label="Folder of photos",
-                    info="On the machine that runs bestshot, with its subfolders. List several "
+                    info="On the machine that runs bestshot; subfolders are included. List several "
                     "folders one per line; of identical photos, the one in the folder listed first "
                     "is preferred. Photos are never changed.",
                     placeholder="~/Pictures/trip",

@@ -18,9 +18,9 @@ from ui.templating import empty, html, problem, render
 from ui.views.bar import choose_run
 
 _ADVICE = {
-    pb.RUN_STATE_FAILED: "Scores computed so far are kept: fix the problem, then resume the run.",
+    pb.RUN_STATE_FAILED: "The scores computed so far are kept: fix the problem, then resume the run.",
     pb.RUN_STATE_INTERRUPTED: "The orchestrator stopped before the run was complete. "
-    "Scores computed so far are kept: resume the run.",
+    "The scores computed so far are kept, so you can resume the run.",
 }
 _RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED)
 

@@ -80,7 +80,7 @@ def curate(
         typer.Option(
             metavar="ADDRESS",
             help="Address of a running orchestrator; settings given here override its own. "
-            "Otherwise one is started for this run.",
+            "By default, one is started for this run.",
         ),
     ] = None,
     config_dir_: ConfigDir = None,

@@ -75,7 +75,9 @@ def undo(
         ids = ["", *(known.id for known in entries)]
         named = [entry] if entry in ids else [one for one in ids if one.startswith(entry)]
         if not named:
-            raise ConfigError(f"no entry starts with {entry!r}; run `bestshot decisions list`")
+            raise ConfigError(
+                f"no entry has an ID that starts with {entry!r}; run `bestshot decisions list`"
+            )
         if len(named) > 1:
             raise ConfigError(
                 f"{entry!r} is ambiguous ({len(named)} entries); run `bestshot decisions list`"

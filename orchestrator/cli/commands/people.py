@@ -131,7 +131,7 @@ def name(
     with open_api(orchestrator, data) as api:
         found = _find(api, person)
         _correct(api, "NAME", person_id=found.id, name=new_name)
-    print(f"named {_label(found)} {new_name.strip()}")
+    print(f"{_label(found)} is now called {new_name.strip()}")
 
 
 @app.command()
@@ -237,7 +237,7 @@ def undo(
 
 @app.command()
 def erase(orchestrator: Address = None, data: Data = None) -> None:
-    """Delete the identity vectors of all faces, which are biometric data."""
+    """Delete the identity vectors (biometric data) of all faces."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api

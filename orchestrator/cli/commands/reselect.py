@@ -38,7 +38,7 @@ def reselect(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Regroup and reselect with different settings, using a run's stored scores, as a new run."""
+    """Create a new run that regroups and reselects with different settings, using a run's stored scores."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api

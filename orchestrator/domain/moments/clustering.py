@@ -189,7 +189,7 @@ def pairwise_distances(
 ) -> Distances:
     """Computes distances between photos: float64, (n, n), zero diagonal, exactly symmetric.
 
-    Works in blocks of rows: some BLAS builds crash on a large product with its own transpose.
+    Works in blocks of rows: some BLAS builds crash when they multiply a large matrix by its own transpose.
     """
     vectors = embeddings.astype(np.float64)
     similarity = np.vstack(
@@ -347,8 +347,8 @@ def _crowd_groups(shots: _Shots, metric: str, diameter: float, note: Note) -> ND
     note(
         f"{len(shots):,} photos look so alike that they form too many pairs to be grouped all "
         f"at once. They were grouped in blocks of {BLOCK_COUNT:,}, and the groups were then "
-        f"joined. No two photos of a group are farther apart than the scene distance "
-        f"({diameter:g}), but moments may be split differently from those of a smaller album."
+        f"joined. No two photos in a group are farther apart than the scene distance "
+        f"({diameter:g}), but moments may be split differently than in a smaller album."
     )
     return crowd_groups(shots.rows(), to_cosine_distance(diameter, metric), MAX_PAIR_COUNT)
 

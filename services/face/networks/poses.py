@@ -113,7 +113,7 @@ class LandmarkPose:
 
 
 def _clip_angle(degrees: float) -> float:
-    """Clips to -90 to 90, because the API has no faces that look away from the camera."""
+    """Clips to -90 to 90, because the API cannot represent faces that look away from the camera."""
     return min(max(degrees, -90.0), 90.0)
 
 

@@ -279,7 +279,7 @@ class Grid {
     if (total) return;
     byId("scroller").append(
       element("div", { class: "empty" },
-        element("h2", { text: "No photos match" }),
+        element("h2", { text: isFiltered ? "No photos match" : "No photos" }),
         element("p", { text: isFiltered ? "Remove a filter, or search for something else." : "This run has no photos." })),
     );
   }

@@ -158,7 +158,7 @@ class People {
 
   mark(person, action) {
     const who = person.name || "This person";
-    const text = `${who} will ${action === "important" ? "" : "no longer "}count as important from the next run.`;
+    const text = `From the next run on, ${who} will ${action === "important" ? "" : "no longer "}count as important.`;
     return this.correct({ action, person_id: person.id }, text);
   }
 

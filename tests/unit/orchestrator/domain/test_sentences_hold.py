@@ -354,7 +354,7 @@ def check_best(one: Judged, judged: dict[str, Judged]) -> None:
         (value,) = one.stated(rf"; {top.candidate.path} scores (-?[\d.]+), but")
         assert value > score
     else:
-        assert "preferred in direct comparison to" in one.sentence
+        assert "preferred in a direct comparison to" in one.sentence
 
 
 def check_copy(one: Judged, original: Judged) -> None:

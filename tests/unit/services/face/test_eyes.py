@@ -13,7 +13,7 @@ from tests.unit.services.face.graphs import FloatArray, Graph, crop_to_picture, 
 
 
 def contour(upper: float, lower: float, width: float = 30.0) -> FloatArray:
-    """Returns 71 points of an eye; `upper` and `lower` are lid distances over its width."""
+    """Returns 71 points of an eye; `upper` and `lower` are the distances of the lids, as fractions of the eye's width."""
     points = np.zeros((71, 2), np.float32)
     along = np.linspace(0, 1, 9)
     points[:9, 0] = along * width
@@ -30,7 +30,7 @@ def face(picture: FloatArray, eyes: tuple[tuple[float, float], tuple[float, floa
 
 
 def mesh() -> Mesh:
-    """Returns a mesh with eyes of 60 pixels at (400, 450) and (600, 450)."""
+    """Returns a mesh with eyes 60 pixels wide at (400, 450) and (600, 450)."""
     points = np.zeros((468, 3), np.float32)
     points[[33, 133, 362, 263], 0] = 370, 430, 570, 630
     points[[33, 133, 362, 263], 1] = 450

@@ -176,7 +176,7 @@ def test_comparisons_of_a_moment_are_limited_and_the_sentences_mention_it(
     sentences = explain(selection, verdicts)
     assert sorted(verdict.rank for verdict in verdicts) == list(range(1, len(crowd) + 1))
     assert all(sentences)
-    assert f"({limit} more were not compared" in sentences[-1]
+    assert f"(not compared: {limit} more" in sentences[-1]
     lost = [
         sentence
         for verdict, sentence in zip(verdicts, sentences, strict=True)

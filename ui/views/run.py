@@ -18,7 +18,8 @@ from ui.templating import empty, html, problem, render
 from ui.views.bar import choose_run
 
 _ADVICE = {
-    pb.RUN_STATE_FAILED: "The scores computed so far are kept: fix the problem, then resume the run.",
+    pb.RUN_STATE_FAILED: "The scores computed so far are kept. Fix the problem, then resume the "
+    "run.",
     pb.RUN_STATE_INTERRUPTED: "The orchestrator stopped before the run was complete. "
     "The scores computed so far are kept, so you can resume the run.",
 }

@@ -38,7 +38,7 @@ def reselect(
     orchestrator: Address = None,
     data: Data = None,
 ) -> None:
-    """Create a new run that regroups and reselects with different settings, using a run's stored scores."""
+    """Make a new run from a run's stored scores: regroup and reselect with different settings."""
     from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
     from orchestrator.cli.api import open_api

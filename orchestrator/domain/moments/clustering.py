@@ -189,7 +189,8 @@ def pairwise_distances(
 ) -> Distances:
     """Computes distances between photos: float64, (n, n), zero diagonal, exactly symmetric.
 
-    Works in blocks of rows: some BLAS builds crash when they multiply a large matrix by its own transpose.
+    Works in blocks of rows: some BLAS builds crash when they multiply a large matrix by its own
+    transpose.
     """
     vectors = embeddings.astype(np.float64)
     similarity = np.vstack(

@@ -57,8 +57,8 @@ class FsaNet:
 class LandmarkPose:
     """Head pose from six points: fits a rigid generic face to them (PnP).
 
-    The result is noisier than a trained network's, because real faces differ from the proportions
-    of `FACE`.
+    The result is noisier than a trained network's, because real faces do not have exactly the
+    proportions of `FACE`.
     """
 
     POINTS = (1, 152, 33, 263, 61, 291)

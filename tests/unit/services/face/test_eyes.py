@@ -13,7 +13,7 @@ from tests.unit.services.face.graphs import FloatArray, Graph, crop_to_picture, 
 
 
 def contour(upper: float, lower: float, width: float = 30.0) -> FloatArray:
-    """Returns 71 points of an eye; `upper` and `lower` are the distances of the lids, as fractions of the eye's width."""
+    """Returns 71 points of an eye; the lids' distances are fractions of its width."""
     points = np.zeros((71, 2), np.float32)
     along = np.linspace(0, 1, 9)
     points[:9, 0] = along * width

@@ -25,21 +25,26 @@ remove_runtime = if $(PIP) show -q $(1) 2> /dev/null; then \
 	$(PIP) uninstall -q -y onnxruntime onnxruntime-gpu; rm -f .venv/.*-stamp; fi
 PINS := pyproject.toml protos/pyproject.toml constraints.txt
 
+announce = @echo 'installing into .venv, which takes a minute or two the first time'
+
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
 
 # Compiling every module of every package takes time and 100 MB; Python compiles modules when it imports them.
 .venv/.runtime-$(RUNTIME)-stamp: $(PINS) | $(BIN)/pip
+	$(announce)
 	@$(call remove_runtime,$(OTHER))
 	$(INSTALL) --no-compile -e ./protos -e '.[$(RUNTIME),raw]'
 	touch $@
 
 .venv/.ui-$(RUNTIME)-stamp: $(PINS) | $(BIN)/pip
+	$(announce)
 	@$(call remove_runtime,$(OTHER))
 	$(INSTALL) --no-compile -e ./protos -e '.[$(RUNTIME),ui,parquet,raw]'
 	touch $@
 
 .venv/.dev-stamp: $(PINS) | $(BIN)/pip
+	$(announce)
 	@$(call remove_runtime,onnxruntime-gpu)
 	$(INSTALL) --no-compile -e ./protos -e '.[dev]'
 	touch $@

@@ -173,6 +173,7 @@ async def serve(
         parts.queue.recover()
     server = Server(
         address=settings.address,
+        key="orchestrator.address",
         service_names=[SERVICE_NAME],
         register=lambda grpc_server: (
             orchestrator_pb2_grpc.add_OrchestratorServiceServicer_to_server(

@@ -322,7 +322,7 @@ def _lock_logs(folder: Path) -> int | None:
     except BlockingIOError:
         raise FailedPreconditionError(
             f"another bestshot command is writing its logs to {folder}; wait for it to finish, or "
-            f"use another folder"
+            f"stop it if it is `bestshot up`, or pass another --data or --out"
         ) from None
     except OSError:  # some network file systems cannot lock folders
         return None

@@ -12,6 +12,7 @@ import yaml
 from orchestrator.config import PipelineSettings
 from orchestrator.domain.goal import BEST_OF_MOMENTS
 from orchestrator.domain.preferences import MIN_MOMENT_COUNT, split_folds
+from orchestrator.domain.wording import pluralize
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Run, check_completed
 from orchestrator.review.evaluation import (
@@ -94,7 +95,7 @@ def tune(store: SqlRunStore, log: SqlDecisionLog, cache: FeatureCache, run: Run)
     if count < MIN_DECISION_COUNT or len(moments) < MIN_MOMENT_COUNT:
         raise FailedPreconditionError(
             f"need at least {MIN_DECISION_COUNT} decisions in {MIN_MOMENT_COUNT} moments to tune; "
-            f"this run has {count} decisions in {len(moments)} moments"
+            f"this run has {pluralize(count, 'decision')} in {pluralize(len(moments), 'moment')}"
         )
     return propose(decided, run)
 

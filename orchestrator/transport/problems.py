@@ -121,7 +121,10 @@ async def answer_invalid(request: Request, error: Exception) -> Response:
 async def answer_http(request: Request, error: Exception) -> Response:
     """Answers an HTTP error, such as an unknown path."""
     assert isinstance(error, HTTPException)
-    answer = _problem(error.status_code, str(error.detail), HTTP_REASON)
+    detail = error.detail
+    if error.status_code == 404:  # from the router, so the path itself is unknown
+        detail = f"there is nothing at {request.url.path}; {DOCS_PATH} lists all calls"
+    answer = _problem(error.status_code, detail, HTTP_REASON)
     answer.headers.update(error.headers or {})
     if error.status_code == 405:  # from one route, but others may have the same path
         answer.headers["Allow"] = ", ".join(sorted(_find_methods(request)))

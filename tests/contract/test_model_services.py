@@ -262,6 +262,7 @@ async def test_an_unexpected_failure_returns_a_request_id_and_no_internals() -> 
     server = Server(
         metrics=Metrics(),
         address="127.0.0.1:0",
+        key="quality.address",
         service_names=["bestshot.quality.v1.QualityService"],
         register=lambda grpc_server: quality_pb2_grpc.add_QualityServiceServicer_to_server(
             Failing(), grpc_server

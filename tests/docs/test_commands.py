@@ -31,7 +31,17 @@ SETTINGS = {
 DOCKER_ARGUMENTS = set(
     re.findall(r"^ARG (\w+)", (ROOT / "deploy/docker/Dockerfile").read_text(), re.MULTILINE)
 )
-FOREIGN = ("cd", "createdb", "curl", "exiftool", "export", "grpcurl", "pg_dump", "pg_restore")
+FOREIGN = (
+    "cd",
+    "createdb",
+    "curl",
+    "exiftool",
+    "export",
+    "grep",
+    "grpcurl",
+    "pg_dump",
+    "pg_restore",
+)
 """Programs of others, whose arguments are not ours; another test reads the grpcurl calls."""
 
 

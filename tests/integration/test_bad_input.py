@@ -198,6 +198,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         text = fails(tmp_path, "serve", "quality", "--address", address)
     assert f"cannot listen on {address}: the port is in use" in text
+    assert "(quality.address)" in text
 
 
 def test_an_orchestrator_that_does_not_answer(tmp_path: Path, photos: Path) -> None:

@@ -262,7 +262,7 @@ def test_all_other_resources_can_be_read(system: System) -> None:
         ("/runs/{run}/image", 400, "path", "path: is missing"),
         ("/runs/{run}/explanation?path=torn.jpg", 409, "", "could not be read"),
         ("/settings?profile=x", 400, "profile", "there is no profile 'x'"),
-        ("/nowhere", 404, "", "Not Found"),
+        ("/nowhere", 404, "", "nothing at /api/v1/nowhere; /api/v1/docs lists all calls"),
     ],
 )
 def test_a_problem_is_returned_as_json(

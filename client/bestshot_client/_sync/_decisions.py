@@ -73,7 +73,7 @@ class Decisions(Calls):
     def undo_decision(
         self, album_id: str, entry_id: str = "", *, decided_by: str = "", run_id: str = ""
     ) -> pb.UndoDecisionResponse:
-        """Undoes a decision ("" = the last one); an undo can be undone too."""
+        """Undoes a decision ("" = the last one), at once in `run_id`; an undo can be undone too."""
         request = pb.UndoDecisionRequest(
             album_id=album_id, entry_id=entry_id, decided_by=decided_by, run_id=run_id
         )

@@ -229,6 +229,7 @@ class ServiceParts:
 
         return Server(
             address=host.settings.address,
+            key=f"{host.role}.address",
             service_names=[host.service_name, INFERENCE_SERVICE_NAME],
             register=register,
             warm_up=warm_up,

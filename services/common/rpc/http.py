@@ -91,8 +91,8 @@ def _bind(address: str, key: str) -> socket.socket:
         listener = _listen(host, int(port))
     except OSError as error:
         raise ConfigError(
-            f"cannot listen on {address}: {error.strerror}. Stop the other program or choose "
-            f"another address ({key})"
+            f"cannot listen on {address}: {error.strerror}. Stop the other program, which may be "
+            f"another bestshot, or choose another address ({key})"
         ) from error
     # Connections inherit this; asyncio sets it only for sockets with an explicit protocol. Without
     # it, the body of a response waits 40 ms for the client to acknowledge the headers.

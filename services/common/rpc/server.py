@@ -108,6 +108,7 @@ class Server:
 
     Args:
         address: "host:port"; port 0 picks a free one.
+        key: Setting that the address comes from, for errors.
         service_names: Full names of the services that `register` adds.
         register: Adds the servicers to the server.
         options: Options for serving callers.
@@ -121,6 +122,7 @@ class Server:
         self,
         *,
         address: str,
+        key: str,
         service_names: Sequence[str],
         register: Callable[[grpc.aio.Server], None],
         options: ServerOptions,
@@ -163,12 +165,12 @@ class Server:
         reflection.enable_server_reflection(
             (*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
-        self.address = self._bind(address)
+        self.address = self._bind(address, key)
 
-    def _bind(self, address: str) -> str:
+    def _bind(self, address: str, key: str) -> str:
         host, port = split_address(address)
         if not port:
-            raise ConfigError(f"address {address!r} is not of the form host:port")
+            raise ConfigError(f"{key}: address {address!r} is not of the form host:port")
         self._options.check_host(host)
         try:
             if self._options.credentials is None:
@@ -180,7 +182,8 @@ class Server:
         if bound_port == 0:
             raise ConfigError(
                 f"cannot listen on {address}: the port is in use, or the host is not one of "
-                f"this machine's. Stop the other program or choose another address"
+                f"this machine's. Stop the other program, which may be another bestshot, or choose "
+                f"another address ({key})"
             )
         return f"{host}:{bound_port}"
 

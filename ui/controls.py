@@ -153,7 +153,7 @@ ADVANCED: dict[str, tuple[Control, ...]] = {
             "Penalty: eyes closed",
             "number",
             help="Added if the worst prominent face has closed eyes: in full if all faces are as "
-            "bad, by about half if the others are good.",
+            "bad, or about half of it if the others are good.",
         ),
         Control(
             "select_best.person_penalties.face_turned",

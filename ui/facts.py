@@ -20,7 +20,7 @@ def _lines(image: pb.ImageResult) -> Iterator[str]:
     yield _size(image)
     yield _owner_mark(image.owner_mark)
     if image.moment_people:
-        yield f"part of a moment that was split by people: {image.moment_people}"
+        yield f"part of a moment that was split according to who is in it: {image.moment_people}"
     if image.brought_in_for:
         yield f"picked for {' and '.join(image.brought_in_for)}"
 

@@ -54,7 +54,7 @@ def _refuse_fields(request: Request, error: Exception) -> Response:
 
 
 def _refuse_text(request: Request, error: Exception) -> Response:
-    return _bad_request("a text in the request is not valid Unicode")
+    return _bad_request("text in the request is not valid Unicode")
 
 
 def _bad_request(problem: str) -> Response:

@@ -83,7 +83,7 @@ def error_of(error: grpc.RpcError) -> BestshotError:
 
 
 def image_error(status: status_pb2.Status) -> ImageError:
-    """Translates the error of one picture."""
+    """Translates the error for one picture."""
     info = _first(list(status.details), error_details_pb2.ErrorInfo())
     return ImageError(status.message, info.reason if info else "")
 

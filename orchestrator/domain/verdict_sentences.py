@@ -55,7 +55,7 @@ _OUTSCORED = {
     Reason.CONTENT_EXCLUDED: "the settings exclude pictures of its kind",
     Reason.USER_REJECT: "you rejected it",
     Reason.OWNER_REJECT: "its owner rejected it",
-    Reason.BEYOND_GOAL: "it is beyond the number requested",
+    Reason.BEYOND_GOAL: "the requested number is already picked",
 }
 _KIND_REASONS = (Reason.MISFIRE, Reason.CONTENT_EXCLUDED, Reason.CONTENT_KEPT)
 _OWNER_SETTING = ", and use_owner_ratings is on"
@@ -145,8 +145,9 @@ def describe_unused_sidecars(problems: Mapping[str, str]) -> list[str]:
     if not problems:
         return []
     path = min(problems)
+    whose = "its" if len(problems) == 1 else "their"
     counted = f"{pluralize(len(problems), 'sidecar')} could not be read"
-    return [f"{counted}, so their ratings and times are ignored ({path}: {problems[path]})."]
+    return [f"{counted}, so {whose} ratings and times are ignored ({path}: {problems[path]})."]
 
 
 def describe_damage(damage: str) -> str:
@@ -587,7 +588,7 @@ def _explain_beyond_goal(verdict: Verdict, coverage: Coverage) -> str:
     if coverage.ahead is not None:
         return f"{start}, and {coverage.ahead}, which ranks higher, was not selected either."
     if coverage.last_value is None:
-        return f"{start}, and the photos that are always kept fill that number."
+        return f"{start}, and those that are always kept already make up that number."
     cause = (
         f"this moment already has {pluralize(coverage.moment_count, 'pick')}"
         if coverage.moment_count

@@ -164,7 +164,7 @@ def test_kept_photos_count_and_may_exceed_the_number() -> None:
     chosen = selection(photos, "count", 1, decisions=decisions)
     verdicts = chosen.verdicts({})
     assert [verdict.is_selected for verdict in verdicts] == [False, False, True, True]
-    assert "the photos that are always kept fill that number" in explain(chosen, verdicts)[0]
+    assert "those that are always kept already make up that number" in explain(chosen, verdicts)[0]
 
 
 def test_a_blurred_moment_comes_after_all_others() -> None:

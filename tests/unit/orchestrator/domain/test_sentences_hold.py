@@ -186,7 +186,7 @@ def test_a_version_that_scores_higher_but_is_beyond_the_goal_is_named() -> None:
         ("all", WITHOUT_SETS),
     )
     assert judged["c"].verdict.reason is Reason.BEYOND_GOAL
-    assert "; c scores 0.60, but it is beyond the number requested" in judged["b"].sentence
+    assert "; c scores 0.60, but the requested number is already picked" in judged["b"].sentence
 
 
 @given(

@@ -1,4 +1,4 @@
-"""With an earlier run as reference, only what concerns a new photo changes."""
+"""Given an earlier run as a reference, only results that involve a new photo change."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_two_new_photos_change_no_pick_of_other_moments() -> None:
         return {path for path, one in select(photos, earlier_picks)[0].items() if one.is_selected}
 
     before = picks(old, names, set())
-    # new photos join the moments 0 and 1, and elsewhere the clustering cuts otherwise
+    # new photos join moments 0 and 1, and elsewhere the clustering splits differently
     moved = labels_of(np.array([*np.repeat(np.arange(100), 3)[1:], 99, 0, 1]))
     joined = np.where(np.arange(302) < 6, [*old, 0, 1], [*moved[:300], 0, 1])
     grown = [*names, "new0", "new1"]

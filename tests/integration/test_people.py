@@ -97,6 +97,7 @@ def served(curated: Curated, tmp_path: Path) -> Iterator[Served]:
 def test_people_can_be_corrected_and_erased_through_every_interface(served: Served) -> None:
     first, second = served.stub.ListPeople(pb.ListPeopleRequest()).people
     assert (first.photo_count, second.photo_count) == (3, 2)
+    assert "nobody in this run has a name" in served.people("best")
     served.people("name", first.id[:8], "Ann")
     served.people("name", second.id, "Bob")
     assert "another person is called 'Ann'" in served.people("name", "Bob", "Ann", code=1)

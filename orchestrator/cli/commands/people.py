@@ -112,6 +112,8 @@ def best(
         ]
         print_json({"run_id": run_id, "people": people})
         return
+    if not best and not quiet:
+        print("nobody in this run has a name; `bestshot people list` shows who was found")
     for name, record in best.items():
         print(
             record.path if quiet else f"{name}: {record.path} (score {record.composite_score:.2f})"

@@ -1,4 +1,4 @@
-"""Downloads files over HTTP, with resumption, retries and a size limit."""
+"""Downloads files over HTTP, with resumption, retries and a size limit; `pull` checks digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The per-image scores of a result, each declared once, in the protos."""
+"""The per-image scores of a result, each declared once, in the protos; see CONTRIBUTING.md."""
 
 from __future__ import annotations
 

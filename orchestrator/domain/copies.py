@@ -82,7 +82,7 @@ def find_copies(photos: Sequence[Candidate], kept: frozenset[str]) -> dict[str, 
     Copies of any size look the same in every cell of a 16 x 16 grid, or differ only by an overlay
     on one of them. Frames of a burst from a tripod may look the same too. Photos that are known to
     have been taken at different times are therefore not copies, and files that do not differ the
-    way copies do compete by their scores.
+    way copies do compete by their scores. So do identical files: `selection.shots.by_score`.
 
     Args:
         photos: The photos in a moment that may compete.

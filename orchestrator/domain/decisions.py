@@ -1,4 +1,7 @@
-"""The user's decisions: an append-only log, and the decisions in force."""
+"""The user's decisions: an append-only log, and the decisions in force.
+
+`orchestrator.storage.decision_log` stores them, and `orchestrator.runs.worker` reads them for a run.
+"""
 
 from __future__ import annotations
 

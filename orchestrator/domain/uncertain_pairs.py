@@ -1,4 +1,7 @@
-"""Chooses the pairs of shots to show to the user: "which one is better?"."""
+"""Chooses the pairs of shots to show to the user: "which one is better?".
+
+The pairs for the Siamese model are chosen in `selection.ranking`.
+"""
 
 from __future__ import annotations
 

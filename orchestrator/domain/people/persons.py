@@ -1,4 +1,7 @@
-"""What the selection knows about persons."""
+"""What the selection knows about persons.
+
+`assignment` finds them; `corrections` keeps their ids, their names and what the user said about them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Process handling shared by all parts: stop signals and address reporting."""
+"""Process handling shared by all parts: stop signals and address reporting.
+
+What a stopping server does is in `services.common.rpc.server`, and what a stopping run does in
+`orchestrator.runs.worker`.
+"""
 
 from __future__ import annotations
 

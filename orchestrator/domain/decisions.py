@@ -1,6 +1,6 @@
 """The user's decisions: an append-only log, and the decisions in force.
 
-`orchestrator.storage.decision_log` stores them, and `orchestrator.runs.worker` reads them for a run.
+`orchestrator.storage.decision_log` stores them; `orchestrator.runs.worker` reads them for a run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Per-image scores, as the fields of the protos declare them.
 
 A score is a field with the option bestshot.score.v1.score. The orchestrator and the user interface
-both read the declaration from the descriptor, so neither repeats a label or a range. CONTRIBUTING.md
-has the steps for adding one.
+both read the declaration from the descriptor, so neither repeats a label or a range. How to add
+one is in CONTRIBUTING.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the selection knows about persons.
 
-`assignment` finds them; `corrections` keeps their ids, their names and what the user said about them.
+`assignment` finds them; `corrections` keeps their ids, names and what the user said about them.
 """
 
 from __future__ import annotations

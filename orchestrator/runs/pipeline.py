@@ -77,6 +77,7 @@ from orchestrator.runs.stored_features import (
 from orchestrator.runs.versions import find_versions
 from orchestrator.runs.who_is_where import (
     WhoIsWhere,
+    describe_missing_landmarks,
     describe_people,
     record_people,
     split_moments,
@@ -285,6 +286,8 @@ class Pipeline:
         self._notes.extend(describe_shortfall(goal, len(selected), len(picks)))
         shown = [record.person_ids for record in records]
         self._notes.extend(describe_people(shown, known.persons))
+        if self._has_identity:
+            self._notes.extend(describe_missing_landmarks(records))
         self._notes.extend(describe_everybody(goal, shown, missing, known.persons))
         await progress.advance(len(photos))
         await progress.report()

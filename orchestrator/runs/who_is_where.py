@@ -26,6 +26,9 @@ from orchestrator.records import ImageRecord, Run, utc_now
 from orchestrator.runs.selection import Moments, family_pairs
 from orchestrator.storage.people_store import SqlPeople
 
+MIN_LANDMARK_COUNT = 5
+"""Eyes, nose and corners of the mouth: without them, the face service cannot identify a face."""
+
 
 @dataclass(frozen=True, slots=True)
 class WhoIsWhere:
@@ -69,6 +72,17 @@ def _find_persons(record: ImageRecord, known: Sequence[tuple[FacePlace, str]]) -
         if number is not None:
             people[number] = person
     return tuple(people) if any(people) else ()
+
+
+def describe_missing_landmarks(records: Sequence[ImageRecord]) -> list[str]:
+    """Returns a note if no face has the landmarks that recognizing people needs."""
+    found = [len(face.landmarks) for record in records for face in record.faces]
+    if not found or max(found) >= MIN_LANDMARK_COUNT:
+        return []
+    return [
+        "People were not recognized: the face model finds no landmarks of mouths and noses. "
+        "Use another profile, such as standard."
+    ]
 
 
 def describe_people(photos: Sequence[Sequence[str]], persons: Persons) -> list[str]:

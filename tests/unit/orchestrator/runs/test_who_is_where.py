@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from orchestrator.domain.people.assignment import assign_people
 from orchestrator.domain.people.faces import Box, IdentifiedFace
 from orchestrator.domain.people.persons import Person
+from orchestrator.domain.photo import Landmark
 from orchestrator.records import ImageRecord, Run, RunState, utc_now
 from orchestrator.runs.who_is_where import (
     WhoIsWhere,
+    describe_missing_landmarks,
     describe_people,
     people_log,
     read_persons,
@@ -83,3 +85,16 @@ def test_a_run_says_whom_it_recognized() -> None:
     assert describe_people([*passer_by, ("a", "b")], persons) == ["Recognized 1 person in 1 photo."]
     (note,) = describe_people([*passer_by, ("c",), ("c", "a")], persons)
     assert note.startswith("Recognized 2 people in 3 photos; name them")
+
+
+def test_a_run_says_that_its_face_model_cannot_recognize_people() -> None:
+    eyes = tuple(Landmark(name, 0.5, 0.5) for name in ("left_eye", "right_eye"))
+    whole = (*eyes, *(Landmark(name, 0.5, 0.5) for name in ("nose", "mouth_left", "mouth_right")))
+    without, found = (
+        ImageRecord("p", "p", 1, faces=(dataclasses.replace(LEFT, landmarks=marks),))
+        for marks in (eyes, whole)
+    )
+    assert describe_missing_landmarks([ImageRecord("q", "q", 1)]) == []
+    assert describe_missing_landmarks([without, found]) == []
+    (note,) = describe_missing_landmarks([without])
+    assert note.startswith("People were not recognized")

@@ -81,6 +81,16 @@ def main() -> None:
         _fail(error, EXIT_CONFIG)
     except BestshotError as error:
         _fail(error, EXIT_FAILED)
+    except UnicodeEncodeError:
+        broken = next((one for one in sys.argv if not _is_unicode(one)), None)
+        if broken is None:
+            raise
+        _fail(ConfigError(f"the argument {broken!r} is not valid UTF-8"), EXIT_CONFIG)
+
+
+def _is_unicode(argument: str) -> bool:
+    """Whether the shell's bytes could be decoded; Python keeps others as half surrogate pairs."""
+    return argument.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in argument)
 
 
 def _fail(error: BestshotError, code: int) -> None:

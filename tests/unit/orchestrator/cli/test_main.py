@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from orchestrator.cli import app as commands
 from orchestrator.cli.app import app
 from tests.waiting import LIMIT_S
 
@@ -62,3 +63,14 @@ def test_a_wrong_value_is_explained_in_our_words(command: list[str], problem: st
     assert answer.exit_code == 2
     assert problem in answer.output
     assert "Value error" not in answer.output
+
+
+def test_an_argument_that_is_not_unicode_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = os.fsdecode(b"\xffna")
+    monkeypatch.setattr(sys, "argv", ["bestshot", "keep", name])
+    monkeypatch.setattr(commands, "app", name.encode)
+    with pytest.raises(SystemExit, match="2"):
+        commands.main()
+    assert "the argument '\\udcffna' is not valid UTF-8" in capsys.readouterr().err

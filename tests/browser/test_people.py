@@ -137,7 +137,12 @@ def test_people_are_named_merged_corrected_and_erased(page: Page, system: GridSy
     anna.press("Enter")
     expect(anna).to_have_attribute("aria-pressed", "true")
     expect(anna).to_be_focused()
+    page.route("**/photos/**", lambda route: route.fulfill(status=409))
+    page.route(
+        "**/people/persons?*", lambda route: route.continue_(url=f"{system.url}people/persons")
+    )
     page.goto(f"{system.url}people")
+    expect(page.locator(".person").get_by_text("no picture")).to_have_count(PERSON_COUNT)
     page.get_by_role("button", name="Erase…").click()
     page.get_by_role("button", name="Erase", exact=True).click()
     expect(page.get_by_text("bestshot models pull mobilefacenet")).to_be_visible()

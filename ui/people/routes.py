@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -24,6 +25,9 @@ PEOPLE_URL = "/people"
 _BOX_SIZE = 4
 SCREEN_COUNT = 32
 """Persons on the first page of the list: enough to fill a screen, and quick to read."""
+COVERS_WAIT_S = 1.0
+"""Time after which the list is sent without the pictures that are not ready, for example because
+photos must be decoded from a slow disk."""
 Pixels = Annotated[int, Field(ge=0, le=512)]
 
 
@@ -115,11 +119,21 @@ class _PeopleView:
         with http_errors():
             answer = await self._api.call(self._api.stub.ListPeople, request)
         persons = list(map(person_json, answer.people))
-        if covers_px:
-            covers = [self._picture(person.cover, covers_px) for person in answer.people]
-            for person, picture in zip(persons, await asyncio.gather(*covers), strict=True):
+        if covers_px and persons:
+            covers = [person.cover for person in answer.people]
+            for person, picture in zip(
+                persons, await self._pictures(covers, covers_px), strict=True
+            ):
                 person["cover"]["picture"] = picture
         return {"persons": persons, "next": answer.next_page_token, "total": answer.total_count}
+
+    async def _pictures(self, faces: Sequence[pb.PersonFace], side_px: int) -> list[str | None]:
+        """Returns the pictures that are ready in time; see `_picture`."""
+        tasks = [asyncio.create_task(self._picture(face, side_px)) for face in faces]
+        ready, late = await asyncio.wait(tasks, timeout=COVERS_WAIT_S)
+        for task in late:
+            task.cancel()
+        return [task.result() if task in ready else None for task in tasks]
 
     async def _picture(self, face: pb.PersonFace, side_px: int) -> str | None:
         """Returns a data URL; None if there is no picture, for example because the file is gone."""

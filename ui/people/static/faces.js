@@ -16,13 +16,19 @@ export async function readPersons() {
   return answer;
 }
 
-// Shows a face; a photo whose album was deleted no longer has a picture.
+// Shows a face, or why there is no picture of it.
 export function facePicture(face, alt) {
-  if (!face.run) return element("span", { class: "lost", text: "album deleted" });
+  if (!face.run) return lost("album deleted");
   const address = pictureAddress(face);
   const picture = received.get(address);
   const loading = picture ? "eager" : "lazy";
-  return element("img", { loading, decoding: "async", draggable: "false", src: picture ?? address, alt });
+  const image = element("img", { loading, decoding: "async", draggable: "false", src: picture ?? address, alt });
+  image.addEventListener("error", () => image.replaceWith(lost("no picture: the photo cannot be read")));
+  return image;
+}
+
+function lost(text) {
+  return element("span", { class: "lost", text });
 }
 
 function pictureAddress({ run, path, box }) {

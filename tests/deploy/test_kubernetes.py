@@ -146,6 +146,17 @@ def test_every_overlay_is_valid(overlay: str, version: str) -> None:
         kubernetes_validate.validate(pod, version, strict=True)
 
 
+def test_the_volume_in_the_readme_binds_the_claim_for_photos() -> None:
+    text = (ROOT / "deploy/README.md").read_text()
+    volume = yaml.safe_load(text.split("```yaml\n")[1].split("```")[0])
+    kubernetes_validate.validate(volume, KUBERNETES_VERSIONS[-1], strict=True)
+    spec, reference = volume["spec"], volume["spec"]["claimRef"]
+    claim = named("local", "PersistentVolumeClaim", reference["name"])
+    assert reference["namespace"] == claim["metadata"]["namespace"]
+    assert spec["accessModes"] == claim["spec"]["accessModes"]
+    assert spec["capacity"] == claim["spec"]["resources"]["requests"]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_code_reads_every_setting_and_serves_where_the_manifests_look(overlay: str) -> None:
     settings = settings_of(overlay)

@@ -533,10 +533,11 @@ async def show_progress(snapshots: AsyncIterator[pb.WatchRunResponse], console: 
     run = pb.Run()
     columns = (
         TextColumn("{task.description:<17}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("left"),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as progress:

@@ -445,7 +445,9 @@ def _explain(
             path.pop()  # after the key, pydantic names the type that it tried
         key = shorten(".".join(path))
         sources = [layer.source for layer in layers if _has(layer.data, path)]
-        got = "" if is_secret else f", got {quote(problem['input'])}"
+        is_null = problem["input"] is None
+        given = "null (in YAML, also an unquoted ~)" if is_null else quote(problem["input"])
+        got = "" if is_secret else f", got {given}"
         message = shorten(describe_problem(problem))
         if key in lines:
             before = lines[key].removesuffix(got)

@@ -438,3 +438,10 @@ def test_a_wrong_item_of_a_list_is_reported_with_its_file() -> None:
     wrong = Layer("wrong.yaml", {"allowed_hosts": ["good.example.com", "not a host"]})
     with pytest.raises(ConfigError, match=r"^allowed_hosts\.1 in wrong\.yaml: "):
         load(SharedSettings, [*layers, wrong])
+
+
+def test_the_error_for_null_names_the_tilde_that_yaml_reads_as_null() -> None:
+    shipped = Layer("pipeline.yaml", read_yaml(ROOT / "configs" / "pipeline.yaml"))
+    layer = Layer("wrong.yaml", yaml.safe_load("cluster_scenes: {min_samples: ~}"))
+    with pytest.raises(ConfigError, match=r"got null \(in YAML, also an unquoted ~\)$"):
+        load(PipelineSettings, [shipped, layer])

@@ -366,9 +366,9 @@ def _find_outside(folder: Path, resolved: Path, roots: Sequence[Path]) -> str:
     if any(resolved.is_relative_to(root) for root in roots):
         return ""
     is_link = any(folder.is_relative_to(root) for root in roots) and ".." not in folder.parts
-    problem = "is a link, or in one, that leads out of" if is_link else "is not in any of"
+    which = "is a link, or in one, whose target is" if is_link else "is"
     return (
-        f"{folder} {problem} the allowed roots "
+        f"{folder} {which} not in any of the allowed roots "
         f"({', '.join(str(root) for root in roots)}); see orchestrator.allowed_roots"
     )
 

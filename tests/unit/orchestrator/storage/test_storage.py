@@ -760,7 +760,7 @@ def test_paths_outside_the_allowed_roots_are_refused_after_resolving_links(tmp_p
     for path in (outside, root / "link", root / "in" / ".." / ".." / "outside"):
         with pytest.raises(InvalidArgumentError, match="allowed roots"):
             check_allowed(path, [root], field="folder")
-    with pytest.raises(InvalidArgumentError, match="is a link, or in one, whose target is not in any"):
+    with pytest.raises(InvalidArgumentError, match="in one, whose target is not in any of"):
         check_allowed(root / "link" / "trip", [root.resolve()], field="folder")
     with pytest.raises(InvalidArgumentError, match="absolute"):
         check_allowed(Path("in"), [root], field="folder")

@@ -66,8 +66,13 @@ test: .venv/.dev-stamp  ## run make lint and all tests (none needs a GPU)
 # The threads of NumPy and PyTorch in several workers would spin while they wait for each other.
 tests test-fast: export OMP_NUM_THREADS = 1
 
+# Without this, each worker would compile all that the tests import. Errors appear when the tests run.
+.venv/.imported-stamp: .venv/.dev-stamp
+	$(BIN)/pytest --collect-only -q > /dev/null 2>&1 || true
+	touch $@
+
 # Three workers on two processors, because tests that wait for a lease or a browser leave them idle.
-tests: .venv/.dev-stamp
+tests: .venv/.imported-stamp
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25
 
 test-fast: .venv/.dev-stamp  ## run the unit and architecture tests except slow ones, before each commit

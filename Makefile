@@ -57,7 +57,7 @@ run: .venv/.runtime-$(RUNTIME)-stamp  ## curate PHOTOS into OUT
 	$(BIN)/bestshot curate "$(PHOTOS)" --out "$(OUT)"
 
 ui: .venv/.ui-$(RUNTIME)-stamp  ## run everything, including the web UI, until Ctrl-C
-	$(BIN)/bestshot up
+	$(BIN)/bestshot up || [ $$? -eq 130 ]  # the status after Ctrl-C
 
 # mypy uses one processor for half a minute if it has no cache, so lint runs beside the tests.
 test: .venv/.dev-stamp  ## run make lint and all tests (none needs a GPU)

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 BUILTIN_FOLDER = Path(models.__file__).parent / "builtin"
 MAX_CHECKPOINT_BYTES = 2**32
+ANSWER_WAIT_S = 10.0
+"""How long a report on the services waits for one that does not respond."""
 RECONNECT_S = 1.5
 """How long to wait for services that are down: channels try to reconnect every second."""
 
@@ -67,7 +69,11 @@ def check_models(run: Run, services: Services) -> None:
 
 
 async def ask_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotError]:
-    """Asks every model service which model it serves; by role, the model or the error."""
+    """Asks every model service which model it serves; by role, the model or the error.
+
+    A service that is frozen is reported after a while: calls that wait for it would use up the few
+    connections that a browser opens, and the page would stand still.
+    """
     by_role: dict[str, ModelPort] = {
         "embedding": ports.embedder,
         "quality": ports.scorer,
@@ -75,7 +81,7 @@ async def ask_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotErr
         "siamese": ports.comparer,
     }
     answers = await asyncio.gather(
-        *(port.model() for port in by_role.values()), return_exceptions=True
+        *(_ask(role, port) for role, port in by_role.items()), return_exceptions=True
     )
     found: dict[str, ModelIdentity | BestshotError] = {}
     for role, answer in zip(by_role, answers, strict=True):
@@ -83,6 +89,14 @@ async def ask_models(ports: ModelPorts) -> dict[str, ModelIdentity | BestshotErr
             raise answer
         found[role] = answer
     return found
+
+
+async def _ask(role: str, port: ModelPort) -> ModelIdentity:
+    try:
+        async with asyncio.timeout(ANSWER_WAIT_S):
+            return await port.model()
+    except TimeoutError:
+        raise UnavailableError(f"the {role} service does not respond") from None
 
 
 async def _find_services_now(ports: ModelPorts, settings: PipelineSettings) -> Services:

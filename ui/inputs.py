@@ -24,7 +24,7 @@ OPEN_PATHS = frozenset(
 OPEN_PREFIXES = (
     *("/photos/", "/tiles/", "/covers/", "/downloads/", "/assets/", "/static/"),
     *("/grid/", "/cull/", "/pairs/", "/people/"),
-    *(f"{API}/{name}/" for name in ("heartbeat", "run", "call")),
+    *(f"{API}/{name}/" for name in ("run", "call")),
 )
 BODY_BYTES = 16 * 2**20
 """Maximum size of a request that is not an upload, such as a decision on thousands of photos."""
@@ -32,11 +32,20 @@ Json = Any
 
 
 class CheckedBlocks(gr.Blocks):
-    """Blocks whose events accept no files.
+    """Blocks whose events accept no files, and whose pages hold no connection open.
 
     In any input and at any depth, Gradio treats an object with a `path` and a file marker as a
     file, and copies the file at that path or URL into the folder that it serves.
     """
+
+    def get_config_file(self) -> Any:  # noqa: ANN401
+        """Returns what the page needs to know about its components and events.
+
+        Without the heartbeat, Gradio does not notice that a page was closed, and keeps its few
+        session values until it has 10,000 newer sessions. With it, every open tab would hold one of
+        the six connections that a browser opens to a server, so that six tabs would load nothing.
+        """
+        return {**super().get_config_file(), "connect_heartbeat": False}
 
     async def preprocess_data(
         self,

@@ -236,11 +236,17 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageAlone]:
 ROUTES = (
     *(("GET", path) for path in ("/", "/config", "/theme.css", "/photos/x/320/y", "/nowhere")),
     *(("GET", f"/gradio_api/{name}") for name in ("info", "queue/data?session_hash=x")),
-    *(("GET", path) for path in ("/downloads/x/csv", "/gradio_api/heartbeat/x")),
+    ("GET", "/downloads/x/csv"),
     *(("POST", f"/gradio_api/{name}") for name in ("queue/join", "run/x", "cancel")),
     ("POST", "/uploads"),
     *(("OPTIONS", path) for path in ("/gradio_api/queue/join", "/uploads")),
 )
+
+
+def test_an_idle_page_keeps_no_connection_of_gradio_open(alone: PageAlone) -> None:
+    """A browser opens six to a server, and six open tabs would use them up."""
+    assert alone.client.get("/config").json()["connect_heartbeat"] is False
+    assert alone.client.get("/gradio_api/heartbeat/x").status_code == 404
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

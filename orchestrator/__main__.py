@@ -152,7 +152,11 @@ async def serve(
     folder: Path,
     engine: Engine,
 ) -> None:
-    """Connects all parts and serves until stopped."""
+    """Connects all parts and serves until SIGTERM or SIGINT.
+
+    A run in progress then returns to the queue (`Worker._carry_out`), and the next orchestrator
+    resumes it if `resume_runs` is true (`SqlRunQueue.claim`).
+    """
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)
     webhooks = make_webhooks(settings)

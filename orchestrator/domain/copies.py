@@ -1,4 +1,9 @@
-"""Finds copies and versions of the same picture, and decides which one is the original."""
+"""Finds copies and versions of the same picture, and decides which one is the original.
+
+Photos that are nearly identical without being copies are told by the similarity of their
+embeddings, when the picks of a moment are made: `selection.moment_picks`, from
+`select_best.siamese.duplicate_threshold` on.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +134,7 @@ def find_families(photos: Sequence[Candidate]) -> list[list[Candidate]]:
     if not len(pairs):
         return []
     # imported here: SciPy takes a while to load, and most commands find no copies
-    from orchestrator.domain.moments.tiles import components
+    from orchestrator.domain.moments.distances import components
 
     families: dict[int, list[Candidate]] = {}
     for photo, number in zip(photos, components(len(photos), *pairs.T).tolist(), strict=True):

@@ -13,7 +13,6 @@ from typing import IO
 from orchestrator.export.metrics_csv import metrics_csv
 from orchestrator.export.metrics_parquet import metrics_parquet
 from orchestrator.export.originals import CHANGED, has_changed
-from orchestrator.export.pictures import read_thumbnails
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.results_json import results_json
 from orchestrator.export.sidecars import merged_sidecar_of, sidecar_paths
@@ -23,6 +22,7 @@ from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.containment import open_inside
 from orchestrator.storage.photo_io import report_progress
+from orchestrator.viewing.pictures import read_thumbnails
 from services.common.errors import FailedPreconditionError, InvalidImageError
 from services.common.temporary import temporary_file
 

@@ -18,7 +18,6 @@ from orchestrator.export.output_folder import (
     open_output,
     translate_write_errors,
 )
-from orchestrator.export.pictures import read_thumbnails
 from orchestrator.export.result_files import tables, thumbnails_by_name
 from orchestrator.export.sidecars import (
     merged_sidecar_of,
@@ -32,6 +31,7 @@ from orchestrator.records import Album, ImageRecord, Run, check_completed
 from orchestrator.storage.album_folders import AlbumFolders
 from orchestrator.storage.companions import is_sidecar
 from orchestrator.storage.containment import open_inside
+from orchestrator.viewing.pictures import read_thumbnails
 from services.common.errors import FailedPreconditionError, InvalidImageError
 
 XMP_FOLDER = "xmp"

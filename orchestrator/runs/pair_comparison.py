@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator import features as codec
 from orchestrator.domain.selection.verdict import Pair
 from orchestrator.ports import FeatureCache, ModelIdentity, PhotoComparer, PhotoSource
-from orchestrator.runs.rendition_cache import MAX_KEPT_BYTES, Renditions
+from orchestrator.runs.compared_pixels import MAX_KEPT_BYTES, Renditions
 from orchestrator.runs.stored_features import Key, comparison_key, find_comparisons
 from orchestrator.storage.photo_io import PhotoThreads
 from services.common.errors import BestshotError

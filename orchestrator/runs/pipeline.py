@@ -670,6 +670,11 @@ class Pipeline:
         *,
         is_cached: bool,
     ) -> ScoredPhoto:
+        """Builds a photo's record.
+
+        That of an unreadable photo has an error instead of scores; pages and the CSV list it with
+        the reason UNREADABLE or UNSUPPORTED_FORMAT (`ui/captions.py` words it).
+        """
         record = ImageRecord(
             path=item.photo.path,
             content_digest=item.digest,

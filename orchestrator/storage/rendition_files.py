@@ -1,4 +1,8 @@
-"""Stores photos in the sizes in which they are shown, so that no photo is decoded twice."""
+"""Stores photos in the sizes in which they are shown, so that no photo is decoded twice.
+
+Runs add a preview of each photo; `viewing.pictures` adds what a page requests and is missing. Over
+`orchestrator.max_rendition_mb`, the files that were not read for the longest time are deleted.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,6 @@ from orchestrator.domain.preferences import MIN_ANSWER_COUNT, MIN_MOMENT_COUNT
 from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.export.download import DownloadFormat
 from orchestrator.export.files import FileTransfer
-from orchestrator.export.tiles import Tile
 from orchestrator.ports import ModelIdentity
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run, StageProgress
 from orchestrator.review.decision_watch import Addition
@@ -43,6 +42,7 @@ from orchestrator.runs.recorded_settings import read_corrections
 from orchestrator.storage.image_query import ScoreRange
 from orchestrator.storage.people_store import PeopleQuestion, PersonFace, PersonSummary
 from orchestrator.transport.pages import Statistics
+from orchestrator.viewing.tiles import Tile
 from services.common.config.describe import SettingDescription
 from services.common.errors import BestshotError, InvalidArgumentError
 

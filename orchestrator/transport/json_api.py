@@ -22,7 +22,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.domain.explanation import Explanation
 from orchestrator.export.download import DownloadFormat
-from orchestrator.export.pictures import MAX_LONG_SIDE_PX
 from orchestrator.records import Album, ImageFilter, Run
 from orchestrator.review.run_diff import RunDiff
 from orchestrator.run_service import Curator
@@ -55,6 +54,7 @@ from orchestrator.transport.problems import (
     render_docs,
 )
 from orchestrator.transport.servicer import OrchestratorServicer
+from orchestrator.viewing.pictures import MAX_LONG_SIDE_PX
 from services.common.errors import BestshotError, InvalidArgumentError, ResourceExhaustedError
 from services.common.rpc.admission import Places
 from services.common.rpc.auth import AUTHORIZATION_KEY, Authorize

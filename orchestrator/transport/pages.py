@@ -14,13 +14,6 @@ from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import Decision
 from orchestrator.domain.scoring import PersonPenalties
 from orchestrator.export.download import DownloadFormat, download
-from orchestrator.export.pictures import (
-    MAX_FACE_PX,
-    MAX_LONG_SIDE_PX,
-    PhotoPictures,
-    thumbnail,
-)
-from orchestrator.export.tiles import Tile
 from orchestrator.ports import FeatureCache
 from orchestrator.records import Album, Cluster, ImageFilter, ImageRecord, Run
 from orchestrator.review.evaluation import Evaluation, evaluate
@@ -44,6 +37,13 @@ from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.rendition_files import RenditionFiles
 from orchestrator.storage.run_store import PersonCount, SqlRunStore
 from orchestrator.transport import page_token
+from orchestrator.viewing.pictures import (
+    MAX_FACE_PX,
+    MAX_LONG_SIDE_PX,
+    PhotoPictures,
+    thumbnail,
+)
+from orchestrator.viewing.tiles import Tile
 from services.common.errors import InvalidArgumentError
 
 ItemT = TypeVar("ItemT")

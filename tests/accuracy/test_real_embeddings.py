@@ -12,9 +12,9 @@ import pytest
 from bestshot.image.v1 import image_pb2
 from numpy.typing import NDArray
 
+from orchestrator.domain.moments.distances import Rows
 from orchestrator.domain.moments.hdbscan_steps import select_clusters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
-from orchestrator.domain.moments.tiles import Rows
 from services.common.errors import InvalidImageError
 from services.common.imaging.decode import decode, fit_long_side
 from tests.benchmarks.models_here import model_here

@@ -25,6 +25,7 @@ from orchestrator.domain.moments.capture_time import Captures, parts_by_time
 from orchestrator.domain.moments.complete_linkage import complete_linkage
 from orchestrator.domain.moments.crowds import BLOCK_COUNT, crowd_groups
 from orchestrator.domain.moments.dbscan import dbscan_of_crowd
+from orchestrator.domain.moments.distances import DistanceTerm, Rows, components
 from orchestrator.domain.moments.hdbscan_steps import (
     HAS_HDBSCAN,
     link_by_distances,
@@ -33,7 +34,6 @@ from orchestrator.domain.moments.hdbscan_steps import (
 from orchestrator.domain.moments.metric import from_cosine_distance, to_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
-from orchestrator.domain.moments.tiles import DistanceTerm, Rows, components
 from orchestrator.domain.moments.time_term import time_term
 from orchestrator.domain.moments.view_term import CountFeatures, with_views
 

@@ -15,7 +15,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from orchestrator.domain.moments.complete_linkage import complete_linkage
-from orchestrator.domain.moments.tiles import Indices, Rows, Singles, Tile
+from orchestrator.domain.moments.distances import Indices, Rows, Singles, Tile
 
 BLOCK_COUNT = 2048
 """Photos per block: their matrix takes 32 MiB."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.domain.moments.distances import Indices, Rows, Tile
 from orchestrator.domain.moments.parameters import NOISE
-from orchestrator.domain.moments.tiles import Indices, Rows, Tile
 
 
 def dbscan_of_crowd(rows: Rows, eps: float, min_samples: int) -> NDArray[np.int64]:

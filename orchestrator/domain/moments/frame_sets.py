@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.domain.moments.capture_time import Captures
+from orchestrator.domain.moments.distances import components
 from orchestrator.domain.moments.structure import Structures
-from orchestrator.domain.moments.tiles import components
 from orchestrator.domain.overlap import Overlap
 from orchestrator.domain.photo import CameraFacts
 from orchestrator.domain.sets import SetKind, SetParameters, SetPlace

@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.domain.moments.distances import components
 from orchestrator.domain.moments.frame_sets import SAME_VIEW, WINDOW_COUNT
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.parameters import NOISE
 from orchestrator.domain.moments.structure import BLACK, Miniatures, Structures
-from orchestrator.domain.moments.tiles import components
 
 DARK = 16.0
 """Mean 8-bit level below which a frame is dark: about six stops below a well-exposed one."""

@@ -1,4 +1,4 @@
-"""Converts between the two metrics of unit vectors; `tiles` computes the distances.
+"""Converts between the two metrics of unit vectors; `distances` computes the distances.
 
 For unit vectors |a - b|^2 = 2 - 2 cos(a, b), so the euclidean distance is sqrt(2 d) for the cosine
 distance d = 1 - cos. It is monotonic in d, so both metrics order pairs the same way.

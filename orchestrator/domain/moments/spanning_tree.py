@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 
+from orchestrator.domain.moments.distances import Doubles, Indices, Rows, Singles, Tile, components
 from orchestrator.domain.moments.hdbscan_steps import build_hierarchy
-from orchestrator.domain.moments.tiles import Doubles, Indices, Rows, Singles, Tile, components
 
 NEIGHBOUR_COUNT = 8
 """Number of nearest rows for the first tree, in addition to those for core distances."""

@@ -8,10 +8,10 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from orchestrator.domain.moments.capture_time import Captures
+from orchestrator.domain.moments.distances import Rows, Tile
 from orchestrator.domain.moments.labels import labels_of
 from orchestrator.domain.moments.metric import from_cosine_distance
 from orchestrator.domain.moments.parameters import NOISE, CaptureTimeParameters
-from orchestrator.domain.moments.tiles import Rows, Tile
 
 Labels = NDArray[np.int64]
 BLOCK_COUNT = 512

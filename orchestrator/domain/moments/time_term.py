@@ -1,4 +1,4 @@
-"""Capture time as soft evidence: what it adds to two photos' cosine distance (see `tiles`).
+"""Capture time as soft evidence: what it adds to two photos' cosine distance (see `distances`).
 
 Two photos from one camera are closer if they were taken seconds apart, and farther if hours apart.
 The term grows with the logarithm of the time between them, from -1 to 2.5 times a weight:

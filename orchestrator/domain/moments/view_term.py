@@ -27,9 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.domain.moments.distances import DistanceTerm, Rows
 from orchestrator.domain.moments.metric import to_cosine_distance
 from orchestrator.domain.moments.parameters import ClusterParameters
-from orchestrator.domain.moments.tiles import DistanceTerm, Rows
 
 NEUTRAL_COUNT = 12
 """Number of common features at which the term is 0."""

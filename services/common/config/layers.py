@@ -280,7 +280,11 @@ def environment_layers(section: str, keys: Sequence[str] = ()) -> list[Layer]:
 
 
 def flag_layer(assignment: str) -> Layer:
-    """Reads one `--set a.b.c=value`; the value is YAML."""
+    """Reads one `--set a.b.c=value`; the value is YAML.
+
+    Who applies it: `sections.Invocation.settings` for a part, whose keys are those of its section
+    of services.yaml; `orchestrator.config.file_layers` for a run, with the keys of pipeline.yaml.
+    """
     path, separator, value = assignment.partition("=")
     if not separator or not path:
         raise ConfigError(f"--set {shorten(assignment)}: write it as key.key=value")

@@ -23,7 +23,6 @@ from orchestrator.config import PipelineConfig
 from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.domain.people.faces import identified_face
 from orchestrator.export.metrics_csv import metrics_csv
-from orchestrator.export.pictures import PhotoPictures
 from orchestrator.export.results_json import results_json, run_json
 from orchestrator.features import pack_json, unpack_identities, unpack_json
 from orchestrator.metrics import RunMetrics
@@ -43,6 +42,7 @@ from orchestrator.storage.rendition_files import PREVIEW_PX, RenditionFiles
 from orchestrator.storage.run_queue import SqlRunQueue
 from orchestrator.storage.run_store import SqlRunStore
 from orchestrator.storage.tables import features
+from orchestrator.viewing.pictures import PhotoPictures
 from services.common.errors import FailedPreconditionError, NonFiniteError
 from tests.conftest import ROOT, draw_picture
 from tests.unit.values import face, quality

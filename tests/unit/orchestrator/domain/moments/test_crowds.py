@@ -16,8 +16,8 @@ from orchestrator.domain.moments import clustering, crowds
 from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
 from orchestrator.domain.moments.crowds import crowd_groups
+from orchestrator.domain.moments.distances import Rows
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
-from orchestrator.domain.moments.tiles import Rows
 from orchestrator.domain.photo import Candidate, Decision, Reason
 from orchestrator.domain.selection.ranking import MAX_COMPARED_COUNT, NOISE_DIFFERENCE
 from orchestrator.domain.selection.selection import Selection

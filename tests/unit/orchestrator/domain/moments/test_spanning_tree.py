@@ -21,10 +21,10 @@ from sklearn.metrics import adjusted_rand_score, pairwise_distances
 from orchestrator.domain.moments import clustering
 from orchestrator.domain.moments.clustering import cluster_scenes
 from orchestrator.domain.moments.complete_linkage import complete_linkage
+from orchestrator.domain.moments.distances import Rows
 from orchestrator.domain.moments.hdbscan_steps import select_clusters
 from orchestrator.domain.moments.parameters import ClusterParameters, DbscanParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
-from orchestrator.domain.moments.tiles import Rows
 from tests.unit.orchestrator.domain.moments.test_clustering import BOUNDED, PLAIN
 
 pytestmark = pytest.mark.slow

@@ -16,10 +16,10 @@ from orchestrator.domain.explanation import grouping_of, neighbours_of
 from orchestrator.domain.moments import clustering
 from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.clustering import Labels, cluster_scenes, pairwise_distances
+from orchestrator.domain.moments.distances import Rows
 from orchestrator.domain.moments.hdbscan_steps import link_by_distances
 from orchestrator.domain.moments.parameters import ClusterParameters
 from orchestrator.domain.moments.spanning_tree import spanning_tree
-from orchestrator.domain.moments.tiles import Rows
 from orchestrator.domain.moments.time_term import TimeTerm, time_term
 from orchestrator.domain.sets import WITHOUT_SETS
 from orchestrator.domain.verdict_sentences import grouping_text

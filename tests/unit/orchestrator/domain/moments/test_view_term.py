@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.domain.explanation import grouping_of
 from orchestrator.domain.moments.capture_time import Captures
 from orchestrator.domain.moments.clustering import cluster_scenes, pairwise_distances
-from orchestrator.domain.moments.tiles import Rows
+from orchestrator.domain.moments.distances import Rows
 from orchestrator.domain.moments.view_term import (
     JointTerm,
     ViewTerm,

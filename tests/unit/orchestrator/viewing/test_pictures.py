@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.export.pictures import cut_face
+from orchestrator.viewing.pictures import cut_face
 from tests.unit.values import face
 
 SHARES = st.floats(0.01, 0.99)

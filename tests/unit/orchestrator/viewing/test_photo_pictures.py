@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from orchestrator.domain.people.faces import Box
-from orchestrator.export.pictures import PhotoPictures, cut_face
-from orchestrator.export.tiles import TILE_PX, Tile
 from orchestrator.records import ImageRecord
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.rendition_files import PREVIEW_PX, RenditionFiles, rendition_key
+from orchestrator.viewing.pictures import PhotoPictures, cut_face
+from orchestrator.viewing.tiles import TILE_PX, Tile
 from services.common.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from services.common.imaging.decode import CanonicalImage, RgbImage, encode_thumbnail
 from tests.conftest import draw_picture

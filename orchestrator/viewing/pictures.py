@@ -1,4 +1,4 @@
-"""Renders photos for viewing."""
+"""Renders photos for viewing, in the sizes that pages request (`/photos/...` in `ui/server.py`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from PIL import Image
 
 from orchestrator.domain.people.faces import Box
 from orchestrator.domain.photo import FaceScores
-from orchestrator.export.shared_calls import SharedCalls
-from orchestrator.export.tiles import Tile, pack_tiles, read_tile
 from orchestrator.ports import FeatureCache
 from orchestrator.records import ImageRecord, StoredPhoto
 from orchestrator.runs.stored_features import thumbnail_key
@@ -22,6 +20,8 @@ from orchestrator.storage.album_folders import AlbumPhotoSource
 from orchestrator.storage.photo_io import PhotoThreads
 from orchestrator.storage.photo_source import FolderPhotoSource
 from orchestrator.storage.rendition_files import PREVIEW_PX, RenditionFiles, rendition_key
+from orchestrator.viewing.shared_calls import SharedCalls
+from orchestrator.viewing.tiles import Tile, pack_tiles, read_tile
 from services.common.errors import InvalidArgumentError, NotFoundError
 from services.common.imaging.decode import RgbImage, encode_thumbnail
 

@@ -28,17 +28,19 @@ def safetensors(path: Path | IO[bytes], state: dict[str, torch.Tensor]) -> None:
     """Writes the format described at https://github.com/huggingface/safetensors#format."""
     names = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64"}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    content = b""
+    pieces: list[bytes] = []
+    size = 0
     for key, tensor in state.items():
         values = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         header[key] = {
             "dtype": names[str(tensor.dtype).removeprefix("torch.")],
             "shape": list(tensor.shape),
-            "data_offsets": [len(content), len(content) + len(values)],
+            "data_offsets": [size, size + len(values)],
         }
-        content += values
+        pieces.append(values)
+        size += len(values)
     text = json.dumps(header).encode()
-    whole = len(text).to_bytes(8, "little") + text + content
+    whole = b"".join([len(text).to_bytes(8, "little"), text, *pieces])
     if isinstance(path, Path):
         path.write_bytes(whole)
     else:

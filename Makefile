@@ -27,8 +27,10 @@ PINS := pyproject.toml protos/pyproject.toml constraints.txt
 
 announce = @echo 'installing into .venv, which takes a minute or two the first time'
 
+# The pip that comes with Python may be years old and take twice as long to resolve the packages.
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv
+	$(PIP) install -q --upgrade pip
 
 # Compiling every module of every package takes time and 100 MB; Python compiles modules when it imports them.
 .venv/.runtime-$(RUNTIME)-stamp: $(PINS) | $(BIN)/pip

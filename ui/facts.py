@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 
 
-def fact_lines(image: pb.ImageResult) -> list[str]:
-    """Describes when and how a photo was taken, its size and its owner's rating, where known."""
-    return [line for line in _lines(image) if line]
+def fact_lines(image: pb.ImageResult, *, is_brief: bool = False) -> list[str]:
+    """Describes when and how a photo was taken, its size and its owner's rating, where known.
+
+    Args:
+        image: The photo.
+        is_brief: Mention where the time comes from only if the camera did not write it.
+    """
+    is_sure = image.capture_time_source.startswith("EXIF")
+    source = "" if is_brief and is_sure else image.capture_time_source
+    return [line for line in (_capture_time(image, source), *_lines(image)) if line]
 
 
 def _lines(image: pb.ImageResult) -> Iterator[str]:
-    yield _capture_time(image)
     yield _camera(image)
     yield _exposure(image)
     yield _series(image.camera_facts)
@@ -25,14 +31,12 @@ def _lines(image: pb.ImageResult) -> Iterator[str]:
         yield f"picked for {' and '.join(image.brought_in_for)}"
 
 
-def _capture_time(image: pb.ImageResult) -> str:
+def _capture_time(image: pb.ImageResult, source: str) -> str:
     if not image.capture_time:
         return ""
     seconds, point, fraction = image.capture_time.partition(".")
     time = f"{seconds}{point}{fraction[:2]}".replace("T", " ")  # some cameras write microseconds
-    words = [time, image.capture_utc_offset]
-    source = f"({image.capture_time_source})" if image.capture_time_source else ""
-    return " ".join(filter(None, [*words, source]))
+    return " ".join(filter(None, [time, image.capture_utc_offset, source and f"({source})"]))
 
 
 def _camera(image: pb.ImageResult) -> str:
@@ -63,7 +67,8 @@ def _series(facts: pb.CameraFacts) -> str:
 
 
 def _size(image: pb.ImageResult) -> str:
-    parts = [f"{image.size_bytes / 1e6:.1f} MB"]
+    size = image.size_bytes
+    parts = [f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"]
     if image.megapixels:
         parts.insert(0, f"{image.width_px} x {image.height_px} ({image.megapixels:.1f} MP)")
     if image.camera_facts.has_video:

@@ -72,7 +72,7 @@ def photo_json(image: pb.ImageResult) -> Json:
         "width": image.width_px,
         "height": image.height_px,
         "taken": image.capture_time,
-        "facts": fact_lines(image),
+        "facts": fact_lines(image, is_brief=True),
         "caption": image.face_caption,
         "damage": image.damage,
         "scores": [score_value(image, score) if readable else None for score in SHOWN_SCORES],

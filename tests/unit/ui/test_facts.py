@@ -39,12 +39,13 @@ def test_all_known_facts_are_shown() -> None:
         "6000 x 4000 (24.0 MP), 8.1 MB, with a short video, GPS position",
         "rated -1, labelled Rot in a.xmp",
     ]
+    assert fact_lines(image, is_brief=True)[0] == "2024-05-01 10:00:00.12 +02:00"
 
 
 def test_unknown_facts_are_left_out() -> None:
-    assert fact_lines(pb.ImageResult(size_bytes=50_000)) == ["0.1 MB"]
+    assert fact_lines(pb.ImageResult(size_bytes=50_000)) == ["50 kB"]
     day = pb.ImageResult(capture_time="2024-05-01", capture_time_source="file name")
-    assert fact_lines(day)[0] == "2024-05-01 (file name)"
+    assert fact_lines(day, is_brief=True)[0] == "2024-05-01 (file name)"
 
 
 @pytest.mark.parametrize(

@@ -57,13 +57,14 @@ class GridSystem:
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GridSystem]:
     base = tmp_path_factory.mktemp("grid")
-    target = io.BytesIO()
+    target, upright = io.BytesIO(), io.BytesIO()
     Image.fromarray(draw_picture(1, 60, 40)).save(target, "JPEG")
+    Image.fromarray(draw_picture(1, 40, 60)).save(upright, "JPEG")
     orchestrator = Orchestrator(base / "orchestrator", {}, base)
     (base / "orchestrator" / "data").mkdir(parents=True)
     engine = open_database(base / "orchestrator" / "data")
     runs = {
-        name: make_run(engine, base / name, name, count, target.getvalue())
+        name: make_run(engine, base / name, name, count, target.getvalue(), upright.getvalue())
         for name, count in {"many": MOMENT_COUNT, "few": 3}.items()
     }
     engine.dispose()
@@ -88,6 +89,10 @@ def test_many_photos_need_few_elements_and_a_range_is_decided_at_once(
     expect(page.locator("#total")).to_have_text(f"{MOMENT_COUNT * SHOT_COUNT} photos")
     tiles = page.locator(".tile")
     assert tiles.count() < ELEMENT_LIMIT
+    pictures = page.locator(".tile img")
+    sizes = "all => all.map(one => one.getBoundingClientRect().height)"
+    tallest = max(pictures.evaluate_all(sizes))
+    assert tallest <= max(tiles.evaluate_all(sizes)), "upright photos are not cropped"
     page.keyboard.press("End")
     last = page.locator(f".tile[data-path='{made.paths[-1]}'] a")
     expect(last).to_be_focused()

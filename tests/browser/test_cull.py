@@ -25,6 +25,10 @@ from tests.unit.values import face
 
 KEEP, REJECT = pb.DECISION_KEEP, pb.DECISION_REJECT
 KEYS = {"k": KEEP, "x": REJECT}
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, writable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 @dataclass(frozen=True)
@@ -443,9 +447,18 @@ def test_two_people_see_each_others_decisions_at_once(
         first.keyboard.press("k")
         expect(tags[1]).to_have_text("Kept")
         assert culling.decisions("two") == {made.paths[0]: KEEP}
+
+        # a hidden page closes its connection, and catches up when it is visible again
+        first.evaluate(HIDE, True)
+        second.keyboard.press("x")
+        expect_saved(second)
+        with first.expect_request("**/events?*"):
+            first.evaluate(HIDE, False)
+        expect(tags[0]).to_have_text("Rejected")
         assert [(entry.action, entry.decided_by) for entry in culling.log("two")] == [
             (pb.DECISION_ACTION_REJECT, "ansel"),
             (pb.DECISION_ACTION_KEEP, ""),
+            (pb.DECISION_ACTION_REJECT, "ansel"),
         ]
     finally:
         other_ui.stop()
@@ -508,7 +521,9 @@ def test_the_page_links_to_the_view_which_forbids_inline_scripts(
     page.locator("body.ready").wait_for()
     page.go_back()
     expect(page.get_by_role("heading", name="bestshot")).to_be_visible()
-    made = culling.runs["few"]
+    made = culling.open(page, "few")  # not the newest run
+    page.get_by_role("link", name="Back to bestshot").click()
+    page.wait_for_url(f"**album={made.album_id}&run={made.run_id}*")
     base = f"http://{culling.ui.address}/"
     policy = httpx.get(base + made.address).headers["content-security-policy"]
     assert "script-src 'self';" in policy

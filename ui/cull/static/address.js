@@ -10,6 +10,11 @@ export function readAddress() {
   return { albumId, runId, photo };
 }
 
+// Returns the address of a run's results on the main page.
+export function resultsAddress({ albumId, runId }) {
+  return `/?${new URLSearchParams({ album: albumId, run: runId, tab: "view-results" })}`;
+}
+
 // Puts a photo into the address, by default after a short delay.
 export function writeAddress(photo, wait = QUIET_MS) {
   clearTimeout(timer);

@@ -1,6 +1,6 @@
 // Starts the view and carries out its commands.
 
-import { readAddress, writeAddress } from "./address.js";
+import { readAddress, resultsAddress, writeAddress } from "./address.js";
 import { Album } from "./album.js";
 import { copyAddress } from "./clipboard.js";
 import { Decisions } from "./decisions.js";
@@ -228,6 +228,7 @@ function listen(cull) {
 
 async function start() {
   const { albumId, runId, photo } = readAddress();
+  byId("home").href = resultsAddress({ albumId, runId });
   const url = `/cull/${encodeURIComponent(albumId)}/${encodeURIComponent(runId)}`;
   const response = await fetch(`${url}/photos`);
   const answer = await response.json();

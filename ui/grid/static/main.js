@@ -1,5 +1,6 @@
 // Starts the grid and carries out the user's actions.
 
+import { resultsAddress } from "/cull/files/address.js";
 import { copyAddress } from "/cull/files/clipboard.js";
 import { Decisions } from "/cull/files/decisions.js";
 import { byId, element, plural } from "/cull/files/elements.js";
@@ -46,7 +47,6 @@ class Grid {
       regrouped: () => this.load(),
     });
     this.#showSummary(summary);
-    byId("home").href = `/?${new URLSearchParams({ album: albumId, run: runId, tab: "view-results" })}`;
     byId("to-cull").href = this.cullUrl;
     this.setSize(Number(localStorage.getItem(SIZE_PLACE)) || (innerWidth < 700 ? 180 : 168));
     this.load(photo).then(() => this.decisions.adopt(this.queue.adopt()));
@@ -403,6 +403,7 @@ function listenToControls(grid) {
 
 async function start() {
   const address = readAddress();
+  byId("home").href = resultsAddress(address);
   const place = `/grid/${encodeURIComponent(address.albumId)}/${encodeURIComponent(address.runId)}`;
   const grid = new Grid(address, await read(`${place}/summary`));
   listenToKeys(grid);

@@ -15,6 +15,11 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_NO_RESULTS = {
+    pb.RUN_STATE_FAILED: "This run failed, so it has no results. The Run tab says why.",
+    pb.RUN_STATE_CANCELLED: "This run was cancelled, so it has no results. You can resume it.",
+    pb.RUN_STATE_INTERRUPTED: "This run was interrupted, so it has no results. You can resume it.",
+}
 _FRESH = {"Cache-Control": "no-cache"}
 """Makes the browser check each time whether a file has changed."""
 
@@ -43,7 +48,8 @@ async def find_completed_run(api: Orchestrator, album_id: str, run_id: str) -> p
     if run.album_id != album_id:
         raise HTTPException(404, f"run {run_id} does not belong to album {album_id}")
     if run.state != pb.RUN_STATE_COMPLETED:
-        raise HTTPException(409, "This run has not completed; its photos have no results yet.")
+        unfinished = "This run has not finished; its photos have no results yet."
+        raise HTTPException(409, _NO_RESULTS.get(run.state, unfinished))
     return run
 
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 from gradio.queueing import Queue
 from pydantic import Field
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,6 +49,21 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
+class _PhotoPath(Convertor[str]):
+    """A photo's path, which may contain slashes and, unlike Starlette's own paths, line breaks."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("photo_path", _PhotoPath())
+
+
 def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> ASGIApp:
     """Builds the app that serves everything over HTTP.
 
@@ -65,7 +81,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @server.get("/photos/{run_id}/{long_side_px}/{path:path}")
+    @server.get("/photos/{run_id}/{long_side_px}/{path:photo_path}")
     async def picture(
         request: Request,
         run_id: str,
@@ -83,7 +99,7 @@ def build_server(api: Orchestrator, login: Login | None, max_upload_mb: int) -> 
         )
         return await _picture(request, api, query)
 
-    @server.get("/tiles/{run_id}/{column}/{row}/{path:path}")
+    @server.get("/tiles/{run_id}/{column}/{row}/{path:photo_path}")
     async def tile(
         request: Request, run_id: str, column: Pixels, row: Pixels, path: str
     ) -> Response:

@@ -18,6 +18,7 @@ export function notify(text) {
 // Shows how many entries are not saved yet, and the problem, if there is one.
 export function showSaving(count, problem, word) {
   const saving = byId("saving");
+  saving.classList.toggle("busy", count > 0);
   saving.classList.toggle("problem", Boolean(problem));
   saving.textContent = count ? `${count} unsaved` : "Saved";
   saving.title = problem;

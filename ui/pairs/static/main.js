@@ -194,7 +194,6 @@ class Pairs {
   #showSaving() {
     const { count, problem } = this.queue ?? { count: 0, problem: "" };
     showSaving(count, problem, "answer");
-    byId("saving").classList.toggle("busy", count > 0);
     if (!count) this.whenSaved?.();
   }
 

@@ -99,6 +99,7 @@ export function listenToDrags(strip, cull) {
   };
   strip.addEventListener("dragstart", (event) => {
     dragged = photoAt(event) ?? null;
+    event.target.blur?.(); // otherwise Space would press it
     event.dataTransfer.effectAllowed = "move";
   });
   strip.addEventListener("dragover", (event) => {

@@ -113,6 +113,7 @@ export function listenToDrags(strip, cull) {
     event.preventDefault();
     const photo = dragged;
     dragged = null;
+    mark(undefined);
     cull.move(photo, moment);
   });
   strip.addEventListener("dragend", () => {

@@ -71,6 +71,7 @@ export class Queue {
   async #send() {
     if (this.sending) return;
     this.sending = true;
+    await new Promise((wake) => setTimeout(wake)); // first show what the key has changed
     let wait = FIRST_WAIT_MS;
     while (this.count) {
       if (!this.batches.length) {

@@ -1,7 +1,7 @@
 // Renders the screen: shots, filmstrip, panel and counts.
 
 import { rival } from "./album.js";
-import { byId, element } from "./elements.js";
+import { arrange, byId, element, update } from "./elements.js";
 import { renderFaces } from "./faces.js";
 import { COMMANDS, keyCaption } from "./keys.js";
 import { describeMarks, markButtons, marks } from "./marks.js";
@@ -41,9 +41,7 @@ export class View {
       else button.removeAttribute("aria-current");
       button.classList.toggle("same-set", isOneSet(photo, other));
     }
-    this.#renderPanel(photo);
-    this.#renderFaces();
-    this.#renderCounts();
+    this.#renderFacts();
     const { photos } = photo.at;
     const place = `shot ${photos.indexOf(photo) + 1} of ${photos.length}`;
     byId("announcer").textContent = describe(photo, place);
@@ -82,8 +80,16 @@ export class View {
       const button = this.stripButtons.get(photo);
       if (button) this.#markThumb(button, photo);
     }
-    if (photos.includes(this.photo)) this.#renderPanel(this.photo);
-    if (photos.some((photo) => photo.at === this.photo.at)) this.#renderFaces();
+    // in a microtask, because a key that decides usually shows the next photo as well
+    this.changed = [...(this.changed ?? []), ...photos];
+    queueMicrotask(() => this.changed && this.#renderFacts(this.changed));
+  }
+
+  // Renders what is known about the shot and its moment, as far as `changed` photos matter to it.
+  #renderFacts(changed = [this.photo]) {
+    this.changed = undefined;
+    if (changed.includes(this.photo)) this.#renderPanel(this.photo);
+    if (changed.some((photo) => photo.at === this.photo.at)) this.#renderFaces();
     this.#renderCounts();
   }
 
@@ -145,7 +151,9 @@ export class View {
   // Shows all shots at the current zoom, with tiles where the pictures have too few pixels for it.
   renderZoom() {
     for (const [photo, figure] of this.figures) {
-      figure.querySelector(".percent").textContent = this.zoom.apply(figure, photo);
+      const percent = figure.querySelector(".percent");
+      const text = this.zoom.apply(figure, photo);
+      if (percent.textContent !== text) percent.textContent = text; // otherwise laid out again
     }
     this.tiles.render(this.figures, this.zoom, this.album.after(this.photo, 1));
   }
@@ -212,21 +220,23 @@ export class View {
     const upcoming = this.album.momentAfter(moment, 1)?.photos.slice(0, UPCOMING_COUNT) ?? [];
     const thumbs = (photos, isOther) =>
       photos.map((photo) => {
-        const button = this.#thumb(photo, isOther);
+        const button = known.get(photo) ?? this.#thumb(photo);
+        button.toggleAttribute("data-other", isOther);
         this.stripButtons.set(photo, button);
         return button;
       });
+    const known = this.stripButtons;
     this.stripButtons = new Map();
-    byId("strip").replaceChildren(
+    arrange(byId("strip"), [
       ...thumbs(before, true),
       ...(before.length ? [element("span", { class: "gap", title: "previous moment" })] : []),
       ...thumbs(moment.photos, false),
       ...(upcoming.length ? [element("span", { class: "gap", title: "next moment" })] : []),
       ...thumbs(upcoming, true),
-    );
+    ]);
   }
 
-  #thumb(photo, isOther) {
+  #thumb(photo) {
     const attributes = { alt: "", loading: "lazy", draggable: "false" };
     const picture = element("img", { src: this.pictures.small(photo), ...attributes });
     picture.style.aspectRatio = `${photo.width || 3} / ${photo.height || 2}`;
@@ -235,7 +245,6 @@ export class View {
       {
         type: "button",
         "data-path": photo.path,
-        "data-other": isOther,
         tabindex: "-1",
         draggable: "true",
       },
@@ -263,7 +272,7 @@ export class View {
       ? [...this.figures.keys()].find((shown) => shown !== photo)
       : rival(photo);
     const reason = element("p", { class: `why ${photo.picked ? "picked" : ""}`, text: photo.reason });
-    byId("panel").replaceChildren(
+    update(byId("panel"), [
       element("h2", { text: photo.name }),
       this.#giveButtons(photo),
       reason,
@@ -272,7 +281,7 @@ export class View {
       ...(photo.caption ? [element("p", { class: "dim", text: photo.caption })] : []),
       ...(photo.at.photos.length > 1 ? [this.#comparison(photo, other)] : []),
       this.#momentButtons(photo),
-    );
+    ]);
   }
 
   // Shows or hides the buttons that split, merge and move, on screens too small to always show them.

@@ -36,6 +36,9 @@ ACTIONS = {
     "merge": pb.DECISION_ACTION_MERGE,
 }
 """Decision actions, by the names that the gallery and the detail view give them."""
+SESSION_COUNT = 200
+"""How many opened pages Gradio remembers; each takes 0.3 MB, and by default it keeps 10,000. A page
+that it has forgotten works on, but its `u` cannot undo earlier decisions."""
 LOST = "lost"
 """Value of `poll` while the orchestrator is not responding."""
 
@@ -55,6 +58,7 @@ SECTIONS = ("albums", "run", "what-if", "compare", "decisions", "models")
 def build_app(api: Orchestrator, limits: UploadLimits) -> CheckedBlocks:
     """Builds the page on top of the orchestrator's API."""
     blocks = CheckedBlocks(title="bestshot", analytics_enabled=False, fill_width=True)
+    blocks.state_session_capacity = SESSION_COUNT
     with blocks:
         Page(api, limits).wire(blocks)
     return blocks

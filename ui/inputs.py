@@ -41,9 +41,9 @@ class CheckedBlocks(gr.Blocks):
     def get_config_file(self) -> Any:  # noqa: ANN401
         """Returns what the page needs to know about its components and events.
 
-        Without the heartbeat, Gradio does not notice that a page was closed, and keeps its few
-        session values until it has 10,000 newer sessions. With it, every open tab would hold one of
-        the six connections that a browser opens to a server, so that six tabs would load nothing.
+        Without the heartbeat, Gradio does not notice that a page was closed. With it, every open
+        tab would hold one of the six connections that a browser opens to a server, so that six tabs
+        would load nothing.
         """
         return {**super().get_config_file(), "connect_heartbeat": False}
 

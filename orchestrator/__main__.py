@@ -36,7 +36,7 @@ from services.common.rpc.server import Server, ServerOptions, serve_until_stoppe
 logger = logging.getLogger(__name__)
 
 SHARED_UPLOAD_S = 24 * 3600.0
-"""An upload that was idle this long cannot belong to another orchestrator with the same folder."""
+"""An upload that has been idle this long belongs to no other orchestrator with the same folder."""
 SERVICE_NAME = "bestshot.orchestrator.v1.OrchestratorService"
 
 
@@ -154,8 +154,9 @@ async def serve(
 ) -> None:
     """Connects all parts and serves until SIGTERM or SIGINT.
 
-    A run in progress then returns to the queue (`Worker._carry_out`), and the next orchestrator
-    resumes it if `resume_runs` is true (`SqlRunQueue.claim`).
+    New calls are then refused, calls in progress have a while to finish (`Server.request_stop`),
+    and a run in progress returns to the queue (`Worker._carry_out`). The next orchestrator resumes
+    it, unless `resume_runs` is false (`SqlRunQueue.recover`).
     """
     metrics = Metrics()
     options = server_options(shared, insecure=invocation.insecure)

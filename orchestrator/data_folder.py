@@ -1,4 +1,8 @@
-"""Location of the data folder, which holds the database and the user's profiles."""
+"""Location of the data folder.
+
+It holds the database, the user's profiles, uploaded photos, pictures for viewing and networks;
+docs/faq.md says how each is deleted.
+"""
 
 from __future__ import annotations
 

@@ -194,7 +194,10 @@ class Curator:
             await self._worker.wait_for_change(run_id, seen)
 
     async def cancel(self, run_id: str) -> Run:
-        """Asks a run to stop, whichever orchestrator executes it."""
+        """Asks a run to stop, whichever orchestrator executes it.
+
+        It gets no results, but its scores so far stay in the cache, and `resume` uses them.
+        """
         await asyncio.to_thread(self._queue.cancel, run_id)
         self._worker.stop_cancelled(run_id)
         run = await self.run(run_id)

@@ -94,7 +94,8 @@ class ServiceCaller:
         """Calls a stub's idempotent method; raises BestshotError if it fails.
 
         If a service is down, is not responding or has a full queue, the call is retried with
-        randomized exponential backoff.
+        randomized exponential backoff. If that does not help, the run fails with its scores kept,
+        and can be resumed (`Worker._conclude`).
         """
         attempts = AsyncRetrying(
             retry=retry_if_exception_type((_QueueFullError, _DownError)),

@@ -51,18 +51,18 @@ class PersonPenalties:
 
 MIN_FACE_SIZE, FULL_FACE_SIZE = 0.025, 0.05
 """Shares of the picture's long side: up to MIN_FACE_SIZE, a face is too small for its scores to
-count; from FULL_FACE_SIZE on, they count in full. On a canonical image these are 26 and 51 pixels;
-the networks see eyes at 64 x 64."""
+count; at FULL_FACE_SIZE and above, they count in full. On a canonical image these are 26 and 51
+pixels; the networks see eyes at 64 x 64."""
 MIN_FACE_CONFIDENCE, FULL_FACE_CONFIDENCE = 0.6, 0.8
 """Up to MIN_FACE_CONFIDENCE, a face may be a statue, a poster or a false detection, and its scores
-do not count; from FULL_FACE_CONFIDENCE on, they count in full."""
+do not count; at FULL_FACE_CONFIDENCE and above, they count in full."""
 LEVEL_PITCH_DEGREES, LOWERED_PITCH_DEGREES = -12.0, -24.0
-"""From LOWERED_PITCH_DEGREES on, a head is lowered so far that its eyes look closed from above, so
-their state is unknown. The measured pitch of frontal faces is within 11 degrees of level."""
+"""At LOWERED_PITCH_DEGREES or lower, a head is lowered so far that its eyes look closed from above,
+so their state is unknown. The measured pitch of frontal faces is within 11 degrees of level."""
 SURELY_CLOSED, UNSURELY_CLOSED = 0.05, 0.25
-"""Up to an eyes score of SURELY_CLOSED, eyes are closed even in a laughing face; from
-UNSURELY_CLOSED on, the laugh may have narrowed them, so their state is unknown. Closed eyes score
-0.00 to 0.02."""
+"""Up to an eyes score of SURELY_CLOSED, eyes are closed even in a laughing face; at
+UNSURELY_CLOSED and above, the laugh may have narrowed them, so their state is unknown. Closed eyes
+score 0.00 to 0.02."""
 SMILE, LAUGH = 0.5, 0.9
 """Smile scores between which a smile becomes a laugh."""
 CANNOT_TELL = 0.5
@@ -107,7 +107,7 @@ FAULT_WORDS = {
 }
 """Words for the faults in captions and reasons."""
 NO_FAULT_WORDS = {FaceFault.EYES_CLOSED: "eyes open", FaceFault.NOT_SMILING: "smiling"}
-"""Words for captions if a fault is absent; a face that looks ahead is not mentioned."""
+"""Words for captions if a fault is absent; a face that looks at the camera is not mentioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class FaceCheck:
 
     @property
     def cost(self) -> float:
-        """What the fault costs: `penalty` if it is certain and on all faces, otherwise less."""
+        """What the fault costs: `penalty` if it is certain and affects all faces, or else less."""
         if not self.is_fault:
             return 0.0
         sure = _ramp(self.threshold - self.score, 0.0, self.threshold * (1 - SURE_SHARE))

@@ -673,7 +673,7 @@ def _explain_lost(
             return f"Not selected: {keeper} kept {winner} instead."
         case Reason.LOST_COMPARISON:
             return (
-                f"Not selected: its score of {score} ties with {winner} ({best}), and "
+                f"Not selected: its score of {score} is close to that of {winner} ({best}), and "
                 f"{_describe_comparison(verdict)}{differences}."
             )
         case _:

@@ -294,9 +294,9 @@ def _list_folders(
         names = folder_names({name for record in selected for name in record.person_names})
         if not names:
             raise FailedPreconditionError(
-                "there are no folders by person, because nobody in the selected photos has a name: "
-                "start a run with `--set people.enabled=true`, then name persons in the People "
-                "view or with `bestshot people name`"
+                "no folders by person can be made, because nobody in the selected photos has a "
+                "name: start a run with `--set people.enabled=true`, then name people in the "
+                "People view or with `bestshot people name`"
             )
         for name, folder in names.items():
             shown = [record for record in selected if name in record.person_names]

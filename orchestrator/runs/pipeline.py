@@ -387,7 +387,7 @@ class Pipeline:
         features: dict[Key, bytes] = {}
         decoded: dict[str, _Decoded | InvalidImageError] = {}
         for part in await self._find_parts(photos, read):
-            # Take all room at once: parts that hold some and wait for more could deadlock.
+            # Reserve all the memory at once: parts that hold some and wait for more could deadlock.
             async with self._threads.contents.hold(sum(photo.size_bytes for photo in part)):
                 known, fresh = await self._decode_part(part, read)
             features.update(known)
@@ -434,7 +434,7 @@ class Pipeline:
     async def _decode_part(
         self, photos: Sequence[PhotoFile], read: dict[str, _Read]
     ) -> tuple[dict[Key, bytes], dict[str, _Decoded | InvalidImageError]]:
-        """Reads photos; returns their cached features and, decoded, those photos that lack some."""
+        """Reads photos; returns their cached features, and decoded those that lack some."""
         contents: dict[str, bytes] = {}
         found = await asyncio.gather(
             *(
@@ -478,7 +478,7 @@ class Pipeline:
     async def _find_facts(
         self, photo: PhotoFile, digest: str, features: Mapping[Key, bytes]
     ) -> dict[str, Any]:
-        """Combines what a photo, its sidecars and its RAW file state, as `ImageRecord` fields."""
+        """Combines the metadata of a photo, its sidecars and its RAW file into record fields."""
         sidecars = await self._read_sidecars(photo)
         self._unused_sidecars.update(sidecars.unused)
         if not digest:
@@ -672,8 +672,8 @@ class Pipeline:
     ) -> ScoredPhoto:
         """Builds a photo's record.
 
-        That of an unreadable photo has an error instead of scores; pages and the CSV list it with
-        the reason UNREADABLE or UNSUPPORTED_FORMAT (`ui/captions.py` words it).
+        An unreadable photo's record has an error instead of scores. Pages and the CSV list it with
+        the sentence of `describe_unreadable`.
         """
         record = ImageRecord(
             path=item.photo.path,
@@ -827,7 +827,7 @@ async def run_workers(work: Callable[[], Awaitable[None]], count: int) -> None:
 
 
 def _lacks_raw_file(photo: PhotoFile, metadata: FileMetadata, sidecars: Sidecars) -> bool:
-    """Whether the photo's RAW file may state what neither the photo nor its sidecars do."""
+    """Whether the photo's RAW file may have metadata that the photo and its sidecars lack."""
     has_raw_file = any(map(is_raw_file, photo.companion_paths))
     return has_raw_file and needs_companions(metadata, sidecars.readable)
 
@@ -838,7 +838,7 @@ def _combine_facts(
     sidecars: Sidecars,
     companions: Mapping[str, FileMetadata],
 ) -> dict[str, Any]:
-    """Combines what a photo, its sidecars and its RAW files state, as `ImageRecord` fields."""
+    """Combines the metadata of a photo, its sidecars and its RAW files into record fields."""
     facts = assemble_facts(photo.path, metadata, sidecars.readable, companions)
     if any(map(is_film, photo.companion_paths)):
         facts["camera_facts"] = dataclasses.replace(facts["camera_facts"], has_video=True)

@@ -1,7 +1,7 @@
 """Stores photos in the sizes in which they are shown, so that no photo is decoded twice.
 
 Runs add a preview of each photo; `viewing.pictures` adds what a page requests and is missing. Over
-`orchestrator.max_rendition_mb`, the files that were not read for the longest time are deleted.
+`orchestrator.max_rendition_mb`, the least recently read files are deleted.
 """
 
 from __future__ import annotations

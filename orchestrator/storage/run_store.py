@@ -544,7 +544,7 @@ def _delete_ended(connection: Connection, run_id: str) -> None:
 
 
 def _delete_biometrics(connection: Connection, is_own: ColumnElement[bool]) -> int:
-    """Deletes identity vectors and faces of photos that only these runs have.
+    """Deletes identity vectors and faces of photos that appear only in these runs.
 
     Returns:
         Number of photos whose vectors were deleted.

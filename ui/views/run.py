@@ -22,6 +22,7 @@ _ADVICE = {
     "run.",
     pb.RUN_STATE_INTERRUPTED: "The orchestrator stopped before the run was complete. "
     "The scores computed so far are kept, so you can resume the run.",
+    pb.RUN_STATE_CANCELLED: "The scores computed so far are kept, so you can resume the run.",
 }
 _RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED)
 

@@ -16,7 +16,8 @@ class Captures:
     """Capture times and cameras of photos.
 
     Attributes:
-        seconds: float64, (n,), by the camera's own clock; NaN if unknown.
+        seconds: float64, (n,), by the camera's own clock. NaN if unknown: then `time_term` adds
+            0, and `time_evidence` leaves the photo with the nearest one.
         cameras: (n,); empty if unknown.
     """
 

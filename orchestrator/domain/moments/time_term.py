@@ -5,8 +5,8 @@ The term grows with the logarithm of the time between them, from -1 to 2.5 times
 
     weight * clip(log10((1 s + time between them) / 30 s), -1, 2.5)
 
-It is 0 at half a minute, lowest up to 2 seconds (a burst), and highest from 2.6 hours on. For other
-pairs it is 0, because the clocks of two cameras need not agree (`clocks` finds how much they
+It is 0 at half a minute, lowest up to 2 seconds (a burst), and highest at 2.6 hours and beyond. For
+other pairs it is 0, because the clocks of two cameras need not agree (`clocks` finds how much they
 differ).
 
 Pauses between shots range from fractions of a second to days; using their logarithm to separate
@@ -33,7 +33,7 @@ FAR_SECONDS = NEUTRAL_SECONDS * 10**HIGHEST - 1.0
 """Time from which the term is highest: 2.6 hours."""
 
 _ROWS_AT_A_TIME = 128
-"""Rows of a tile that are computed at a time: they need about 2 MiB, which fits the cache."""
+"""Rows of a tile that are computed at a time: they need about 2 MiB, which fits in the cache."""
 _DENSE_SHARE = 1 / 16
 """Minimum share of near pairs at which it is faster to compute all pairs."""
 

@@ -46,7 +46,7 @@ class Ranking:
 def _find_tied(eligible: Sequence[Shot], parameters: SiameseParameters) -> list[Shot]:
     """Returns the photos within `tiebreaker_range` of the leader, best first.
 
-    None of them has clearly worse faces than another that the comparator could move it ahead of.
+    The comparator cannot move any of them ahead of a photo with clearly better faces.
     """
     ordered = sorted(eligible, key=by_score)
     if not ordered:

@@ -1,7 +1,7 @@
 """Process handling shared by all parts: stop signals and address reporting.
 
-What a stopping server does is in `services.common.rpc.server`, and what a stopping run does in
-`orchestrator.runs.worker`.
+What a stopping server does is in `services.common.rpc.server`; what a stopping orchestrator does,
+in `serve` in `orchestrator/__main__.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from services.common.platform.processes import call_on_stop
 def install_stop_handlers(
     request_stop: Callable[[], object], at_parents_end: Callable[[], object] | None
 ) -> None:
-    """Calls `request_stop` on SIGTERM and SIGINT.
+    """Calls `request_stop` on SIGTERM and SIGINT, and on Ctrl-Break on Windows.
 
     Args:
         request_stop: Called in the running event loop.

@@ -232,7 +232,7 @@ def test_a_folder_is_a_source(tmp_path: Path) -> None:
     path, _ = fetched(tmp_path / "models", Location(folder=tmp_path / "stick"))
     assert path.read_bytes() == CONTENT
     other = GOOD.model_copy(update={"name": "other.onnx"})
-    with pytest.raises(ConfigError, match=r"other\.onnx not found there"):
+    with pytest.raises(ConfigError, match=r"no other\.onnx was found there"):
         fetched(tmp_path / "models", Location(folder=tmp_path / "stick"), other)
 
 

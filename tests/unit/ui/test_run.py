@@ -22,6 +22,11 @@ def test_notes_of_a_run_are_shown_as_text() -> None:
     assert 'class="note"' not in progress_of(pb.Run(state=pb.RUN_STATE_COMPLETED))
 
 
+@pytest.mark.parametrize("state", [pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED])
+def test_a_run_that_ended_early_says_that_it_can_be_resumed(state: pb.RunState) -> None:
+    assert "you can resume the run" in progress_of(pb.Run(state=state))
+
+
 def described(**profiles: dict[str, str]) -> pb.DescribeSettingsResponse:
     return pb.DescribeSettingsResponse(
         profile="builtin",

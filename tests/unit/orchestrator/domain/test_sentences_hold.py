@@ -262,7 +262,7 @@ def check_rejected(one: Judged, judged: dict[str, Judged]) -> None:
             assert mine <= best
             assert abs(best - rival.verdict.composite_score) <= ROUNDING
         case Reason.LOST_COMPARISON if rival and "kept" not in one.sentence:
-            mine, best = one.stated(r"score of (-?[\d.]+) ties with \w+ \((-?[\d.]+)\)")
+            mine, best = one.stated(r"score of (-?[\d.]+) is close to that of \w+ \((-?[\d.]+)\)")
             assert abs(mine - best) <= rules().siamese.tiebreaker_range + 2 * ROUNDING
         case Reason.TOO_SIMILAR:
             similarity, limit = one.stated(r"similarity (-?[\d.]+), limit ([\d.]+)")

@@ -92,20 +92,23 @@ export class Pictures {
     };
     const ahead = later.slice(0, MEDIUM_AHEAD_COUNT);
     await Promise.all([sharpen(), load(ahead, (photo) => this.medium(photo, "low").done)]);
-    await load(later, (photo) => this.#draw(photo));
+    for (const photo of later) if (this.wanted !== next || !(await this.#draw(photo))) return;
   }
 
   // Has the server draw and cache a picture, which takes far longer than sending it. Pictures are
-  // requested one at a time and not decoded here, so nothing else is held up.
+  // requested one at a time and not decoded here, so nothing else is held up. Returns false if the
+  // server is down: requests for dozens of photos at each key would not help it to come back.
   async #draw(photo) {
     const url = this.url(photo, LARGE_PX);
-    if (this.larges.has(url) || this.drawn.has(url)) return;
+    if (this.larges.has(url) || this.drawn.has(url)) return true;
     try {
       const response = await fetch(url, { priority: "low" });
       await response.arrayBuffer(); // otherwise the browser would not cache it
+      if (response.status >= 500) return false;
       this.drawn.add(url);
+      return true;
     } catch {
-      // retried when needed
+      return false; // retried when needed
     }
   }
 

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.conftest import ROOT, draw_pairs
 from tests.deploy.settings import image_version
@@ -106,9 +107,25 @@ def test_all_have_the_same_version_and_may_be_published(wheels: dict[str, Path])
 
 def test_the_version_without_a_tag_is_the_same_everywhere() -> None:
     """A clone without tags or an image, which has no .git, uses these."""
-    found = {
-        re.search(r'fallback_version = "([\d.]+)"', (folder / "pyproject.toml").read_text())[1]  # type: ignore[index]
-        for folder in PROJECTS.values()
-    }
-    assert found == {image_version()}
+    text = "".join((folder / "pyproject.toml").read_text() for folder in PROJECTS.values())
+    found = re.findall(r'fallback_version = "(.+)\.dev0"', text)
+    assert found == [image_version()] * len(PROJECTS)
     assert f"## [{image_version()}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_an_archive_without_tags_gets_a_version_that_can_be_installed(tmp_path: Path) -> None:
+    """GitHub's ZIP file of a branch has no .git, only what `git archive` writes."""
+    files = [".git_archival.txt", *(f"{folder}pyproject.toml" for folder in ("", "protos/"))]
+    packed = subprocess.run(["git", "archive", "HEAD", *files], cwd=ROOT, stdout=subprocess.PIPE)
+    subprocess.run(["tar", "-x"], cwd=tmp_path, input=packed.stdout, check=True)
+    found = [
+        subprocess.run(
+            [sys.executable, "-m", "hatchling", "version"],
+            cwd=folder, capture_output=True, text=True, check=True,
+        ).stdout.strip()
+        for folder in (tmp_path, tmp_path / "protos")
+    ]  # fmt: skip
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    [needed] = [one for one in project["dependencies"] if one.startswith("bestshot-protos")]
+    assert found[0] == found[1]
+    assert Requirement(needed).specifier.contains(found[1])

@@ -15,6 +15,7 @@ from bestshot.orchestrator.v1 import orchestrator_pb2 as pb
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.conftest import System, make_shots, open_tab
+from tests.waiting import wait_until
 
 Shoot = Callable[[Page, str], None]
 
@@ -49,7 +50,6 @@ def decide(page: Page, key: str, path: str, badge: str) -> None:
     expect(card(page, path).locator(".badge")).to_have_text(badge)
 
 
-@pytest.mark.timeout(300)
 def test_the_whole_journey(
     context: BrowserContext, page: Page, system: System, shoot: Shoot
 ) -> None:
@@ -174,6 +174,8 @@ def test_the_whole_journey(
     shoot(page, "decided")
 
     # keys that are pressed faster than they are handled all count, in order
+    log_request = pb.ListDecisionsRequest(album_id=run.album_id, page_size=1)
+    logged = system.stub.ListDecisions(log_request).total_count
     for key in ("x", "ArrowRight", "k", "ArrowRight", "x", "u", "u", "u"):
         page.keyboard.press(key)
     expect(card(page, kept).locator(".badge")).to_have_text("kept")
@@ -182,7 +184,7 @@ def test_the_whole_journey(
     def decisions() -> dict[str, int]:
         return {image.path: image.decision for image in system.stub.ListImages(decided).images}
 
-    page.wait_for_timeout(2000)
+    wait_until(lambda: system.stub.ListDecisions(log_request).total_count == logged + 6)
     assert decisions() == {rejected.path: pb.DECISION_REJECT, kept: pb.DECISION_KEEP}
 
     # in the detail view too, a key applies to the photo that the previous arrow key moved to

@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from orchestrator.data_folder import DATABASE_NAME
 from orchestrator.storage.database import open_database, open_postgresql
+from orchestrator.storage.tables import identity_erasures, metadata
 from tests.integration.command import BUILTIN
 from tests.integration.up import free_ports
 from tests.postgresql import Postgresql, running_postgresql
@@ -106,19 +107,54 @@ def migrated_postgresql(postgresql: Postgresql) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(scope="session")
+def shared_postgresql(postgresql: Postgresql, migrated_postgresql: str) -> Iterator[str]:
+    """URL of a database that is emptied between tests; creating one takes ten times as long."""
+    with postgresql.database(migrated_postgresql) as url:
+        yield url
+
+
+def _opened(engine: Engine) -> Iterator[Engine]:
+    yield engine
+    engine.dispose()
+
+
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=KINDS)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """A database of either kind, with its tables."""
+    """A database of either kind, with its tables, which tests must not change."""
     if request.param == "sqlite":
-        opened = open_database(request.getfixturevalue("sqlite_folder"))
-        yield opened
-        opened.dispose()
+        yield from _opened(open_database(request.getfixturevalue("sqlite_folder")))
+        return
+    shared = open_postgresql(request.getfixturevalue("shared_postgresql"), None)
+    yield from _opened(shared)
+    _empty(shared)
+
+
+def _empty(engine: Engine) -> None:
+    """Restores the rows of a new database; ends connections that a test left open."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+        connection.execute(identity_erasures.insert().values(id=1))
+    engine.dispose()
+
+
+@pytest.fixture(params=KINDS)
+def own_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """A database like `engine`, for a test that changes its tables."""
+    if request.param == "sqlite":
+        yield from _opened(open_database(request.getfixturevalue("sqlite_folder")))
         return
     template = request.getfixturevalue("migrated_postgresql")
     with request.getfixturevalue("postgresql").database(template) as url:
-        opened = open_postgresql(url, None)
-        yield opened
-        opened.dispose()
+        yield from _opened(open_postgresql(url, None))
 
 
 @pytest.fixture(autouse=True)

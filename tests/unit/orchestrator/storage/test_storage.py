@@ -155,8 +155,8 @@ def configure(connection: Connection) -> alembic.config.Config:
     return config
 
 
-def test_new_databases_have_the_tables_that_migrations_create(engine: Engine) -> None:
-    with engine.begin() as connection:
+def test_new_databases_have_the_tables_that_migrations_create(own_engine: Engine) -> None:
+    with own_engine.begin() as connection:
         created = describe_tables(connection)
         alembic.command.downgrade(configure(connection), "base")
         assert not set(metadata.tables) & set(inspect(connection).get_table_names())
@@ -165,19 +165,19 @@ def test_new_databases_have_the_tables_that_migrations_create(engine: Engine) ->
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_a_migration_that_fails_changes_nothing(engine: Engine) -> None:
-    with engine.begin() as connection:
+def test_a_migration_that_fails_changes_nothing(own_engine: Engine) -> None:
+    with own_engine.begin() as connection:
         alembic.command.downgrade(configure(connection), "0015")
         connection.execute(text("CREATE TABLE identity_erasures (id INTEGER)"))
         before = describe_tables(connection)
     with pytest.raises(DBAPIError, match="identity_erasures"):
-        migrate(engine)
-    with engine.connect() as connection:
+        migrate(own_engine)
+    with own_engine.connect() as connection:
         assert describe_tables(connection) == before
 
 
-def test_decisions_from_before_the_log_are_in_the_log(engine: Engine) -> None:
-    with engine.begin() as connection:
+def test_decisions_from_before_the_log_are_in_the_log(own_engine: Engine) -> None:
+    with own_engine.begin() as connection:
         alembic.command.downgrade(configure(connection), "0003")
         connection.execute(metadata.tables["albums"].insert().values(album_values(album())))
         connection.execute(
@@ -185,23 +185,23 @@ def test_decisions_from_before_the_log_are_in_the_log(engine: Engine) -> None:
             .insert()
             .values(album_id="a", content_digest="d", decision="reject", create_time=TIME)
         )
-    migrate(engine)
-    log = SqlDecisionLog(engine)
+    migrate(own_engine)
+    log = SqlDecisionLog(own_engine)
     assert decisions_in(log.entries("a")) == log.decisions("a") == {"d": Decision.REJECT}
     assert log.append("a", [entry("2", DecisionAction.KEEP, "d")]) == 1
 
 
-def test_runs_stored_without_faults_get_faults_for_their_own_thresholds(engine: Engine) -> None:
-    store = SqlRunStore(engine)
+def test_runs_stored_without_faults_get_faults_for_their_own_thresholds(own_engine: Engine) -> None:
+    store = SqlRunStore(own_engine)
     store.add_album(album())
     scores = {"pose_score": 0.9, "eyes_score": 0.4, "smile_score": 0.2}
     for run_id, threshold in (("lenient", 0.3), ("strict", 0.5)):
         config = {"select_best": {"person_penalties": {"eyes_threshold": threshold}}}
         one = dataclasses.replace(run(run_id), config=config)
         store.save_results(one, [image("a.jpg", **scores), image("b.jpg")])
-    with engine.begin() as connection:
+    with own_engine.begin() as connection:
         alembic.command.downgrade(configure(connection), "0007")
-    migrate(engine)
+    migrate(own_engine)
     assert store.image("lenient", "a.jpg").face_faults == (FaceFault.NOT_SMILING,)
     assert store.image("strict", "a.jpg").face_faults == (
         FaceFault.EYES_CLOSED,
@@ -265,11 +265,11 @@ def test_orchestrators_that_start_simultaneously_migrate_once(postgresql: Postgr
             engine.dispose()
 
 
-def test_a_database_of_a_newer_bestshot_is_refused(engine: Engine, tmp_path: Path) -> None:
-    with engine.begin() as connection:
+def test_a_database_of_a_newer_bestshot_is_refused(own_engine: Engine, tmp_path: Path) -> None:
+    with own_engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ConfigError, match="created by a newer version of bestshot"):
-        migrate(engine)
+        migrate(own_engine)
 
 
 @pytest.mark.slow

@@ -183,3 +183,13 @@ def test_every_variable_is_in_the_example() -> None:
         for name in re.findall(r"\$\{(\w+)", (COMPOSE / file_name).read_text())
     }
     assert used == listed
+
+
+def test_the_release_builds_every_image_that_a_compose_file_names() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    matrix = workflow["jobs"]["images"]["strategy"]["matrix"]
+    built = {(component, "") for component in matrix["component"]}
+    built |= {(one["component"], "-cuda") for one in matrix["include"]}
+    texts = [path.read_text() for path in COMPOSE.glob("*.yaml")]
+    pattern = re.compile(rf"image: bestshot-(\w+):{re.escape(image_version())}(\S*)")
+    assert {image for text in texts for image in pattern.findall(text)} == built

@@ -49,6 +49,15 @@ def noise(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImag
     return np.clip(image + grain, 0, 255).astype(np.uint8)
 
 
+def noise_sharpened(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
+    """Adds Gaussian noise of 6 to 24 grey levels and sharpens it with the picture."""
+    sigma = _between(6, 24, strength)
+    grainy = image + rng.standard_normal(image.shape, np.float32) * np.float32(sigma)
+    soft = cv2.GaussianBlur(grainy, (0, 0), rng.uniform(0.8, 2.0))
+    sharpened = grainy + np.float32(rng.uniform(1.0, 2.0)) * (grainy - soft)
+    return np.clip(sharpened, 0, 255).astype(np.uint8)
+
+
 def exposure(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
     """Changes the exposure by 1 to 2.8 stops, up or down, in linear light."""
     stops = _between(1.0, 2.8, strength) * (1 if rng.uniform() < 0.5 else -1)
@@ -78,6 +87,33 @@ def tilt(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
+def resized(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
+    """Shrinks to 40 to 12 percent of each side, and enlarges to the former size."""
+    share = _between(0.40, 0.12, strength)
+    height, width = (max(1, round(share * side)) for side in image.shape[:2])
+    small = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return _enlarge(small, image, rng)
+
+
+def digital_zoom(image: RgbImage, strength: float, rng: np.random.Generator) -> RgbImage:
+    """Cuts out a part with 40 to 15 percent of each side, and enlarges it to the former size.
+
+    It has fewer true pixels. A crop that keeps its resolution is not worse for certain, so it is
+    not among the degradations.
+    """
+    share = _between(0.40, 0.15, strength)
+    height, width = (max(1, round(share * side)) for side in image.shape[:2])
+    top = round(rng.uniform() * (image.shape[0] - height))
+    left = round(rng.uniform() * (image.shape[1] - width))
+    return _enlarge(image[top : top + height, left : left + width], image, rng)
+
+
+def _enlarge(small: RgbImage, like: RgbImage, rng: np.random.Generator) -> RgbImage:
+    method = cv2.INTER_LINEAR if rng.uniform() < 0.5 else cv2.INTER_CUBIC
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.resize(small, size, interpolation=method), np.uint8)
+
+
 def _filter(image: RgbImage, kernel: NDArray[np.float32]) -> RgbImage:
     blurred = cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
     return np.asarray(blurred, np.uint8)
@@ -90,4 +126,7 @@ DEGRADATIONS: dict[str, Callable[[RgbImage, float, np.random.Generator], RgbImag
     "exposure": exposure,
     "jpeg": jpeg,
     "tilt": tilt,
+    "noise_sharpened": noise_sharpened,
+    "resized": resized,
+    "digital_zoom": digital_zoom,
 }

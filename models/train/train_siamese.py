@@ -1,7 +1,7 @@
 """Trains the built-in pairwise comparator on pairs (picture, degraded picture).
 
     python -P -m models.train.pictures FOLDER
-    python -P -m models.train.train_siamese --pictures FOLDER
+    python -P -m models.train.train_siamese --pictures FOLDER [--start FOLDER]
 
 Each pair has two versions of one picture: the original and a degraded one (in two pairs out of
 three), or a lightly and a strongly degraded one. They are cropped at slightly different positions,
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -47,12 +48,15 @@ INPUT_SIDE_PX = 512
 """Size at which the network sees pictures: the one that the service requests."""
 CROP_PX = 224
 SHIFT_PX = 12
-CORNER_SHARE = 0.4
+CORNER_SHARE = 0.5
 """Share of pairs cropped at a corner, where a tilt is visible."""
+KEPT_STAGES = 3
+"""Stages of the trunk that training from existing weights does not change."""
 BATCH = 32
-PAIRS_PER_PICTURE = 12
 PARITY_TOLERANCE = 1e-4
 NAMES = tuple(DEGRADATIONS)
+PAIR_NAMES = (*NAMES, "jpeg", "tilt", "noise_sharpened")
+"""The kinds of the pairs of one picture; the hardest occur twice."""
 
 
 class Comparator(nn.Module):
@@ -86,13 +90,23 @@ class Comparator(nn.Module):
 
     def describe(self, pixels: torch.Tensor) -> torch.Tensor:
         """Describes pictures of any size by the statistics of their feature maps."""
+        return self.finish(*self.begin(pixels))
+
+    def begin(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Computes the statistics and the last map of the stages that `--start` keeps."""
         x = (pixels - 127.5) / 64.0
         parts = [_statistics(x)]
-        for index, stage in enumerate(self.stages):
+        for index, stage in enumerate(self.stages[:KEPT_STAGES]):
             x = stage(x)
-            if index in (0, 2, 4):
+            if index in (0, 2):
                 parts.append(_statistics(x))
-        return self.norm(torch.cat(parts, dim=1))
+        return torch.cat(parts, dim=1), x
+
+    def finish(self, statistics: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Computes the description from what `begin` returns."""
+        for stage in self.stages[KEPT_STAGES:]:
+            x = stage(x)
+        return self.norm(torch.cat([statistics, _statistics(x)], dim=1))
 
     def compare(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """Computes the logit that the first is better, from two descriptions."""
@@ -176,25 +190,25 @@ def make_pair(picture: RgbImage, name: str, rng: np.random.Generator) -> list[Rg
 
 def build_pairs(
     paths: list[Path], count: int, seed: int, target: Path
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+) -> tuple[NDArray[np.uint8], list[str]]:
     """Makes `count` cropped pairs, (count, 2, 3, 224, 224), better first; cached in `target`."""
-    kinds = np.arange(count) % len(NAMES)
+    names = [PAIR_NAMES[row % len(PAIR_NAMES)] for row in range(count)]
     if target.exists():
-        return np.load(target, mmap_mode="r"), kinds
+        return np.load(target, mmap_mode="r"), names
     unfinished = target.with_suffix(".partial.npy")
     pairs = np.lib.format.open_memmap(
         unfinished, mode="w+", dtype=np.uint8, shape=(count, 2, 3, CROP_PX, CROP_PX)
     )
-    starts = range(0, count, PAIRS_PER_PICTURE)
+    starts = range(0, count, len(PAIR_NAMES))
     with ProcessPoolExecutor(initializer=cv2.setNumThreads, initargs=(1,)) as workers:
         made = workers.map(partial(pairs_of_one_picture, paths, seed), starts)
         for start, rows in zip(starts, made, strict=True):
-            pairs[start : start + PAIRS_PER_PICTURE] = rows[: count - start]
+            pairs[start : start + len(PAIR_NAMES)] = rows[: count - start]
             if start % 3000 == 0:
                 print(f"pairs: {start}/{count}", flush=True)
     pairs.flush()
     unfinished.rename(target)
-    return pairs, kinds
+    return pairs, names
 
 
 def pairs_of_one_picture(paths: list[Path], seed: int, start: int) -> NDArray[np.uint8]:
@@ -202,49 +216,106 @@ def pairs_of_one_picture(paths: list[Path], seed: int, start: int) -> NDArray[np
     rng = np.random.default_rng([seed, start])
     picture = load_picture(paths[int(rng.integers(len(paths)))], WORK_SIDE_PX)
     rows = []
-    for row in range(start, start + PAIRS_PER_PICTURE):
-        better, worse = _crops(*make_pair(picture, NAMES[row % len(NAMES)], rng), rng)
+    for name in PAIR_NAMES:
+        better, worse = _crops(*make_pair(picture, name, rng), rng)
         rows.append(np.stack([better, worse]).transpose(0, 3, 1, 2))
     return np.stack(rows)
 
 
+def load_weights(folder: Path) -> Comparator:
+    """Loads a comparator from exported graphs, whose convolutions include the normalizations."""
+    model = Comparator()
+    state = model.state_dict()
+    for half in ("describe", "compare"):
+        for weight in onnx.load(folder / f"siamese-{half}.onnx").graph.initializer:
+            if weight.name.startswith("model."):
+                values = torch.from_numpy(onnx.numpy_helper.to_array(weight).copy())
+                state[weight.name.removeprefix("model.")] = values
+    model.load_state_dict(state)
+    return model
+
+
 def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
-    """Trains for `minutes`, with one cosine schedule."""
+    """Trains a new comparator for `minutes`."""
     torch.manual_seed(SEED)
     model = Comparator().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
+
+    def describe(rows: NDArray[np.int64]) -> torch.Tensor:
+        pixels = _to_pixels(pairs[rows])
+        mirrored = torch.rand(len(pixels) // 2).repeat_interleave(2) < 0.5
+        pixels[mirrored] = pixels[mirrored].flip(3)
+        return model.describe(pixels.contiguous(memory_format=torch.channels_last))
+
+    _fit(model, describe, len(pairs), minutes, peak_rate=2e-3)
+    return model.eval()
+
+
+def retrain(model: Comparator, pairs: NDArray[np.uint8], minutes: float) -> Comparator:
+    """Trains the last stages and the head of `model` for `minutes`.
+
+    The first stages take most of the time. They are computed once and not changed, and neither are
+    the normalizations.
+    """
+    torch.manual_seed(SEED)
+    model = model.eval().to(memory_format=torch.channels_last)
+    statistics, maps = [], []
+    with torch.no_grad():
+        for start in range(0, len(pairs), BATCH):
+            one, last = model.begin(_to_pixels(pairs[start : start + BATCH]))
+            statistics.append(one)
+            maps.append(last.half())
+    kept, halved = (torch.cat(parts).unflatten(0, (-1, 2)) for parts in (statistics, maps))
+    model.head.train()
+
+    def describe(rows: NDArray[np.int64]) -> torch.Tensor:
+        return model.finish(kept[rows].flatten(0, 1), halved[rows].float().flatten(0, 1))
+
+    _fit(model, describe, len(pairs), minutes, peak_rate=5e-4)
+    return model.eval()
+
+
+def _to_pixels(pairs: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pairs)).float().flatten(0, 1)
+
+
+def _fit(
+    model: Comparator,
+    describe: Callable[[NDArray[np.int64]], torch.Tensor],
+    pair_count: int,
+    minutes: float,
+    *,
+    peak_rate: float,
+) -> None:
+    """Trains with one cosine schedule; `describe` gets rows of pairs, and puts the better first."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=0.02)
     rng = np.random.default_rng(SEED)
     began, step, shown, running = time.monotonic(), 0, 0.0, 0.7
     while (passed := (time.monotonic() - began) / (60 * minutes)) < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = (
-                2e-3 * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * passed))
+                peak_rate * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * passed))
             )
-        rows = np.sort(rng.integers(len(pairs), size=BATCH))
-        pixels = torch.from_numpy(np.ascontiguousarray(pairs[rows])).float().flatten(0, 1)
-        mirrored = torch.rand(BATCH).repeat_interleave(2) < 0.5
-        pixels[mirrored] = pixels[mirrored].flip(3)
-        described = model.describe(pixels.contiguous(memory_format=torch.channels_last))
+        described = describe(np.sort(rng.integers(pair_count, size=BATCH)))
         logit = model.compare(described[0::2], described[1::2])
         loss = F.softplus(-logit).mean() + 1e-3 * (logit**2).mean()  # keeps probabilities soft
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        step, running = step + 1, 0.98 * running + 0.02 * float(loss)
+        step, running = step + 1, 0.98 * running + 0.02 * float(loss.detach())
         if passed - shown > 0.05:
             shown = passed
             print(f"{passed:4.0%} step {step} loss {running:.3f}", flush=True)
-    return model.eval()
 
 
 def accuracy_on_crops(
-    model: SiameseModel, pairs: NDArray[np.uint8], kinds: NDArray[np.int64]
+    model: SiameseModel, pairs: NDArray[np.uint8], names: list[str]
 ) -> dict[str, float]:
     """Returns the share of crop pairs decided correctly, per degradation."""
     right = np.array(
         [_prefers_first(model, *(side.transpose(1, 2, 0) for side in pair)) for pair in pairs]
     )
-    table = {name: float(right[kinds == index].mean()) for index, name in enumerate(NAMES)}
+    kinds = np.array(names)
+    table = {name: float(right[kinds == name].mean()) for name in NAMES}
     return {**table, "all": float(right.mean())}
 
 
@@ -355,6 +426,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="trains the built-in pairwise comparator")
     parser.add_argument("--pictures", type=Path, help="folder made by models.train.pictures")
     parser.add_argument("--test", type=Path, action="append", default=[], help="never trained on")
+    parser.add_argument("--start", type=Path, help="folder of exported graphs to retrain")
     parser.add_argument("--pairs", type=int, default=18_000)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--work", type=Path, default=Path("build/siamese"))
@@ -365,11 +437,14 @@ def main() -> None:
     kept, held_out = split(found.photos)
     print(f"{len(kept)} pictures to train on, {len(held_out)} held out", flush=True)
     pairs, _ = build_pairs(kept, arguments.pairs, SEED, arguments.work / "train.npy")
-    tests, kinds = build_pairs(held_out, 1200, SEED + 1, arguments.work / "held-out.npy")
-    model = train(pairs, arguments.minutes)
+    tests, names = build_pairs(held_out, 1200, SEED + 1, arguments.work / "held-out.npy")
+    if arguments.start is None:
+        model = train(pairs, arguments.minutes)
+    else:
+        model = retrain(load_weights(arguments.start), pairs, arguments.minutes)
     torch.save(model.state_dict(), arguments.work / "siamese.pt")
     exported = export(model, arguments.out)
-    _print_table("held-out crops", accuracy_on_crops(exported, tests, kinds))
+    _print_table("held-out crops", accuracy_on_crops(exported, tests, names))
     _print_table("held-out whole pictures", accuracy_on_whole(exported, held_out))
     for folder in arguments.test:
         photos = sorted(

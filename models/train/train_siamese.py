@@ -1,7 +1,7 @@
 """Trains the built-in pairwise comparator on pairs (picture, degraded picture).
 
     python -P -m models.train.pictures FOLDER
-    python -P -m models.train.train_siamese --pictures FOLDER [--start FOLDER]
+    python -P -m models.train.train_siamese --pictures FOLDER
 
 Each pair has two versions of one picture: the original and a degraded one (in two pairs out of
 three), or a lightly and a strongly degraded one. They are cropped at slightly different positions,
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -48,10 +47,8 @@ INPUT_SIDE_PX = 512
 """Size at which the network sees pictures: the one that the service requests."""
 CROP_PX = 224
 SHIFT_PX = 12
-CORNER_SHARE = 0.5
+CORNER_SHARE = 0.4
 """Share of pairs cropped at a corner, where a tilt is visible."""
-KEPT_STAGES = 3
-"""Stages of the trunk that training from existing weights does not change."""
 BATCH = 32
 PARITY_TOLERANCE = 1e-4
 NAMES = tuple(DEGRADATIONS)
@@ -90,23 +87,13 @@ class Comparator(nn.Module):
 
     def describe(self, pixels: torch.Tensor) -> torch.Tensor:
         """Describes pictures of any size by the statistics of their feature maps."""
-        return self.finish(*self.begin(pixels))
-
-    def begin(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Computes the statistics and the last map of the stages that `--start` keeps."""
         x = (pixels - 127.5) / 64.0
         parts = [_statistics(x)]
-        for index, stage in enumerate(self.stages[:KEPT_STAGES]):
+        for index, stage in enumerate(self.stages):
             x = stage(x)
-            if index in (0, 2):
+            if index in (0, 2, 4):
                 parts.append(_statistics(x))
-        return torch.cat(parts, dim=1), x
-
-    def finish(self, statistics: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Computes the description from what `begin` returns."""
-        for stage in self.stages[KEPT_STAGES:]:
-            x = stage(x)
-        return self.norm(torch.cat([statistics, _statistics(x)], dim=1))
+        return self.norm(torch.cat(parts, dim=1))
 
     def compare(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """Computes the logit that the first is better, from two descriptions."""
@@ -222,89 +209,33 @@ def pairs_of_one_picture(paths: list[Path], seed: int, start: int) -> NDArray[np
     return np.stack(rows)
 
 
-def load_weights(folder: Path) -> Comparator:
-    """Loads a comparator from exported graphs, whose convolutions include the normalizations."""
-    model = Comparator()
-    state = model.state_dict()
-    for half in ("describe", "compare"):
-        for weight in onnx.load(folder / f"siamese-{half}.onnx").graph.initializer:
-            if weight.name.startswith("model."):
-                values = torch.from_numpy(onnx.numpy_helper.to_array(weight).copy())
-                state[weight.name.removeprefix("model.")] = values
-    model.load_state_dict(state)
-    return model
-
-
 def train(pairs: NDArray[np.uint8], minutes: float) -> Comparator:
-    """Trains a new comparator for `minutes`."""
+    """Trains for `minutes`, with one cosine schedule."""
     torch.manual_seed(SEED)
     model = Comparator().to(memory_format=torch.channels_last)
-
-    def describe(rows: NDArray[np.int64]) -> torch.Tensor:
-        pixels = _to_pixels(pairs[rows])
-        mirrored = torch.rand(len(pixels) // 2).repeat_interleave(2) < 0.5
-        pixels[mirrored] = pixels[mirrored].flip(3)
-        return model.describe(pixels.contiguous(memory_format=torch.channels_last))
-
-    _fit(model, describe, len(pairs), minutes, peak_rate=2e-3)
-    return model.eval()
-
-
-def retrain(model: Comparator, pairs: NDArray[np.uint8], minutes: float) -> Comparator:
-    """Trains the last stages and the head of `model` for `minutes`.
-
-    The first stages take most of the time. They are computed once and not changed, and neither are
-    the normalizations.
-    """
-    torch.manual_seed(SEED)
-    model = model.eval().to(memory_format=torch.channels_last)
-    statistics, maps = [], []
-    with torch.no_grad():
-        for start in range(0, len(pairs), BATCH):
-            one, last = model.begin(_to_pixels(pairs[start : start + BATCH]))
-            statistics.append(one)
-            maps.append(last.half())
-    kept, halved = (torch.cat(parts).unflatten(0, (-1, 2)) for parts in (statistics, maps))
-    model.head.train()
-
-    def describe(rows: NDArray[np.int64]) -> torch.Tensor:
-        return model.finish(kept[rows].flatten(0, 1), halved[rows].float().flatten(0, 1))
-
-    _fit(model, describe, len(pairs), minutes, peak_rate=5e-4)
-    return model.eval()
-
-
-def _to_pixels(pairs: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pairs)).float().flatten(0, 1)
-
-
-def _fit(
-    model: Comparator,
-    describe: Callable[[NDArray[np.int64]], torch.Tensor],
-    pair_count: int,
-    minutes: float,
-    *,
-    peak_rate: float,
-) -> None:
-    """Trains with one cosine schedule; `describe` gets rows of pairs, and puts the better first."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak_rate, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.02)
     rng = np.random.default_rng(SEED)
     began, step, shown, running = time.monotonic(), 0, 0.0, 0.7
     while (passed := (time.monotonic() - began) / (60 * minutes)) < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = (
-                peak_rate * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * passed))
+                2e-3 * min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * passed))
             )
-        described = describe(np.sort(rng.integers(pair_count, size=BATCH)))
+        rows = np.sort(rng.integers(len(pairs), size=BATCH))
+        pixels = torch.from_numpy(np.ascontiguousarray(pairs[rows])).float().flatten(0, 1)
+        mirrored = torch.rand(BATCH).repeat_interleave(2) < 0.5
+        pixels[mirrored] = pixels[mirrored].flip(3)
+        described = model.describe(pixels.contiguous(memory_format=torch.channels_last))
         logit = model.compare(described[0::2], described[1::2])
         loss = F.softplus(-logit).mean() + 1e-3 * (logit**2).mean()  # keeps probabilities soft
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        step, running = step + 1, 0.98 * running + 0.02 * float(loss.detach())
+        step, running = step + 1, 0.98 * running + 0.02 * float(loss)
         if passed - shown > 0.05:
             shown = passed
             print(f"{passed:4.0%} step {step} loss {running:.3f}", flush=True)
+    return model.eval()
 
 
 def accuracy_on_crops(
@@ -426,7 +357,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="trains the built-in pairwise comparator")
     parser.add_argument("--pictures", type=Path, help="folder made by models.train.pictures")
     parser.add_argument("--test", type=Path, action="append", default=[], help="never trained on")
-    parser.add_argument("--start", type=Path, help="folder of exported graphs to retrain")
     parser.add_argument("--pairs", type=int, default=18_000)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--work", type=Path, default=Path("build/siamese"))
@@ -438,10 +368,7 @@ def main() -> None:
     print(f"{len(kept)} pictures to train on, {len(held_out)} held out", flush=True)
     pairs, _ = build_pairs(kept, arguments.pairs, SEED, arguments.work / "train.npy")
     tests, names = build_pairs(held_out, 1200, SEED + 1, arguments.work / "held-out.npy")
-    if arguments.start is None:
-        model = train(pairs, arguments.minutes)
-    else:
-        model = retrain(load_weights(arguments.start), pairs, arguments.minutes)
+    model = train(pairs, arguments.minutes)
     torch.save(model.state_dict(), arguments.work / "siamese.pt")
     exported = export(model, arguments.out)
     _print_table("held-out crops", accuracy_on_crops(exported, tests, names))

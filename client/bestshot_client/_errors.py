@@ -72,9 +72,12 @@ def error_of(error: grpc.RpcError) -> BestshotError:
     info = _first(details, error_details_pb2.ErrorInfo())
     request = _first(details, error_details_pb2.BadRequest())
     retry = _first(details, error_details_pb2.RetryInfo())
+    message = error.details() or error.code().name
+    if error.code() is grpc.StatusCode.UNAVAILABLE and info is None:  # not written by our servers
+        message = f"no server responds: {message}. Check the address, or start `bestshot up`"
     return BestshotError(
         error.code(),
-        error.details() or error.code().name,
+        message,
         reason=info.reason if info else "",
         field=request.field_violations[0].field if request and request.field_violations else "",
         metadata=info.metadata if info else None,

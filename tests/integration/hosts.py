@@ -1,4 +1,8 @@
-"""Several hosts on one machine: network namespaces with separate addresses on one bridge."""
+"""Several hosts on one machine: network namespaces with separate addresses on one bridge.
+
+The bridge has a namespace of its own, and this machine only one cable to it: browsers that run here
+abort all requests whenever one of the machine's own links or addresses changes.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +40,16 @@ class Host:
     Args:
         name: Name of its network namespace.
         address: Address in the network that the hosts and this process share.
+        switch: Name of the bridge's network namespace.
         link: The bridge's end of its cable.
         folder: Folder for the logs of its parts.
     """
 
-    def __init__(self, name: str, address: str, link: str, folder: Path) -> None:
+    def __init__(self, name: str, address: str, switch: str, link: str, folder: Path) -> None:
         self.address = address
         self.folder = folder
         self._name = name
+        self._switch = switch
         self._link = link
         self._names = Path("/etc/netns", name, "hosts")
 
@@ -69,10 +75,10 @@ class Host:
 
     def cut(self) -> None:
         """Pulls its cable: packets are silently dropped in both directions."""
-        ip("link", "set", self._link, "down")
+        ip("-netns", self._switch, "link", "set", self._link, "down")
 
     def reconnect(self) -> None:
-        ip("link", "set", self._link, "up")
+        ip("-netns", self._switch, "link", "set", self._link, "up")
 
     def know(self, names: Mapping[str, Sequence[str]]) -> None:
         """Sets the names that the host can resolve, each with its addresses."""
@@ -175,20 +181,25 @@ def hosts(names: Sequence[str], folder: Path) -> Iterator[dict[str, Host]]:
         pytest.skip("network namespaces need root and iproute2")
     tag = f"{random.SystemRandom().randrange(16**4):04x}"
     subnet = f"10.77.{random.SystemRandom().randrange(1, 255)}"
-    bridge = f"bs{tag}"
+    switch = f"bs{tag}"
     made: dict[str, Host] = {}
     try:
-        ip("link", "add", bridge, "type", "bridge")
-        ip("address", "add", f"{subnet}.1/24", "dev", bridge)
-        ip("link", "set", bridge, "up")
+        ip("netns", "add", switch)
+        ip("-netns", switch, "link", "add", "bridge", "type", "bridge")
+        ip("-netns", switch, "link", "set", "bridge", "up")
+        ip("link", "add", switch, "type", "veth", "peer", "name", "uplink", "netns", switch)
+        ip("-netns", switch, "link", "set", "uplink", "master", "bridge", "up")
+        ip("address", "add", f"{subnet}.1/24", "dev", switch)
+        ip("link", "set", switch, "addrgenmode", "none", "up")  # an IPv6 one would come later
         for number, name in enumerate(names):
-            space, link = f"bs{tag}-{name}", f"bs{tag}v{number}"
+            space, link = f"bs{tag}-{name}", f"port{number}"
             own = folder / name
             own.mkdir(parents=True)
-            made[name] = Host(space, f"{subnet}.{11 + number}", link, own)
+            made[name] = Host(space, f"{subnet}.{11 + number}", switch, link, own)
             ip("netns", "add", space)
-            ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
-            ip("link", "set", link, "master", bridge, "up")
+            cable = ("type", "veth", "peer", "name", "eth0", "netns", space)
+            ip("-netns", switch, "link", "add", link, *cable)
+            ip("-netns", switch, "link", "set", link, "master", "bridge", "up")
             for arguments in (
                 ("address", "add", f"{subnet}.{11 + number}/24", "dev", "eth0"),
                 ("link", "set", "eth0", "up"),
@@ -201,5 +212,6 @@ def hosts(names: Sequence[str], folder: Path) -> Iterator[dict[str, Host]]:
             with contextlib.suppress(subprocess.CalledProcessError):
                 ip("netns", "delete", f"bs{tag}-{name}")
             shutil.rmtree(f"/etc/netns/bs{tag}-{name}", ignore_errors=True)
-        with contextlib.suppress(subprocess.CalledProcessError):
-            ip("link", "delete", bridge)
+        for arguments in (("link", "delete", switch), ("netns", "delete", switch)):
+            with contextlib.suppress(subprocess.CalledProcessError):
+                ip(*arguments)

@@ -1,13 +1,15 @@
 """Several hosts on one machine: network namespaces with separate addresses on one bridge.
 
-The bridge has a namespace of its own, and this machine only one cable to it: browsers that run here
-abort all requests whenever one of the machine's own links or addresses changes.
+The bridge has a namespace of its own, and this machine only one cable to it, without an address:
+whenever an address of this machine appears or disappears, Chromium fails all waiting requests with
+ERR_NETWORK_CHANGED, and pages in other tests remain incomplete.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import multiprocessing
 import multiprocessing.process
 import os
@@ -174,6 +176,13 @@ def _run_on(
     run_part(name, arguments, variables, log, stdin)
 
 
+def _find_addresses() -> list[str]:
+    """Returns this machine's IPv4 addresses, except those of its loopback."""
+    show = ["ip", "-json", "-4", "address", "show", "scope", "global", "up"]
+    devices = json.loads(subprocess.run(show, check=True, capture_output=True).stdout)
+    return [address["local"] for device in devices for address in device["addr_info"]]
+
+
 @contextlib.contextmanager
 def hosts(names: Sequence[str], folder: Path) -> Iterator[dict[str, Host]]:
     """Makes hosts; skips the test if this process is not allowed to."""
@@ -182,6 +191,7 @@ def hosts(names: Sequence[str], folder: Path) -> Iterator[dict[str, Host]]:
     tag = f"{random.SystemRandom().randrange(16**4):04x}"
     subnet = f"10.77.{random.SystemRandom().randrange(1, 255)}"
     switch = f"bs{tag}"
+    own_addresses = _find_addresses()
     made: dict[str, Host] = {}
     try:
         ip("netns", "add", switch)
@@ -189,8 +199,11 @@ def hosts(names: Sequence[str], folder: Path) -> Iterator[dict[str, Host]]:
         ip("-netns", switch, "link", "set", "bridge", "up")
         ip("link", "add", switch, "type", "veth", "peer", "name", "uplink", "netns", switch)
         ip("-netns", switch, "link", "set", "uplink", "master", "bridge", "up")
-        ip("address", "add", f"{subnet}.1/24", "dev", switch)
-        ip("link", "set", switch, "addrgenmode", "none", "up")  # an IPv6 one would come later
+        ip("link", "set", switch, "addrgenmode", "none", "up")
+        if own_addresses:  # then the hosts can be reached from one of them
+            ip("route", "add", f"{subnet}.0/24", "dev", switch)
+        else:
+            ip("address", "add", f"{subnet}.1/24", "dev", switch)
         for number, name in enumerate(names):
             space, link = f"bs{tag}-{name}", f"port{number}"
             own = folder / name
@@ -204,6 +217,7 @@ def hosts(names: Sequence[str], folder: Path) -> Iterator[dict[str, Host]]:
                 ("address", "add", f"{subnet}.{11 + number}/24", "dev", "eth0"),
                 ("link", "set", "eth0", "up"),
                 ("link", "set", "lo", "up"),
+                *(("route", "add", own_address, "dev", "eth0") for own_address in own_addresses),
             ):
                 ip("-netns", space, *arguments)
         yield made

@@ -65,7 +65,7 @@ def hosted(host: type[Host], services: Mapping[str, str], photos: Path, folder: 
         "allowed_roots": str([str(photos)]),
     }
     flags = ("--data", str(folder / "data"))
-    return HostedPart(host("", "127.0.0.1", "", folder), "orchestrator", port, settings, flags)
+    return HostedPart(host("", "127.0.0.1", "", "", folder), "orchestrator", port, settings, flags)
 
 
 def test_reads_that_hang_block_neither_calls_nor_cancelling_nor_stopping(

@@ -1,8 +1,7 @@
 """Finds copies and versions of the same picture, and decides which one is the original.
 
-Photos that are nearly identical without being copies are told by the similarity of their
-embeddings, when the picks of a moment are made: `selection.moment_picks`, from
-`select_best.siamese.duplicate_threshold` on.
+Shots that only look nearly the same are compared in `selection.moment_picks`, by the similarity of
+their embeddings (`select_best.siamese.duplicate_threshold`).
 """
 
 from __future__ import annotations

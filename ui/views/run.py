@@ -17,12 +17,12 @@ from ui.pages import ACTIVE_STATES, HEADLINES, stages
 from ui.templating import empty, html, problem, render
 from ui.views.bar import choose_run
 
+_RESUMING = "The scores computed so far are kept, so you can resume the run."
 _ADVICE = {
     pb.RUN_STATE_FAILED: "The scores computed so far are kept. Fix the problem, then resume the "
     "run.",
-    pb.RUN_STATE_INTERRUPTED: "The orchestrator stopped before the run was complete. "
-    "The scores computed so far are kept, so you can resume the run.",
-    pb.RUN_STATE_CANCELLED: "The scores computed so far are kept, so you can resume the run.",
+    pb.RUN_STATE_INTERRUPTED: f"The orchestrator stopped before the run was complete. {_RESUMING}",
+    pb.RUN_STATE_CANCELLED: _RESUMING,
 }
 _RESUMABLE = (pb.RUN_STATE_FAILED, pb.RUN_STATE_INTERRUPTED, pb.RUN_STATE_CANCELLED)
 
